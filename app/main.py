@@ -328,7 +328,15 @@ def app_of_process(
         ) -> AbstractAsyncContextManager[None]:
             return watching(telemetry, readiness, control, handle, log, version=version)
 
-        app = Generations(settings, version, make, watched=watched, drain=drain, log=log)
+        app = Generations(
+            settings,
+            version,
+            make,
+            watched=watched,
+            drain=drain,
+            log=log,
+            is_welcomed=control is not None,
+        )
     except ConfigurationError as error:
         _exit_unusable(error)
     log_uncaught()

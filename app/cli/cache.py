@@ -12,6 +12,7 @@ from app.errors import ConfigurationError, what_is_wrong
 from app.main import load_settings
 from app.server.invalidating import PATH
 from app.settings.models import Settings
+from app.settings.secret_values import without_secrets
 from app.sources.cache.invalidation import Invalidation
 
 NOT_SENT = "The invalidation was not sent:"
@@ -71,7 +72,9 @@ def invalidate(  # noqa: PLR0917 # click passes options by position
                 headers={"Authorization": f"Bearer {token}"},
             )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        refuse(NOT_SENT, [f"{address} does not answer: {error}"], exit_code=EXIT_WRONG)
+        refuse(
+            NOT_SENT, [f"{without_secrets(address)} does not answer: {error}"], exit_code=EXIT_WRONG
+        )
     if not response.is_success:
         refuse(NOT_DONE, [f"{response.status_code}: {_message_of(response)}"], exit_code=EXIT_WRONG)
     click.echo("All gateways forget it within a second.")

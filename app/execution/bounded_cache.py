@@ -5,7 +5,7 @@ The cache needs no lock: only the event loop's thread uses it, and nothing in it
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -87,6 +87,14 @@ class BoundedCache(Generic[K, V]):
             oldest, (old, old_size) = self._kept.popitem(last=False)
             self.bytes -= old_size
             self._drop(oldest, old)
+
+    def items(self) -> Sequence[tuple[K, V]]:
+        """List the entries; this does not count as a use.
+
+        Returns:
+            Each key with its value; the one that was used last is the last.
+        """
+        return [(key, value) for key, (value, _) in self._kept.items()]
 
     def remove(self, key: K) -> None:
         """Remove an entry, if the cache has it.

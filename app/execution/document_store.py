@@ -12,7 +12,7 @@ is no access control (``trusted.py`` is).
 
 import hashlib
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -200,7 +200,11 @@ def hash_of(text: str) -> str:
 
 
 class PersistedDocumentStore:
-    """Keeps the documents that clients have sent with their hash, those that were used last."""
+    """Keeps the documents that clients have sent with their hash, those that were used last.
+
+    Attributes:
+        size: The most documents that it keeps.
+    """
 
     def __init__(self, size: int, *, max_bytes: int, shared: SharedDocuments | None = None) -> None:
         """Make a store.
@@ -210,6 +214,7 @@ class PersistedDocumentStore:
             max_bytes: The most bytes that all documents may have together.
             shared: The documents in the shared store; ``None`` if there are none.
         """
+        self.size = size
         self._shared = shared if size else None
         self._kept = BoundedCache[str, str](max_bytes, max_entries=size)
 
@@ -283,6 +288,23 @@ class PersistedDocumentStore:
             if self._shared is not None and name not in self._kept:
                 self._shared.put(name, request.query)
             self._keep(name, request.query)
+
+    def keep_all_of(self, before: "PersistedDocumentStore") -> None:
+        """Keep what another store has, as far as there is room.
+
+        Args:
+            before: The other store.
+        """
+        for name, text in before.texts():
+            self._keep(name, text)
+
+    def texts(self) -> Iterable[tuple[str, str]]:
+        """List the documents.
+
+        Returns:
+            The name and the text of each; the one that was used last is the last.
+        """
+        return self._kept.items()
 
     async def _find_shared(self, shared: SharedDocuments, name: str) -> None:
         """Keep a document that the shared store has."""

@@ -233,12 +233,32 @@ NOTHING_TRUSTED = (
 )
 
 
-def document_store_of(settings: Settings, shared: SharedDocuments | None = None) -> DocumentStore:
-    """Choose the document store by the settings.
+def persisted_documents_of(
+    settings: Settings, shared: SharedDocuments | None = None
+) -> PersistedDocumentStore:
+    """Make the store of documents that clients have sent with their hash.
 
     Args:
         settings: All settings.
         shared: The documents in the shared store; ``None`` if there are none.
+
+    Returns:
+        The store. It keeps nothing if the settings do not allow it.
+    """
+    size = settings.persisted.max_documents if settings.persisted.enabled else 0
+    memory = settings.limits.memory.persisted
+    return PersistedDocumentStore(size, max_bytes=memory, shared=shared)
+
+
+def document_store_of(
+    settings: Settings, automatic: PersistedDocumentStore | None = None
+) -> DocumentStore:
+    """Choose the document store by the settings.
+
+    Args:
+        settings: All settings.
+        automatic: The documents that clients have sent, from ``persisted_documents_of``; a new
+            store by default.
 
     Returns:
         The document store.
@@ -247,13 +267,11 @@ def document_store_of(settings: Settings, shared: SharedDocuments | None = None)
         ConfigurationError: Trusted documents cannot be read, or only trusted documents are executed
             and there are none.
     """
-    size = settings.persisted.max_documents if settings.persisted.enabled else 0
-    memory = settings.limits.memory.persisted
-    automatic = PersistedDocumentStore(size, max_bytes=memory, shared=shared)
+    automatic = automatic or persisted_documents_of(settings)
     if settings.trusted.path is None:
         if settings.trusted.mode == "only":
             raise ConfigurationError((NOTHING_TRUSTED,))
-        return automatic if size else InlineDocuments()
+        return automatic if automatic.size else InlineDocuments()
     # Beside trusted documents, a store of size 0 is useful: it asks clients to send the text.
     otherwise = automatic if settings.trusted.mode == "also" else None
     return TrustedDocumentStore(load_trusted(settings.trusted.path), otherwise)

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.errors import ConfigurationError, quote
+from app.settings.secret_values import without_secrets
 
 SAMPLERS: Final = (
     "always_on",
@@ -94,14 +95,14 @@ def read_otlp(environ: Mapping[str, str]) -> OtlpSettings:
         return OtlpSettings()
     mistakes: list[str] = []
     if disabled != "false":
-        found = quote(values["OTEL_SDK_DISABLED"])
+        found = _quoted(values["OTEL_SDK_DISABLED"])
         mistakes.append(f"OTEL_SDK_DISABLED is {found}: expected true or false")
     traces = _is_on("TRACES", values, mistakes)
     metrics = _is_on("METRICS", values, mistakes)
     propagators = values.get("OTEL_PROPAGATORS", "tracecontext,baggage").lower().split(",")
     if unknown := {one.strip() for one in propagators} - {"tracecontext", "baggage", "none"}:
         mistakes.append(
-            f"OTEL_PROPAGATORS has {quote(min(unknown))}: expected tracecontext, baggage or both"
+            f"OTEL_PROPAGATORS has {_quoted(min(unknown))}: expected tracecontext, baggage or both"
         )
     interval = _interval(values, mistakes)
     if traces:
@@ -120,7 +121,9 @@ def _is_on(signal: str, values: Mapping[str, str], mistakes: list[str]) -> bool:
     exporter_name = f"OTEL_{signal}_EXPORTER"
     exporter = values.get(exporter_name, "").lower()
     if exporter not in {"", "otlp", "none"}:
-        mistakes.append(f"{exporter_name} is {quote(values[exporter_name])}: expected otlp or none")
+        mistakes.append(
+            f"{exporter_name} is {_quoted(values[exporter_name])}: expected otlp or none"
+        )
     endpoint_name = f"{_PREFIX}{signal}_ENDPOINT"
     name = endpoint_name if endpoint_name in values else f"{_PREFIX}ENDPOINT"
     endpoint = values.get(name)
@@ -128,13 +131,13 @@ def _is_on(signal: str, values: Mapping[str, str], mistakes: list[str]) -> bool:
         return False
     if endpoint is not None and not _is_address(endpoint):
         mistakes.append(
-            f"{name} is {quote(endpoint)}: expected an address such as http://localhost:4318"
+            f"{name} is {_quoted(endpoint)}: expected an address such as http://localhost:4318"
         )
     protocol_name = f"{_PREFIX}{signal}_PROTOCOL"
     name = protocol_name if protocol_name in values else f"{_PREFIX}PROTOCOL"
     protocol = values.get(name, PROTOCOL)
     if protocol != PROTOCOL:
-        mistakes.append(f"{name} is {quote(protocol)}: expected {PROTOCOL}, often on port 4318")
+        mistakes.append(f"{name} is {_quoted(protocol)}: expected {PROTOCOL}, often on port 4318")
     return True
 
 
@@ -152,11 +155,11 @@ def _sampler_mistakes(values: Mapping[str, str]) -> Iterator[str]:
     name, argument = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
     sampler = values.get(name, SAMPLERS[3]).lower()
     if sampler not in SAMPLERS:
-        yield f"{name} is {quote(values[name])}: expected one of {', '.join(SAMPLERS)}"
+        yield f"{name} is {_quoted(values[name])}: expected one of {', '.join(SAMPLERS)}"
     elif sampler.endswith("ratio") and argument in values:
         share = _number(values[argument])
         if share is None or not 0 <= share <= 1:
-            yield f"{argument} is {quote(values[argument])}: expected a number from 0 to 1"
+            yield f"{argument} is {_quoted(values[argument])}: expected a number from 0 to 1"
 
 
 def _number(text: str) -> float | None:
@@ -172,7 +175,7 @@ def _interval(values: Mapping[str, str], mistakes: list[str]) -> float:
     name = "OTEL_METRIC_EXPORT_INTERVAL"
     text = values.get(name, str(DEFAULT_INTERVAL_MS))
     if not _WHOLE.fullmatch(text) or not int(text):
-        mistakes.append(f"{name} is {quote(text)}: expected whole milliseconds, such as 60000")
+        mistakes.append(f"{name} is {_quoted(text)}: expected whole milliseconds, such as 60000")
         return 0.0
     return int(text) / 1000
 
@@ -184,7 +187,7 @@ def _span_mistakes(values: Mapping[str, str]) -> Iterator[str]:
         text = values.get(name)
         if text is not None and (not _WHOLE.fullmatch(text) or int(text) < least):
             wrong = True
-            yield f"{name} is {quote(text)}: expected a whole number from {least} on"
+            yield f"{name} is {_quoted(text)}: expected a whole number from {least} on"
     if not wrong:
         queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
         most = int(values.get(queue, _DEFAULT_QUEUE))
@@ -196,7 +199,7 @@ def _temporality_mistakes(values: Mapping[str, str]) -> Iterator[str]:
     """Check which sums are exported."""
     name = f"{_PREFIX}METRICS_TEMPORALITY_PREFERENCE"
     if values.get(name, "cumulative").lower() != "cumulative":
-        yield f"{name} is {quote(values[name])}: expected cumulative"
+        yield f"{name} is {_quoted(values[name])}: expected cumulative"
 
 
 def _resource_mistakes(values: Mapping[str, str]) -> Iterator[str]:
@@ -204,7 +207,7 @@ def _resource_mistakes(values: Mapping[str, str]) -> Iterator[str]:
     name = "OTEL_RESOURCE_ATTRIBUTES"
     for pair in _parts(values.get(name, "")):
         if pair.find("=") < 1:
-            yield f"{name} has {quote(pair)}: expected name=value,name=value"
+            yield f"{name} has {_quoted(pair)}: expected name=value,name=value"
 
 
 def _exporter_mistakes(values: Mapping[str, str]) -> Iterator[str]:
@@ -221,14 +224,14 @@ def _check_timeout(text: str) -> str | None:
     seconds = _number(text)
     if seconds is not None and 0 < seconds <= MAX_TIMEOUT:
         return None
-    return f"is {quote(text)}: expected seconds, at most {MAX_TIMEOUT:g}, such as 10"
+    return f"is {_quoted(text)}: expected seconds, at most {MAX_TIMEOUT:g}, such as 10"
 
 
 def _check_compression(text: str) -> str | None:
     """Check how exports are compressed."""
     if text.lower() in {"none", "gzip", "deflate"}:
         return None
-    return f"is {quote(text)}: expected none, gzip or deflate"
+    return f"is {_quoted(text)}: expected none, gzip or deflate"
 
 
 def _check_headers(text: str) -> str | None:
@@ -242,7 +245,7 @@ def _check_file(text: str) -> str | None:
     """Check that a file exists."""
     if Path(text).is_file():
         return None
-    return f"is {quote(text)}, and there is no such file: expected the path of a PEM file"
+    return f"is {_quoted(text)}, and there is no such file: expected the path of a PEM file"
 
 
 _CHECKS: Final[Mapping[str, Callable[[str], str | None]]] = {
@@ -259,3 +262,8 @@ _CHECKS: Final[Mapping[str, Callable[[str], str | None]]] = {
 def _parts(text: str) -> Iterator[str]:
     """Split a list at its commas."""
     return (part for one in text.split(",") if (part := one.strip()))
+
+
+def _quoted(text: str) -> str:
+    """Quote a value without what may be secret in an address."""
+    return quote(without_secrets(text))

@@ -43,7 +43,7 @@ class SharedParts:
 
     def __init__(self) -> None:
         self._open: dict[Hashable, list[_OpenPart[Any]]] = {}
-        self._kept: dict[Hashable, tuple[object, ref[Any]]] = {}
+        self._kept: dict[Hashable, list[tuple[object, ref[Any]]]] = {}
 
     def kept(self, name: Hashable, made_of: object, make: Callable[[], T]) -> T:
         """Return a part that needs no closing. It is kept as long as anybody refers to it.
@@ -56,12 +56,25 @@ class SharedParts:
         Returns:
             The part.
         """
-        before, known = self._kept.get(name, (None, None))
-        part = cast("T | None", known()) if known is not None and before == made_of else None
-        if part is None:
-            part = make()
-            self._kept[name] = (made_of, ref(part))
-        return part
+        alive = [one for one in self._kept.get(name, ()) if one[1]() is not None]
+        for before, known in alive:
+            if before == made_of and (part := cast("T | None", known())) is not None:
+                return part
+        made = make()
+        self._kept[name] = [*alive, (made_of, ref(made))]
+        return made
+
+    def latest(self, name: Hashable) -> object | None:
+        """Return a part that needs no closing, with any origin.
+
+        Args:
+            name: The name of the part.
+
+        Returns:
+            The part that was made last, of those that somebody refers to; ``None`` if none is.
+        """
+        alive = (known() for _, known in reversed(self._kept.get(name, ())))
+        return next((part for part in alive if part is not None), None)
 
     @asynccontextmanager
     async def opened(

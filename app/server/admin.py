@@ -14,18 +14,20 @@ from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.observability.metrics import Metrics
 from app.observability.prometheus import exposition
+from app.server.admin_access import AdminHosts, HostNames
 from app.server.bound_address import base_url_of
 from app.server.control import ControlListener
 from app.server.health import readiness_response
 from app.server.protocol import protocol_for
 from app.server.reports import Reports
-from app.settings.server import ConnectionSettings
+from app.settings.server import LOOPBACK_HOSTS, ConnectionSettings
 
 LIMITS = ConnectionSettings(max_connections=100)
 """The limits of connections, so that a client cannot use up what the supervisor needs."""
@@ -36,13 +38,29 @@ MAX_BODY_BYTES = 1_048_576
 PATHS = ("/metrics", "/healthz", "/readyz")
 
 
-def admin_app(reports: Reports, version: str, operations: Sequence[Route] = ()) -> Starlette:
+def own_names() -> Sequence[str]:
+    """Return the names of a gateway that only this machine reaches.
+
+    Returns:
+        The names.
+    """
+    return LOOPBACK_HOSTS
+
+
+def admin_app(
+    reports: Reports,
+    version: str,
+    operations: Sequence[Route] = (),
+    *,
+    hosts: HostNames = own_names,
+) -> Starlette:
     """Make the application of the admin port.
 
     Args:
         reports: The reports of the processes.
         version: The version of the gateway.
         operations: The routes that change something, each guarded by ``AdminAccess``.
+        hosts: The names that clients may use for the gateway.
 
     Returns:
         The application.
@@ -74,7 +92,8 @@ def admin_app(reports: Reports, version: str, operations: Sequence[Route] = ()) 
             Route("/healthz", alive),
             Route("/readyz", ready),
             *operations,
-        ]
+        ],
+        middleware=[Middleware(AdminHosts, hosts=hosts)],
     )
 
 
@@ -148,6 +167,8 @@ def open_admin(
     control: ControlListener,
     version: str,
     operations: Sequence[Route] = (),
+    *,
+    hosts: HostNames = own_names,
 ) -> Generator[AdminPort]:
     """Serve the admin port.
 
@@ -156,10 +177,11 @@ def open_admin(
         control: Collects the reports of processes.
         version: The version of the gateway.
         operations: The routes that change something, each guarded by ``AdminAccess``.
+        hosts: The names that clients may use for the gateway.
 
     Yields:
         The port. It is closed at the end.
     """
-    app = admin_app(control.reports, version, operations)
+    app = admin_app(control.reports, version, operations, hosts=hosts)
     with serving_admin(app, listener):
         yield AdminPort(control.reports.metrics, base_url_of(listener))

@@ -1,19 +1,26 @@
-"""Who may change something at the admin port: a client that has the token of the settings.
+"""Who may use the admin port, and who may change something there.
 
 Reading needs no token, because Prometheus and probes read. What changes something needs one even
 on a loopback address: other programs of the machine reach that, too.
+
+No page of a browser may read: ``Host`` has to be a name of the gateway (``head.py`` says why), or
+an address. An address in ``Host`` cannot come from a page that was loaded under somebody's name,
+and Prometheus finds processes by their addresses.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from hmac import compare_digest
+from ipaddress import ip_address
 
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Code
+from app.server.head import ANY_HOST_PATHS, host_check, host_name, misdirected, no_host
 from app.server.responses import error_response
 
 AdminHandler = Callable[[Request], Awaitable[Response]]
@@ -79,3 +86,53 @@ class AdminAccess:
             return self.refusal(request) or await handle(request)
 
         return guarded
+
+
+HostNames = Callable[[], Sequence[str]]
+"""Returns the names of the gateway by the settings that are used now."""
+
+
+class AdminHosts:
+    """Refuses requests to the admin port that name another host. Pure ASGI.
+
+    Args:
+        app: The application.
+        hosts: The names of the gateway.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: HostNames) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve a request. Not async, because nothing is done after the application.
+
+        Args:
+            scope: The ASGI scope.
+            receive: The ASGI channel of incoming messages.
+            send: The ASGI channel of outgoing messages.
+
+        Returns:
+            What to await until the request is served.
+        """
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        return (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Return the refusal of a request; ``None`` if its host is right."""
+        if scope["path"] in ANY_HOST_PATHS:
+            return None
+        hosts: list[bytes] = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return no_host(len(hosts))
+        [host] = hosts
+        return None if _is_address(host) or host_check(self._hosts())(host) else misdirected(host)
+
+
+def _is_address(host: bytes) -> bool:
+    """Return whether a value of ``Host`` is an address, with or without a port."""
+    try:
+        ip_address(host_name(host))
+    except ValueError:
+        return False
+    return True

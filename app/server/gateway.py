@@ -14,6 +14,7 @@ from app import __version__
 from app.auth.authentication import open_authentication
 from app.auth.callers import Authentication
 from app.auth.policies import Caller
+from app.execution.document_store import PersistedDocumentStore
 from app.execution.documents import Documents
 from app.execution.engine import Engine
 from app.execution.explain import Explainer
@@ -27,7 +28,7 @@ from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema, policies_of, schema_for
 from app.execution.shared_documents import SharedDocuments
 from app.execution.telemetry import OperationTelemetry
-from app.execution.trusted import document_store_of
+from app.execution.trusted import document_store_of, persisted_documents_of
 from app.observability.metrics import Observations
 from app.observability.telemetry import Telemetry
 from app.resilience.clock import Clock
@@ -60,6 +61,9 @@ OF_THE_SCHEMA = frozenset(
 )
 """The settings of a source that its part of the schema may depend on. The others say how the
 service is reached and how often."""
+
+PERSISTED = "persisted documents"
+"""The name of the part that has the documents that clients have sent."""
 
 REACH_WITHIN = 5.0
 """Seconds in which a service has to answer to count as reached."""
@@ -156,7 +160,13 @@ class Gateway:
         shared_documents = None
         if store is not None and settings.store.documents:
             shared_documents = SharedDocuments(store, telemetry.metrics.store_lookups)
-        self._document_store = document_store_of(settings, shared_documents)
+        persisted = settings.persisted, settings.limits.memory.persisted, id(store)
+        self._persisted = shared.kept(
+            PERSISTED,
+            (*persisted, shared_documents is None),
+            lambda: _documents_that_live_on(settings, shared_documents, shared),
+        )
+        self._document_store = document_store_of(settings, self._persisted)
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
@@ -413,6 +423,16 @@ class Gateway:
                 self._telemetry, documents=self._settings.telemetry.documents
             ),
         )
+
+
+def _documents_that_live_on(
+    settings: Settings, stored: SharedDocuments | None, shared: SharedParts
+) -> PersistedDocumentStore:
+    """Make the store of documents that clients have sent, with those of the gateway before."""
+    before, made = shared.latest(PERSISTED), persisted_documents_of(settings, stored)
+    if isinstance(before, PersistedDocumentStore):
+        made.keep_all_of(before)
+    return made
 
 
 def _shared_schema(settings: Settings, shared: SharedParts) -> tuple[GatewaySchema, Settings]:

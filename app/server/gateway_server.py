@@ -86,6 +86,7 @@ class GatewayServer(uvicorn.Server):
         self._is_alone = is_alone
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.TimerHandle | None = None
+        self._was_terminated = False
         self._tls: WithFiles[ServerTlsSettings] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -111,19 +112,19 @@ class GatewayServer(uvicorn.Server):
             frame: Not used.
         """
         # A terminal sends SIGINT to a supervisor and to its processes, which then get SIGTERM, too.
-        is_again = sig == signal.SIGINT or signal.SIGTERM in self._captured_signals
-        if self._draining is not None or (self.should_exit and is_again):
-            self._captured_signals.append(sig)
-            self.should_exit = self.force_exit = True
+        is_again = sig == signal.SIGINT or self._was_terminated
+        was_exiting = self.should_exit
+        super().handle_exit(sig, frame)  # which also notes the signal, to raise it at the end
+        if self._draining is not None or (was_exiting and is_again):
+            self.force_exit = True
         elif sig == signal.SIGTERM and self._drain and self._loop is not None and self.started:
-            self._captured_signals.append(sig)
+            self.should_exit = False  # not yet: nothing has run since the line above
             # The handler of a signal may run anywhere within the loop.
             self._draining = self._loop.call_later(self._drain, self._end_drain)
             self._loop.call_soon_threadsafe(self._begin_drain)
-        else:
-            if sig == signal.SIGTERM:
-                self.server_state.linger = LAST_REQUEST_WITHIN
-            super().handle_exit(sig, frame)
+        elif sig == signal.SIGTERM:
+            self.server_state.linger = LAST_REQUEST_WITHIN
+        self._was_terminated |= sig == signal.SIGTERM
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the listener, answer what is under way, and close the application.
@@ -159,13 +160,14 @@ class GatewayServer(uvicorn.Server):
                 connection.answer_last()
 
     def _prepare(self, settings: Settings) -> SwapServer:
-        """Prepare the protocol of connections and the certificate of other settings."""
+        """Prepare the protocol of connections, the certificate, and the end of other settings."""
         protocol = self._part.protocol_of(settings)
         tls = None if settings.tls is None else with_files(settings.tls)
         context = None if tls is None or tls == self._tls else tls.settings.context()
 
         async def swap() -> None:
             self.config.http_protocol_class = protocol
+            self.config.timeout_graceful_shutdown = settings.shutdown_timeout
             if context is not None:
                 await self._listen_with(context)
                 self._tls = tls

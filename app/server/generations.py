@@ -10,7 +10,7 @@ import asyncio
 import gc
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from threading import Event
 from typing import Any, TypeAlias
 
@@ -36,6 +36,10 @@ from app.settings.models import Settings
 
 READY_WITHIN = 30.0
 """Seconds in which a new generation has to be ready for requests: it has the keys of tokens."""
+
+COMMITTED_WITHIN = 10.0
+"""Seconds for which a process that starts waits for its supervisor. Then it serves requests, which
+is better than none that does."""
 
 READY_EVERY = 0.05
 """Seconds between two looks whether it is ready."""
@@ -147,6 +151,7 @@ class Generations:
         watched: Watches the process.
         drain: Set when the process is about to end; the gateways read it.
         log: The log.
+        is_welcomed: Whether a supervisor commits the settings to each process that has connected.
     """
 
     def __init__(
@@ -158,6 +163,7 @@ class Generations:
         watched: WatchedProcess,
         drain: Event,
         log: FilteringBoundLogger,
+        is_welcomed: bool = False,
     ) -> None:
         self._make = make
         self._watched = watched
@@ -168,6 +174,9 @@ class Generations:
         self._prepared: tuple[Generation, SwapServer] | None = None
         self._prepare_server: PrepareServer = _nothing_of_the_server
         self._drain_server: Callable[[], None] = _drain_nothing
+        self._is_committed = asyncio.Event()
+        if not is_welcomed:
+            self._is_committed.set()
         self._tasks = Tasks()
         self._alive: dict[asyncio.Task[None], Generation] = {}
         self._lifespan_app = Starlette(lifespan=lambda _: self.lifespan())
@@ -205,7 +214,7 @@ class Generations:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[Mapping[str, Any]]:
-        """Open the first generation; at the end close all.
+        """Open the first generation, and wait until its settings count; at the end close all.
 
         Yields:
             The state of the lifespan. Requests can be served meanwhile.
@@ -221,6 +230,7 @@ class Generations:
             await stack.enter_async_context(self._watched(self.readiness, handlers))
             await stack.enter_async_context(self._tasks)
             state = await self._open(self._current)
+            await self._wait_until_committed()
             try:
                 yield state
             finally:
@@ -267,6 +277,7 @@ class Generations:
             What is wrong; empty if it is done.
         """
         if self._current.version == command.version:
+            self._is_committed.set()
             return ()
         if self._prepared is None or self._prepared[0].version != command.version:
             return (f"version {command.version} of the settings is not prepared",)
@@ -274,6 +285,7 @@ class Generations:
         (self._current, swap_server), self._prepared = self._prepared, None
         await swap_server()
         before.retire()
+        self._is_committed.set()
         return ()
 
     async def abandon(self, command: AbandonReload) -> Sequence[str]:
@@ -338,6 +350,16 @@ class Generations:
             # Schemas have cycles, and the collector runs rarely (``process.py``). It takes a few
             # milliseconds: what was there at the start of the process is exempt.
             gc.collect()
+
+    async def _wait_until_committed(self) -> None:
+        """Wait until the supervisor has said that the settings of this process count.
+
+        Others may have reloaded while it started. If it served requests before it has caught up,
+        two versions would answer at the same time.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMMITTED_WITHIN):
+                await self._is_committed.wait()
 
     async def _wait_until_ready(self, generation: Generation) -> Sequence[str]:
         """Wait until a generation is ready; return why it is not."""

@@ -85,8 +85,8 @@ class HeadMiddleware:
         if scope["path"] in ANY_HOST_PATHS:
             return None
         if host is None or hosts > 1:
-            return _no_host(hosts)
-        return None if self._is_own_host(host) else _misdirected(host)
+            return no_host(hosts)
+        return None if self._is_own_host(host) else misdirected(host)
 
 
 def host_check(hosts: Sequence[str]) -> HostCheck:
@@ -185,8 +185,15 @@ def head_too_long(limit: int) -> RefusalResponse:
     )
 
 
-def _no_host(count: int) -> RefusalResponse:
-    """Refuse a request that has no ``Host``, or several (RFC 9112, section 3.2)."""
+def no_host(count: int) -> RefusalResponse:
+    """Refuse a request that has no ``Host``, or several (RFC 9112, section 3.2).
+
+    Args:
+        count: How many it has.
+
+    Returns:
+        A response with status 400.
+    """
     return error_response(
         400,
         Code.BAD_REQUEST,
@@ -194,8 +201,15 @@ def _no_host(count: int) -> RefusalResponse:
     )
 
 
-def _misdirected(host: bytes) -> RefusalResponse:
-    """Refuse another host (RFC 9110, section 15.5.20) without naming the gateway's own hosts."""
+def misdirected(host: bytes) -> RefusalResponse:
+    """Refuse another host (RFC 9110, section 15.5.20) without naming the gateway's own hosts.
+
+    Args:
+        host: The value of ``Host``.
+
+    Returns:
+        A response with status 421.
+    """
     return error_response(
         421,
         Code.BAD_REQUEST,

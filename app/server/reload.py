@@ -2,7 +2,8 @@
 
 The settings are read once, here, and sent to the processes: so all have the same, and a mistake is
 said once. First every process prepares a gateway of the new settings. If one of them cannot, none
-uses it. Then all swap. A process that starts later begins with the settings that count then.
+uses it. Then all swap. A process that starts later begins with the settings that count then, and
+serves no request before the supervisor has told it that they still count.
 
 It runs in threads of the process that has the admin port and gets the signals. With several
 workers that is their supervisor.
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Literal, TypeAlias
 
@@ -34,6 +36,7 @@ from app.server.commands import (
     PrepareReload,
 )
 from app.server.control import ControlListener
+from app.server.unusable import portions
 from app.settings.changes import applicable, changes
 from app.settings.files import WithFiles, with_files
 from app.settings.models import Settings
@@ -54,7 +57,19 @@ START_WITHIN = 30.0
 """Seconds for which a reload waits for processes that are just starting."""
 
 LATE_PROCESS = "a process that started meanwhile"
-"""The trigger for a process that has older settings than the others."""
+"""The trigger, in the log, for a process that has older settings than the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """A process has connected.
+
+    Attributes:
+        version: Number of the settings that it began with.
+    """
+
+    version: int
+
 
 FilesSeen: TypeAlias = WithFiles[Settings] | tuple[str, ...]
 """The settings that were read, or what is wrong with them."""
@@ -97,7 +112,7 @@ class Reloader:
         self._workers = workers
         self._use: UseSettings = _use_nowhere
         self._reloading = threading.Lock()
-        self._asked: SimpleQueue[str | None] = SimpleQueue()
+        self._asked: SimpleQueue[str | _Met | None] = SimpleQueue()
         # What the last reload has read, and what the last look at the files.
         self._read: FilesSeen = self._used
         self._seen: FilesSeen = self._used
@@ -207,9 +222,10 @@ class Reloader:
     def _refused(self, trigger: str, mistakes: Sequence[str]) -> ReloadOutcome:
         """Log why settings are not used."""
         self._count.add(1, "refused")
-        library_event(
-            _log, logging.ERROR, "gateway.reload_refused", trigger=trigger, mistakes=[*mistakes]
-        )
+        for some in portions(mistakes):
+            library_event(
+                _log, logging.ERROR, "gateway.reload_refused", trigger=trigger, mistakes=[*some]
+            )
         return ReloadOutcome(outcome="refused", version=self._version, mistakes=tuple(mistakes))
 
     def _run(self, interval: float | None) -> None:
@@ -221,14 +237,15 @@ class Reloader:
                 trigger = self._changed_files()
                 if not trigger:
                     continue
-            while trigger is not None and not self._asked.empty():  # several are one
-                trigger = self._asked.get()
-            if trigger is None:
+            asked = [trigger]
+            while not self._asked.empty():
+                asked.append(self._asked.get())
+            if None in asked:
                 return
-            if trigger == LATE_PROCESS:
-                self._catch_up()
-            else:
-                self.reload(trigger)
+            if met := [one.version for one in asked if isinstance(one, _Met)]:
+                self._welcome(met)
+            if triggers := [one for one in asked if isinstance(one, str)]:  # several are one
+                self.reload(triggers[-1])
 
     def _changed_files(self) -> str:
         """Return why to reload; an empty text if nothing has changed.
@@ -240,22 +257,22 @@ class Reloader:
         return "files" if self._seen != self._read and self._seen == before else ""
 
     def _meet(self, version: int) -> None:
-        """Look at the version of a process that has connected."""
-        if version != self._version:
-            self._asked.put(LATE_PROCESS)
+        """Welcome a process that has connected, after what is being done now."""
+        self._asked.put(_Met(version))
 
-    def _catch_up(self) -> None:
-        """Let a process that began with older settings use those that count now.
+    def _welcome(self, versions: Sequence[int]) -> None:
+        """Let processes that have connected use the settings that count now, and serve requests.
 
-        It was started while the others reloaded. Those that use them already do nothing.
+        They wait for it. One that was started while the others reloaded has older settings. The
+        others use these settings already, and do nothing.
         """
         with self._reloading:
-            command = PrepareReload(version=self._version, settings=self.settings)
-            mistakes = _mistakes_of(self._send(command, PREPARE_WITHIN))
-            if mistakes:
-                self._refused(LATE_PROCESS, mistakes)
-            else:
-                self._send(CommitReload(version=self._version), COMMIT_WITHIN)
+            if any(version != self._version for version in versions):
+                command = PrepareReload(version=self._version, settings=self.settings)
+                if mistakes := _mistakes_of(self._send(command, PREPARE_WITHIN)):
+                    self._refused(LATE_PROCESS, mistakes)
+                    return
+            self._send(CommitReload(version=self._version), COMMIT_WITHIN)
 
 
 def _mistakes_of(answers: Sequence[Acknowledgement]) -> Sequence[str]:

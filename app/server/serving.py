@@ -4,6 +4,7 @@ It is plain code. The supervisor sleeps and looks after its processes, and has n
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -22,6 +23,8 @@ from app import __version__
 from app.observability.logs import library_event
 from app.observability.metric_list import WORKER_DEATHS
 from app.observability.metrics import Counter
+from app.observability.otlp import exporting_metrics
+from app.observability.otlp_variables import read_otlp
 from app.server.admin_access import AdminAccess
 from app.server.commands import BeginDrain
 from app.server.control import ControlAddress, ControlListener
@@ -76,10 +79,12 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
     """
     reports = Reports(serving.workers, time.monotonic)
     with ExitStack() as stack:
-        control = ControlListener(reports, has_reports=admin is not None)
+        otlp = read_otlp(os.environ)
+        # Who counts hanging processes needs their reports.
+        control = ControlListener(reports, has_reports=admin is not None or otlp.metrics)
         stack.enter_context(control)
         reloader = Reloader(settings, serving.load, control, serving.workers)
-        deaths = address = None
+        address = None
         if admin is not None:
             from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
 
@@ -92,10 +97,19 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
                 invalidation_route(control, serving.workers, access, sources),
                 reload_route(reloader, access),
             )
-            port = stack.enter_context(open_admin(admin, control, __version__, operations))
-            deaths, address = port.metrics.counter(WORKER_DEATHS), port.address
+            port = stack.enter_context(
+                open_admin(
+                    admin,
+                    control,
+                    __version__,
+                    operations,
+                    hosts=lambda: reloader.settings.hosts,  # the same
+                )
+            )
+            address = port.address
         # After that of the admin port, because it sets up the log of the whole process.
         config = serving.make(1, settings, control.address)
+        stack.enter_context(exporting_metrics(otlp, reports.metrics.snapshot, version=__version__))
         if address is not None:
             library_event(_log, logging.INFO, "admin.started", address=address)
         stack.enter_context(reloader.running())
@@ -107,7 +121,7 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
                     serving=serving,
                     reloader=reloader,
                     control=control,
-                    deaths=deaths,
+                    deaths=reports.metrics.counter(WORKER_DEATHS),
                 ).run()
             return
 
@@ -131,7 +145,7 @@ class Supervisor(Multiprocess):
         serving: How to run the server.
         reloader: Reloads on SIGHUP.
         control: Sends commands to the processes.
-        deaths: Counts the processes that die; ``None`` if nobody reads that.
+        deaths: Counts the processes that die.
 
     uvicorn itself writes the death of a process as information, without its reason. It also ends a
     process that takes more than five seconds to start.
@@ -145,7 +159,7 @@ class Supervisor(Multiprocess):
         serving: Serving,
         reloader: Reloader,
         control: ControlListener,
-        deaths: Counter | None,
+        deaths: Counter,
     ) -> None:
         super().__init__(config, sockets)
         self._serving = serving
@@ -155,9 +169,8 @@ class Supervisor(Multiprocess):
         # running requests no longer.
         self._drained_at: float | None = None
         reloader.use_with(self._use)
-        if deaths is not None:
-            for usual in ("SIGKILL", "hung"):  # else the first death of a kind is no increase
-                deaths.add(0, usual)
+        for usual in ("SIGKILL", "hung"):  # else the first death of a kind is no increase
+            deaths.add(0, usual)
         self._deaths = deaths
         self._has_started = False
         self._starting: dict[Process, float] = {}
@@ -265,8 +278,7 @@ class Supervisor(Multiprocess):
         if worker.exitcode == -signal.SIGTERM and is_replaced:
             library_event(_log, logging.INFO, "worker.restarted", worker=worker.pid)
             return
-        if self._deaths is not None:
-            self._deaths.add(1, reason)
+        self._deaths.add(1, reason)
         library_event(
             _log,
             logging.ERROR,

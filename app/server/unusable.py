@@ -1,6 +1,6 @@
 """Says in the log why the gateway does not start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -31,9 +31,24 @@ def log_unusable(
         cause: The exception of an operator's module that is behind it; ``None`` if there is none.
     """
     more = {} if cause is None else {"exc_info": cause}
-    rest = [*mistakes]
-    while rest:
-        now = [rest.pop(0)]
-        while rest and sum(map(len, now)) + len(rest[0]) < MAX_MISTAKES:
-            now.append(rest.pop(0))
-        log.error("gateway.unusable", reason=reason, mistakes=now, **more)
+    for some in portions(mistakes):
+        log.error("gateway.unusable", reason=reason, mistakes=some, **more)
+
+
+def portions(mistakes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Share mistakes out over events, so that no line is cut. Pure.
+
+    Args:
+        mistakes: A sentence for each mistake.
+
+    Yields:
+        The mistakes of each event.
+    """
+    now: list[str] = []
+    for one in mistakes:
+        if now and sum(map(len, now)) + len(one) >= MAX_MISTAKES:
+            yield now
+            now = []
+        now.append(one)
+    if now:
+        yield now

@@ -146,7 +146,7 @@ class Settings(SettingsModel):
         default=LOOPBACK_HOSTS,
         description="Names that clients may use for the gateway (the header `Host`, without the"
         " port): `*.example.com` for all names below one, `*` for any. `/healthz` and `/readyz`"
-        " accept any name.",
+        " accept any name. The admin port accepts any address, too.",
         examples=[["api.example.com"]],
     )
     tls: ServerTlsSettings | None = Field(

@@ -8,6 +8,7 @@ from app.errors import quote
 from app.expressions.places import KEY
 from app.importing.names import SECRETS, squashed
 from app.settings.base import check_address
+from app.settings.secret_values import without_secrets
 
 PLACE = "{id}"
 """Stands for the id in an address that an operator writes."""
@@ -55,7 +56,7 @@ def given_address(text: str, ids: Collection[str]) -> GivenAddress:
     try:
         check_address(text.replace(KEY, "key"))
     except ValueError as error:
-        raise AddressError(f"{quote(text)}: {error}") from error
+        raise AddressError(f"{quote(without_secrets(text))}: {error}") from error
     parts = urlsplit(text)
     segments = [KEY if unquote(one) in ids else one for one in parts.path.split("/") if one]
     if segments.count(KEY) > 1 or any(KEY in one and one != KEY for one in segments):

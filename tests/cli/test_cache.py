@@ -45,10 +45,11 @@ def test_it_says_what_is_missing(tmp_path: Path) -> None:
     nothing = run("cache", "invalidate", "--token-file", str(token), "--address", "http://a")
     nobody = run(
         *("cache", "invalidate", "--user", "1", "--token-file", str(token)),
-        *("--address", "http://127.0.0.1:9"),
+        *("--address", "http://me:hunter2@127.0.0.1:9"),
     )
 
     assert nothing.exit_code == 2
     assert "expected --user, --source or --tag" in flat(nothing.stderr)
     assert nobody.exit_code == 1
-    assert "http://127.0.0.1:9 does not answer" in flat(nobody.stderr)
+    assert "127.0.0.1:9 does not answer" in flat(nobody.stderr)
+    assert "hunter2" not in nobody.stderr

@@ -174,6 +174,25 @@ def test_any_values_give_settings_or_mistakes(variables: Mapping[str, str]) -> N
     assert all("expected" in one for one in mistakes)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://me:hunter2@collector:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "me:hunter2@collector"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://me:hunter2@"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector/?api-key=hunter2"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "https://me:hunter2@collector"),
+    ],
+)
+def test_a_mistake_never_shows_a_password_of_an_address(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as found:
+        read_otlp({**ENDPOINT, name: value})
+
+    [*mistakes] = found.value.mistakes
+    assert any(one.startswith(name) for one in mistakes)
+    assert "hunter2" not in str(mistakes)
+
+
 def test_without_a_variable_nothing_of_the_sdk_is_imported() -> None:
     code = (
         "import sys, app.main\n"
@@ -275,6 +294,7 @@ async def test_a_collector_gets_spans_and_metrics_of_a_running_gateway(tmp_path:
             OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
             OTEL_BSP_SCHEDULE_DELAY="",  # an empty variable counts as not set
             OTEL_SPAN_LINK_COUNT_LIMIT=" ",
+            GATEWAY_WORKERS="2",
         ) as (running, url):
             assert (await ask(url)).status_code == 200
             running.process.terminate()  # what waits is sent at the end
@@ -282,6 +302,9 @@ async def test_a_collector_gets_spans_and_metrics_of_a_running_gateway(tmp_path:
 
     assert {"POST /graphql", "query", "gateway.source.call"} <= {*collector.spans}
     assert {"http.server.request.duration", "gateway.source.calls"} <= collector.metrics
+    # Of the supervisor, which has no gateway.
+    of_workers = {"gateway.worker.deaths", "gateway.workers.hanging", "gateway.reloads"}
+    assert of_workers <= collector.metrics
     assert collector.resource["service.name"] == "user-gateway"
     assert collector.resource["deployment.environment.name"] == "test"
     assert collector.resource["service.instance.id"]

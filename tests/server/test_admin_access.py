@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from app.server.admin import admin_app
 from app.server.admin_access import AdminAccess
+from app.server.reports import Reports
 
 TOKEN = "0123456789abcdef"
 
@@ -53,3 +55,29 @@ async def test_without_a_token_in_the_settings_nobody_may(sent: dict[str, str]) 
 
     assert response.status_code == 403
     assert "expected the setting GATEWAY_ADMIN__TOKEN" in response.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "status"),
+    [
+        ("gateway.internal:9464", "/metrics", 200),
+        ("GATEWAY.internal", "/readyz", 503),  # no process is ready here
+        ("10.0.0.7:9464", "/metrics", 200),  # how Prometheus finds a pod
+        ("[fd00::7]:9464", "/", 200),
+        ("evil.example:9464", "/metrics", 421),  # a page that rebinds its name to the port
+        ("evil.example:9464", "/", 421),
+        ("127.0.0.1.evil.example", "/metrics", 421),
+        ("evil.example", "/healthz", 200),  # as at the main port: probes use any name
+    ],
+)
+async def test_the_admin_port_answers_only_under_its_own_names_and_addresses(
+    host: str, path: str, status: int
+) -> None:
+    reports = Reports(1, lambda: 0.0)
+    app = admin_app(reports, "1", hosts=lambda: ("gateway.internal",))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://admin"
+    ) as client:
+        response = await client.get(path, headers={"host": host})
+
+    assert response.status_code == status

@@ -1,27 +1,39 @@
 """A server that ends answers what is under way, and what is on its way."""
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from threading import Event
 
 import uvicorn
+from starlette.applications import Starlette
 
+from app.observability.logs import make_log
+from app.resilience.shared_parts import SharedParts
+from app.server.commands import CommitReload, PrepareReload
 from app.server.gateway_server import GatewayServer, ServerPart
+from app.server.generations import Generations
 from app.server.pipelining import LAST_REQUEST_WITHIN
 from app.server.protocol import protocol_for
+from app.settings.models import LogSettings, Settings
 from app.settings.server import ConnectionSettings
+from tests.apps import make_app
 from tests.examples.serving import free_port
+from tests.fakes import settings_for_fakes
 from tests.server.connection import Application
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @asynccontextmanager
-async def serving(app: Application) -> AsyncGenerator[tuple[GatewayServer, int]]:
+async def serving(app: Application | Generations) -> AsyncGenerator[tuple[GatewayServer, int]]:
     """Serve an application in this process, and wait until the server has ended."""
     port = free_port()
     protocol = protocol_for(ConnectionSettings(), 1_000)
-    config = uvicorn.Config(app, port=port, http=protocol, ws="none", log_config=None)
+    config = uvicorn.Config(
+        app, port=port, http=protocol, ws="none", log_config=None, proxy_headers=False
+    )
     server = GatewayServer(config, ServerPart(lambda _: protocol), drain=0.0)
     server.server_state.linger = LAST_REQUEST_WITHIN
     task = asyncio.create_task(server.serve())
@@ -79,3 +91,24 @@ async def test_pipelined_requests_are_all_answered() -> None:
 
     assert [answers.count(b"/%d " % number) for number in (1, 2, 3)] == [1, 1, 1]
     assert answers.lower().count(b"connection: close") == 1
+
+
+async def test_a_reload_changes_how_long_running_requests_may_take_at_the_end() -> None:
+    log, settings = make_log(LogSettings(), "json", io.StringIO()), settings_for_fakes()
+
+    def make(of: Settings, _: SharedParts) -> Starlette:
+        return make_app(of, log)
+
+    app = Generations(
+        settings, 1, make, watched=lambda _, __: nullcontext(), drain=Event(), log=log
+    )
+    async with serving(app) as (server, _):
+        changed = settings.model_copy(update={"shutdown_timeout": 3})
+        refused = [
+            *await app.prepare(PrepareReload(version=2, settings=changed)),
+            *await app.commit(CommitReload(version=2)),
+        ]
+        server.should_exit = True
+
+    assert not refused
+    assert server.config.timeout_graceful_shutdown == 3

@@ -3,7 +3,13 @@
 import asyncio
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -12,6 +18,7 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 
+from app.execution.document_store import hash_of
 from app.main import create_app
 from app.observability.logs import make_log
 from app.observability.metrics import MetricKind
@@ -30,6 +37,7 @@ from app.server.health import Readiness
 from app.settings.models import LogSettings, Settings
 from app.settings.operations import ReloadSettings
 from app.settings.resilience import BreakerSettings, CacheSettings
+from app.settings.server import PersistedSettings, TrustedSettings
 from app.settings.source import SourceSettings
 from app.sources.cache.invalidation import Invalidation
 from tests.clock import ManualClock
@@ -37,6 +45,10 @@ from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 
 NAME = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
 PLAN = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
+
+
+MISSING = TrustedSettings(mode="also", path=Path("/missing"))
+"""Trusted documents that cannot be read."""
 
 
 class Process:
@@ -131,6 +143,40 @@ def open_process(services: FakeServices, clock: ManualClock) -> OpenProcess:
             yield Process(app, client, telemetry, stream, handlers[0])
 
     return opened
+
+
+async def test_a_process_serves_no_request_before_its_settings_count(
+    services: FakeServices,
+) -> None:
+    log = make_log(LogSettings(), "json", io.StringIO())
+
+    def make(of: Settings, shared: SharedParts) -> Starlette:
+        return create_app(of, log, transports=services.transport, shared=shared)
+
+    settings = settings_for_fakes()
+    app = Generations(
+        settings,
+        1,
+        make,
+        watched=lambda _, __: nullcontext(),
+        drain=Event(),
+        log=log,
+        is_welcomed=True,
+    )
+
+    async with AsyncExitStack() as stack:
+        opening = asyncio.create_task(stack.enter_async_context(app.lifespan()))
+        # It was started with settings that others have just replaced.
+        prepare = PrepareReload(
+            version=2, settings=settings.model_copy(update={"introspection": True})
+        )
+        refused = await app.prepare(prepare)
+        was_open = opening.done()
+        refused = [*refused, *await app.commit(CommitReload(version=2))]
+        await opening
+
+    assert not refused
+    assert not was_open
 
 
 def changed(settings: Settings, name: str, **values: object) -> Settings:
@@ -324,3 +370,34 @@ async def test_a_cache_that_lives_on_forgets_what_is_invalidated_after_a_reload(
         await process.query(NAME)
 
     assert (before, services.calls["profile"], [*refused]) == (1, 2, [])
+
+
+def persisted(most: int) -> Settings:
+    """Make settings that keep documents of clients."""
+    return settings_for_fakes(persisted=PersistedSettings(enabled=True, max_documents=most))
+
+
+async def test_documents_that_clients_have_sent_live_on_where_the_limits_allow_it(
+    open_process: OpenProcess,
+) -> None:
+    texts = [f"{{ __typename {name}: __typename }}" for name in "abc"]
+
+    async def ask(process: Process, text: str, **query: str) -> object:
+        named = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(text)}}
+        body = {**query, "extensions": named}
+        response = await process.client.post("/graphql", json=body)
+        return response.json().get("data")
+
+    async with open_process(persisted(3)) as process:
+        for text in texts:
+            assert await ask(process, text, query=text)
+        other_limit = persisted(3).model_copy(update={"max_ids": 7})
+        assert not await process.reload(other_limit)
+        after = [await ask(process, text) for text in texts]
+        refused = await process.reload(persisted(2).model_copy(update={"trusted": MISSING}))
+        assert not await process.reload(persisted(2))
+        fewer = [await ask(process, text) for text in texts]
+
+    assert all(after)
+    assert refused
+    assert [bool(one) for one in fewer] == [False, True, True]

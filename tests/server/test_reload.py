@@ -1,8 +1,10 @@
 """The supervisor's part of a reload: it reads once, and all processes swap or none."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -22,22 +24,44 @@ from tests.server.test_reports import report, until
 
 
 class Process:
-    """A process that records what it is told."""
+    """A process that records what it is told, beyond that its settings count.
+
+    Attributes:
+        told: The commands.
+        is_welcome: Whether its settings count.
+        mistakes: What it says to settings.
+        preparing: What it waits for when it prepares.
+        settings: The settings that it has prepared.
+    """
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.is_welcome = False
         self.mistakes: Sequence[str] = ()
+        self.preparing = asyncio.Event()
+        self.preparing.set()
         self.settings: Settings | None = None
+        self._prepared = self._used = 1
 
     async def handle(self, command: Command) -> Sequence[str]:
         """Carry out a command."""
         match command:
             case PrepareReload(version=version, settings=settings):
-                self.told.append(f"prepare {version}")
-                self.settings = settings
-                return self.mistakes
-            case CommitReload(version=version) | AbandonReload(version=version):
-                self.told.append(f"{command.kind.partition('_')[0]} {version}")
+                if version != self._used:
+                    self.told.append(f"prepare {version}")
+                    self.settings = settings
+                    await self.preparing.wait()
+                    self._prepared = version
+                    return self.mistakes
+            case CommitReload(version=version):
+                if version not in {self._used, self._prepared}:
+                    return ("it is not prepared",)
+                if version != self._used:
+                    self.told.append(f"commit {version}")
+                    self._used = version
+                self.is_welcome = True
+            case AbandonReload(version=version):
+                self.told.append(f"abandon {version}")
             case _:
                 self.told.append(command.kind)
         return ()
@@ -78,6 +102,7 @@ async def supervised(
         ]
         await asyncio.to_thread(control.wait_for_processes, len(processes), 10)
         with supervisor.reloader.running():
+            await until(lambda: all(one.is_welcome for one in processes))
             yield supervisor
         await end(*links)
 
@@ -134,6 +159,63 @@ async def test_a_process_that_began_with_older_settings_catches_up(clock: Manual
         await end(link)
 
     assert late.told == ["prepare 2", "commit 2"]
+
+
+async def test_a_process_that_connects_in_the_middle_of_a_reload_is_not_left_behind(
+    clock: ManualClock,
+) -> None:
+    one, late = Process(), Process()
+    log = make_log(LogSettings(level="error"))
+    async with supervised(clock, settings_for_fakes(), one) as supervisor:
+        one.preparing.clear()
+        reload = asyncio.create_task(asyncio.to_thread(supervisor.reloader.reload, "test"))
+        await until(lambda: one.told == ["prepare 2"])
+        link = asyncio.create_task(
+            keep_link(supervisor.control.address, lambda: report(1, 0), late.handle, log, 1)
+        )
+        await until(lambda: len(supervisor.control.processes()) == 2)
+        was_welcome = late.is_welcome
+        one.preparing.set()
+        await reload
+        await until(lambda: late.is_welcome)
+        await end(link)
+
+    assert not was_welcome
+    assert late.told == ["prepare 2", "commit 2"]
+
+
+async def test_a_signal_is_not_lost_when_a_process_connects_after_it(clock: ManualClock) -> None:
+    one, other = Process(), Process()
+    log = make_log(LogSettings(level="error"))
+    async with supervised(clock, settings_for_fakes(), one) as supervisor:
+        one.preparing.clear()
+        supervisor.reloader.ask("SIGHUP")
+        await until(lambda: one.told == ["prepare 2"])
+        supervisor.reloader.ask("SIGHUP")
+        link = asyncio.create_task(
+            keep_link(supervisor.control.address, lambda: report(1, 0), other.handle, log, 1)
+        )
+        await until(lambda: len(supervisor.control.processes()) == 2)
+        one.preparing.set()
+        await until(lambda: "commit 3" in other.told)
+        await end(link)
+
+    assert one.told == ["prepare 2", "commit 2", "prepare 3", "commit 3"]
+    assert other.told == one.told
+
+
+async def test_no_mistake_is_cut_out_of_the_log(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    mistakes = tuple(f"setting_{number} is wrong: {'x' * 300}" for number in range(30))
+    async with supervised(clock, settings_for_fakes(), Process()) as supervisor:
+        supervisor.files = ConfigurationError(mistakes)
+        with caplog.at_level(logging.ERROR, "uvicorn.error"):
+            await asyncio.to_thread(supervisor.reloader.reload, "test")
+
+    logged: list[Any] = [vars(one)["event_fields"]["mistakes"] for one in caplog.records]
+    assert all(len(str(some)) < 4_000 for some in logged)
+    assert tuple(mistake for some in logged for mistake in some) == mistakes
 
 
 @pytest.mark.parametrize("broken", [False, True])
