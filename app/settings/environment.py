@@ -19,9 +19,7 @@ from app.settings.loading import (
 )
 from app.settings.models import Settings, WrittenSettings
 from app.settings.nested import NOTHING, Keys, value_at
-from app.settings.variables import FILES, Variable, variables_of
-
-ENV_FILE = Path(".env")
+from app.settings.variables import ENV_FILE, FILES, Variable, variables_of
 
 
 def load_settings(
