@@ -19,6 +19,7 @@ from app.settings.loading import (
 )
 from app.settings.models import Settings, WrittenSettings
 from app.settings.nested import NOTHING, Keys, value_at
+from app.settings.source import SourceSettings
 from app.settings.variables import ENV_FILE, FILES, Variable, variables_of
 
 
@@ -72,6 +73,8 @@ def read(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
+    # Else its validator is made twice: as a part of that of `Settings`, and for `check`.
+    SourceSettings.model_rebuild()
     return read_settings(
         Settings,
         written=WrittenSettings,

@@ -21,6 +21,7 @@ NOT_NEEDED = {
     "sqlite3",  # only the demo has a database
     *("app.cli.demo", "app.demo", "app.importing", "app.probe", "app.starting"),
     *("app.settings.reference", "app.schema.export"),
+    "app.execution.explain",  # clients may not ask for explanations by default
 }
 """Packages and modules that a gateway with the least settings does not import."""
 
