@@ -1,5 +1,5 @@
 """``python -m app``: the same command line as ``user-gateway``."""
 
-from app.cli import main
+from app.cli import run
 
-main(prog_name="python -m app")
+run(prog_name="python -m app")

@@ -44,6 +44,7 @@ from app.resilience.clock import Clock, SystemClock
 from app.resilience.retry import Chance
 from app.resilience.shared_parts import SharedParts
 from app.server import pipelining
+from app.server.collector import tune_collector
 from app.server.commands import CommandHandlers, HandleCommand, InvalidateCache
 from app.server.control import ControlAddress
 from app.server.correlation import CorrelationMiddleware
@@ -54,7 +55,7 @@ from app.server.generations import Generations
 from app.server.head import HeadMiddleware
 from app.server.health import Health, Readiness
 from app.server.observation import observed_server
-from app.server.process import log_uncaught, tune_collector
+from app.server.process import log_uncaught
 from app.server.protocol import protocol_for
 from app.server.rate_limit import Admission, RateLimiter, by_subject
 from app.server.refusals import COUNT_REFUSAL
@@ -64,9 +65,9 @@ from app.server.token_buckets import MemoryBuckets, SharedBuckets, TokenBuckets
 from app.server.unusable import STARTUP_FAILURE, UNUSABLE, log_unusable
 from app.server.watch import watching
 from app.settings import environment
-from app.settings.environment import ENV_FILE
 from app.settings.files import with_files
 from app.settings.models import LogSettings, Settings
+from app.settings.variables import ENV_FILE
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, each_row, validating_decoder
 from app.sources.mapping.scan import scan

@@ -21,7 +21,7 @@ from app.execution.documents import Documents
 from app.execution.schema import build_schema
 from app.main import create_app
 from app.observability.logs import make_log
-from app.server.process import tune_collector
+from app.server.collector import tune_collector
 from app.settings.fastpath import FastpathSettings
 from app.settings.models import DEFAULT_SOURCES, Settings
 from app.settings.source import SourceSettings

@@ -13,7 +13,7 @@ from typing import Final
 
 from app.main import create_app
 from app.observability.logs import make_log
-from app.server.process import tune_collector
+from app.server.collector import tune_collector
 from app.settings.limits import MemorySettings
 from tests.asgi import send
 from tests.fakes import FakeServices

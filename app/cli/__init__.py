@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from app import __version__
+from app.server.collector import pause_collector, resume_collector
 
 MODULES: Final[Mapping[str, str]] = {
     "init": "app.cli.init",
@@ -24,6 +25,22 @@ MODULES: Final[Mapping[str, str]] = {
 }
 """The module of each command. It has the command under its own name."""
 
+SUMMARIES: Final[Mapping[str, str]] = {
+    "init": "Write a first configuration file, by what services answer.",
+    "serve": "Run the gateway over the services in the settings.",
+    "cache": "Change the entity cache of running gateways.",
+    "demo": "Run three services with 1,000 users, and the gateway over them.",
+    "explain": "Show which calls to the sources a GraphQL DOCUMENT would make.",
+    "health": "Ask the gateway of this machine whether it lives.",
+    "trace": "Run a GraphQL DOCUMENT, and show where its time went.",
+    "schema": "Print the public schema, or compare it with its exported text.",
+    "config": "Show the settings in effect, or the schema of the file.",
+    "settings": "List all settings, as in docs/reference/settings.md.",
+    "errors": "List the codes of errors, as in docs/reference/errors.md.",
+    "sources": "Call the sources as the gateway does, and show their answers; import new ones.",
+}
+"""The first sentence of the help of each command, so that a list of them imports none."""
+
 
 class _Commands(click.Group):
     """Imports the module of a command when the command is used: most have much to import."""
@@ -38,7 +55,13 @@ class _Commands(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(import_module(module), cmd_name)
+        resume_collector()  # if `run` has paused it
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 # of the base
+        """Write the list of commands. The base would import each of them for its help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(SUMMARIES.items()))
 
 
 @click.group(
@@ -53,3 +76,13 @@ def main() -> None:
     configuration file. Or set the variables that `user-gateway settings` lists. Then check the
     services with user-gateway sources check, and start the gateway with user-gateway serve.
     """
+
+
+def run(prog_name: str = "user-gateway") -> None:
+    """Run the command line as a program of its own.
+
+    Args:
+        prog_name: The name of the program in its help.
+    """
+    pause_collector()
+    main(prog_name=prog_name)

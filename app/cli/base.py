@@ -1,15 +1,13 @@
-"""Shared by all commands: reading of options, exit codes, error messages, placeholder settings."""
+"""Shared by all commands: reading of options, exit codes, error messages."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from app.settings.models import DEFAULT_SOURCES
-from app.settings.source import SourceSettings
 from app.settings.variables import CONFIG
 
 UNUSABLE = "The settings cannot be used:"
@@ -109,22 +107,3 @@ def header_pairs(headers: Sequence[str]) -> Sequence[tuple[str, str]]:
             raise click.BadParameter("expected NAME:VALUE in ASCII", param_hint="--header")
         pairs.append((name.strip(), value.strip()))
     return pairs
-
-
-UNSERVED = "http://127.0.0.1:9"
-"""An address at which no service listens: the discard port (RFC 863)."""
-
-
-def sources_at(addresses: Mapping[str, str]) -> Mapping[str, SourceSettings]:
-    """Make the settings of the default sources.
-
-    Args:
-        addresses: Base URLs by the name of the source. A source that is missing here gets an
-            address at which no service listens.
-
-    Returns:
-        The settings of these sources, with defaults except for the addresses.
-    """
-    return {
-        name: SourceSettings(base_url=addresses.get(name, UNSERVED)) for name in DEFAULT_SOURCES
-    }

@@ -16,8 +16,9 @@ from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from app import __version__
-from app.cli.base import UNFIT, Port, refuse, sources_at
+from app.cli.base import UNFIT, Port, refuse
 from app.cli.demo_callers import DemoCallers, DemoToken
+from app.cli.placeholders import sources_at
 from app.demo.faults import (
     DemoOptions,
     Fault,

@@ -13,9 +13,9 @@ from app.cli.base import (
     config_option,
     document_text,
     refuse,
-    sources_at,
     variable_values,
 )
+from app.cli.placeholders import sources_at
 from app.errors import ConfigurationError
 from app.execution.document_store import InlineDocuments
 from app.execution.documents import Documents
@@ -24,9 +24,8 @@ from app.execution.explanation import error_line, explanation_text
 from app.execution.request import GraphQLRequest
 from app.execution.schema import schema_for
 from app.main import compiler_of, load_settings
-from app.settings.environment import ENV_FILE
 from app.settings.models import Settings
-from app.settings.variables import read_environment
+from app.settings.variables import ENV_FILE, read_environment
 
 
 @click.command()

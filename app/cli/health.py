@@ -6,26 +6,16 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import click
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
-from app.settings.environment import ENV_FILE
-from app.settings.loading import written_values
-from app.settings.models import Settings, WrittenSettings
-from app.settings.operations import AdminSettings
+from app.settings.listening import ListeningSettings
+from app.settings.variables import ENV_FILE
+from app.settings.written import written_values
 
 PATH = "/healthz"
 UNHEALTHY = "The gateway is not healthy:"
 OK = 200
-
-
-class ListeningSettings(BaseModel):
-    """The settings that say where a gateway listens. All others may be wrong."""
-
-    host: str = Field(default=Settings.model_fields["host"].default, description="Its address.")
-    port: int = Field(default=Settings.model_fields["port"].default, description="Its port.")
-    tls: object = Field(default=None, description="Its certificate; `None` if it uses http.")
-    admin: AdminSettings = Field(default=AdminSettings(), description="Its admin port.")
 
 
 @click.command()
@@ -41,7 +31,7 @@ def health(timeout: float, config: Path | None) -> None:
     Exits with 1 if the gateway does not live, and says why.
     """
     try:
-        written = written_values(WrittenSettings, env_file=ENV_FILE, config=config)
+        written = written_values(ListeningSettings, env_file=ENV_FILE, config=config)
         listening = ListeningSettings.model_validate(written)
     except ValidationError as error:
         places = [".".join(map(str, one["loc"])) for one in error.errors()]

@@ -19,9 +19,8 @@ from app.probe.probe import probe
 from app.probe.report import checks_text
 from app.probe.verdict import Redaction, check_of
 from app.settings.credentials import NoAuth
-from app.settings.environment import ENV_FILE
 from app.settings.source import is_service_name
-from app.settings.variables import read_environment
+from app.settings.variables import ENV_FILE, read_environment
 
 if TYPE_CHECKING:
     from app.starting.found import FoundService

@@ -149,7 +149,7 @@ PREFIX = "sha256:"
 class PersistedQuery(BaseModel):
     """``extensions.persistedQuery`` of a request."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     version: int = Field(default=1, ge=1, le=1, description="Version of the protocol.")
     sha256_hash: str = Field(

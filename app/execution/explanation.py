@@ -17,6 +17,7 @@ class _ExplanationModel(BaseModel):
     """Base of all parts of an explanation."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,

@@ -186,7 +186,7 @@ class InputLimits:
 class UserRepresentation(BaseModel):
     """How a federation router names a user (Apollo Federation subgraph specification)."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, strict=True, extra="ignore")
 
     id: str | int = Field(description="The key. A router sends an ID as text or as an integer.")
 

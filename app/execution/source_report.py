@@ -17,7 +17,9 @@ from app.sources.trace import CallTrace, SourceTrace, Trace
 class _Report(BaseModel):
     """Base of the parts of a report. Their names are public."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, alias_generator=to_camel, validate_by_name=True
+    )
 
 
 class StepReport(_Report):

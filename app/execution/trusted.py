@@ -31,7 +31,7 @@ MANIFEST_SUFFIX = ".json"
 class ManifestOperation(BaseModel):
     """A document in Apollo's manifest."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     id: str = Field(min_length=1, description="The name that clients send; the hash by default.")
     body: str = Field(min_length=1, description="The text of the document.")
@@ -40,7 +40,7 @@ class ManifestOperation(BaseModel):
 class ApolloManifest(BaseModel):
     """The manifest that ``generate-persisted-query-manifest`` writes for Apollo's clients."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     format: Literal["apollo-persisted-query-manifest"] = Field(description="Name of the format.")
     version: Literal[1] = Field(description="Version of the format.")

@@ -43,7 +43,7 @@ class MetricKind(StrEnum):
 class MetricInfo(BaseModel):
     """What a metric is."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     name: str = Field(description="Its name in OpenTelemetry.")
     kind: MetricKind = Field(description="How its values behave.")
@@ -58,7 +58,7 @@ class MetricInfo(BaseModel):
 class Exemplar(BaseModel):
     """One recorded value, and the trace that it belongs to."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     value: float = Field(description="The value.")
     trace_id: str = Field(description="Id of the trace, 32 characters.")
@@ -69,7 +69,7 @@ class Exemplar(BaseModel):
 class Point(BaseModel):
     """The value of a metric for one set of attributes."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     attributes: Attributes = Field(description="The values of the attributes.")
     value: float = Field(description="The number; for a histogram, the sum of all values.")
@@ -92,7 +92,7 @@ class Point(BaseModel):
 class Metric(BaseModel):
     """A metric and its values."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     info: MetricInfo = Field(description="What it is.")
     points: tuple[Point, ...] = Field(description="Its values, one for each set of attributes.")
@@ -101,7 +101,7 @@ class Metric(BaseModel):
 class Snapshot(BaseModel):
     """All metrics of a process at one moment."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     started: float = Field(description="Since when counters count, in seconds since 1970.")
     metrics: tuple[Metric, ...] = Field(description="The metrics.")

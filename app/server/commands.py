@@ -6,7 +6,7 @@ A process carries out each command as a whole, or refuses it with sentences for 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,73 +14,96 @@ from app.settings.models import Settings
 from app.sources.cache.invalidation import Invalidation
 
 
-class PrepareReload(BaseModel):
-    """Build a gateway of other settings beside the one that runs, and do not use it yet."""
+@dataclass(frozen=True, slots=True)
+class PrepareReload:
+    """Build a gateway of other settings beside the one that runs, and do not use it yet.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        kind: The name of the command, for logs.
+        version: Number of these settings: each reload has the next one.
+        settings: All settings, secrets included.
+    """
 
-    kind: Literal["prepare_reload"] = "prepare_reload"
-    version: int = Field(description="Number of these settings: each reload has the next one.")
-    settings: Settings = Field(description="All settings, secrets included.")
-
-
-class CommitReload(BaseModel):
-    """Use the gateway that was prepared; the one before ends with its last request."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["commit_reload"] = "commit_reload"
-    version: int = Field(description="Number of its settings.")
+    kind: ClassVar[str] = "prepare_reload"
+    version: int
+    settings: Settings
 
 
-class AbandonReload(BaseModel):
-    """Close the gateway that was prepared, if there is one."""
+@dataclass(frozen=True, slots=True)
+class CommitReload:
+    """Use the gateway that was prepared; the one before ends with its last request.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        kind: The name of the command, for logs.
+        version: Number of its settings.
+    """
 
-    kind: Literal["abandon_reload"] = "abandon_reload"
-    version: int = Field(description="Number of its settings.")
-
-
-class BeginDrain(BaseModel):
-    """Say by ``/readyz`` that the process is about to end, and go on answering requests."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["begin_drain"] = "begin_drain"
+    kind: ClassVar[str] = "commit_reload"
+    version: int
 
 
-class InvalidateCache(BaseModel):
-    """Forget entries of the entity cache."""
+@dataclass(frozen=True, slots=True)
+class AbandonReload:
+    """Close the gateway that was prepared, if there is one.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        kind: The name of the command, for logs.
+        version: Number of its settings.
+    """
 
-    kind: Literal["invalidate_cache"] = "invalidate_cache"
-    invalidation: Invalidation = Field(description="What must no longer be used.")
-    publisher: int = Field(
-        default=0, description="Number of the process that tells the gateways with the same store."
-    )
+    kind: ClassVar[str] = "abandon_reload"
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginDrain:
+    """Say by ``/readyz`` that the process is about to end, and go on answering requests.
+
+    Attributes:
+        kind: The name of the command, for logs.
+    """
+
+    kind: ClassVar[str] = "begin_drain"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidateCache:
+    """Forget entries of the entity cache.
+
+    Attributes:
+        kind: The name of the command, for logs.
+        invalidation: What must no longer be used.
+        publisher: Number of the process that tells the gateways with the same store.
+    """
+
+    kind: ClassVar[str] = "invalidate_cache"
+    invalidation: Invalidation
+    publisher: int = 0
 
 
 Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | BeginDrain | InvalidateCache
-"""One thing to do for every process. The field ``kind`` says which."""
+"""One thing to do for every process."""
 
 C = TypeVar("C", PrepareReload, CommitReload, AbandonReload, BeginDrain, InvalidateCache)
 
 
-class SentCommand(BaseModel):
-    """A command on its way to a process."""
+@dataclass(frozen=True, slots=True)
+class SentCommand:
+    """A command on its way to a process.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes:
+        number: Number of the command, which the answer repeats.
+        command: The command.
+    """
 
-    number: int = Field(description="Number of the command, which the answer repeats.")
-    command: Command = Field(description="The command.", discriminator="kind")
+    number: int
+    command: Command
 
 
 class Acknowledgement(BaseModel):
     """The answer of a process to a command."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     kind: Literal["acknowledgement"] = "acknowledgement"
     number: int = Field(description="Number of the command.")

@@ -57,7 +57,7 @@ class ControlAddress:
 class Hello(BaseModel):
     """The first message of a process."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     kind: Literal["hello"] = "hello"
     pid: int = Field(description="Number of the process.")
@@ -67,7 +67,7 @@ class Hello(BaseModel):
 class ProcessMessage(BaseModel):
     """A message of a process."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     content: Hello | Report | Acknowledgement = Field(
         description="What it says.", discriminator="kind"

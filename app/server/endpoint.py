@@ -6,7 +6,7 @@ WebSockets are not served: there are no subscriptions, and nothing else needs th
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,7 +17,6 @@ from app.auth.callers import Authenticate
 from app.auth.policies import Caller
 from app.errors import Code, RequestError, quote
 from app.execution.engine import Engine
-from app.execution.explain import Explainer
 from app.execution.limits.budget import CostBudget
 from app.execution.request import Delivery, GraphQLRequest, GraphQLResponse
 from app.resilience.clock import Clock
@@ -58,6 +57,9 @@ from app.server.responses import (
 )
 from app.settings.models import Settings
 from app.sources.base import RequestContext
+
+if TYPE_CHECKING:
+    from app.execution.explain import Explainer
 
 
 def refuse_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -134,7 +136,7 @@ class GraphQLEndpoint:
         engine: Callable[[Caller], Engine],
         page: MakePage | None,
         *,
-        explainer: Explainer | None,
+        explainer: "Explainer | None",
         authenticate: Authenticate,
         rate: RateLimiter | None,
         admission: Admission,
@@ -394,7 +396,7 @@ class GraphQLEndpoint:
 
     async def _explain(
         self,
-        explainer: Explainer,
+        explainer: "Explainer",
         request: IncomingRequest,
         parsed: GraphQLRequest,
         caller: Caller,
@@ -406,7 +408,7 @@ class GraphQLEndpoint:
 
     async def _explain_batch(
         self,
-        explainer: Explainer,
+        explainer: "Explainer",
         request: IncomingRequest,
         batch: RequestBatch,
         caller: Caller,

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
@@ -17,7 +18,6 @@ from app.auth.policies import Caller
 from app.execution.document_store import PersistedDocumentStore
 from app.execution.documents import Documents
 from app.execution.engine import Engine
-from app.execution.explain import Explainer
 from app.execution.freshness import FreshnessRules
 from app.execution.keys import InputLimits
 from app.execution.load import OpenSources
@@ -52,6 +52,9 @@ from app.sources.mapping.decoding import ReadMethods
 from app.sources.observation import observe_invalidations
 from app.store.shared import SharedStore
 from app.transport.transport import TransportFactory
+
+if TYPE_CHECKING:
+    from app.execution.explain import Explainer
 
 OF_THE_SCHEMA = frozenset(
     {
@@ -256,7 +259,7 @@ class Gateway:
         trace = settings.trace != "never"
         return GraphiQL(examples=self.examples(), trace=trace, explain=settings.explain)
 
-    def explainer(self) -> Explainer | None:
+    def explainer(self) -> "Explainer | None":
         """Make the explainer of operations.
 
         Returns:
@@ -264,6 +267,8 @@ class Gateway:
         """
         if not self._settings.explain:
             return None
+        from app.execution.explain import Explainer  # noqa: PLC0415 # few explain operations
+
         return Explainer(
             schema=self._schema,
             documents=self._documents,

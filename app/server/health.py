@@ -49,7 +49,9 @@ class WatchedService(Protocol):
 class SourceHealth(BaseModel):
     """The state of one source, as this process has last seen it."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, alias_generator=to_camel, validate_by_name=True
+    )
 
     last_reached_at: datetime | None = Field(
         description="When its last response of any status arrived; null before the first one."
@@ -77,7 +79,7 @@ _PACES = (PaceState.FREE.value, PaceState.SLOWED.value, PaceState.PAUSED.value)
 class Readiness(BaseModel):
     """Whether the gateway can answer requests."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     status: str = Field(
         description="`ready`; `starting` until the clients of all sources are open and the keys to"

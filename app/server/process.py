@@ -1,35 +1,10 @@
 """Settings of the whole process. Only the code that starts a server may call these functions."""
 
-import gc
 import logging
 import os
 import sys
 import threading
 from types import TracebackType
-
-THRESHOLDS = (100_000, 50, 100)
-"""New objects before a run of the garbage collector, and runs of each generation before the next
-older one is collected.
-
-Records are many and have no cycles. Reference counting frees them, so the collector searches them
-in vain. With Python's own thresholds that took two thirds of the time to read a response
-(Python 3.11, 50 users with 5 events each). With these thresholds the time is the same as without a
-collector.
-
-This is safe because a request leaves no cycles, whatever its outcome: ``tests/test_garbage.py``
-counts them. If each request left a cycle of 100 objects, the records of a thousand requests would
-stay in memory until the first run.
-"""
-
-
-def tune_collector() -> None:
-    """Run the garbage collector rarely, and exempt the objects that exist now.
-
-    Call it when the application is complete: the collector never searches those objects again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*THRESHOLDS)
 
 
 def open_standard_streams() -> None:

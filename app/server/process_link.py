@@ -86,7 +86,8 @@ class _SupervisorLink:
         def read() -> None:
             with suppress(OSError, EOFError):
                 while True:
-                    put(SentCommand.model_validate(self._connection.recv()))
+                    received: SentCommand = self._connection.recv()
+                    put(received)
             put(None)
 
         # A daemon: it ends with the process, even while it waits.

@@ -81,7 +81,7 @@ UseSettings: TypeAlias = Callable[[int, Settings], None]
 class ReloadOutcome(BaseModel):
     """What a reload has done."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     outcome: Literal["reloaded", "refused"] = Field(description="Whether the settings are used.")
     version: int = Field(description="Number of the settings that are used now.")

@@ -26,7 +26,7 @@ OVERDUE_AFTER = 10.0
 class Report(BaseModel):
     """What one process says of itself."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     kind: Literal["report"] = "report"
     pid: int = Field(description="Number of the process.")

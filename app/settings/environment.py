@@ -19,9 +19,8 @@ from app.settings.loading import (
 )
 from app.settings.models import Settings, WrittenSettings
 from app.settings.nested import NOTHING, Keys, value_at
-from app.settings.variables import FILES, Variable, variables_of
-
-ENV_FILE = Path(".env")
+from app.settings.source import SourceSettings
+from app.settings.variables import ENV_FILE, FILES, Variable, variables_of
 
 
 def load_settings(
@@ -74,6 +73,8 @@ def read(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
+    # Else its validator is made twice: as a part of that of `Settings`, and for `check`.
+    SourceSettings.model_rebuild()
     return read_settings(
         Settings,
         written=WrittenSettings,

@@ -15,7 +15,6 @@ from typing import Generic, TypeAlias, TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.errors import ConfigurationError
-from app.settings.config_files import ReadFiles, read_files
 from app.settings.defaults import with_defaults
 from app.settings.field_schema import FieldSchema
 from app.settings.mistakes import Mistakes
@@ -30,14 +29,8 @@ from app.settings.secret_values import (
     with_references,
 )
 from app.settings.source import requests_of_own
-from app.settings.variables import (
-    CONFIG,
-    INSTALLED_DEFAULTS,
-    SetVariables,
-    Variable,
-    from_variables,
-    read_environment,
-)
+from app.settings.variables import SetVariables, from_variables, read_environment
+from app.settings.written import read_written_files
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -113,7 +106,7 @@ def read_settings(
     """
     environment = read_environment(env_file)
     schema = FieldSchema(tables=(written or model,))
-    read = _read_files(environment, config, schema)
+    read = read_written_files(environment, config, schema)
     file = read.files
     in_files, unnamed = with_references({} if file is None else file.values, schema)
     variables = from_variables(environment, written or model, standing=in_files)
@@ -147,39 +140,6 @@ def read_settings(
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)
     raise ConfigurationError(mistakes.sentences(), unreadable=bool(read.mistakes))
-
-
-def written_values(
-    model: type[BaseModel], *, env_file: Path | None, config: Path | None = None
-) -> Table:
-    """Return the values that operators have written, without checking any of them.
-
-    A program that looks after a running gateway needs a few of them, even while others are wrong.
-
-    Args:
-        model: The model of the settings as operators write them.
-        env_file: A file of ``NAME=value`` lines, used for names that the environment lacks.
-        config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names.
-
-    Returns:
-        The values, nested as in the file. Those of variables are texts, except in JSON. Values of
-        files that cannot be read are missing.
-    """
-    environment = read_environment(env_file)
-    file = _read_files(environment, config, FieldSchema(tables=(model,))).files
-    in_files = Table() if file is None else file.values
-    return laid_over(from_variables(environment, model, standing=in_files).values, in_files)
-
-
-def _read_files(environment: SetVariables, config: Path | None, schema: FieldSchema) -> ReadFiles:
-    """Read the configuration file and the defaults of the installation, where there are any."""
-
-    def named_by(variable: Variable) -> Path | None:
-        named = environment.ours().get(variable.name)
-        return None if named is None else Path(named)
-
-    path = named_by(CONFIG) if config is None else config
-    return read_files(path, schema, defaults=named_by(INSTALLED_DEFAULTS))
 
 
 def _as_json(in_file: Table) -> str:

@@ -26,6 +26,7 @@ from app.settings.base import SettingsModel, Share, UsualNames
 from app.settings.defaults import OF_ONE_SOURCE
 from app.settings.fastpath import FastpathSettings
 from app.settings.limits import LimitsSettings
+from app.settings.listening import HOST, PORT
 from app.settings.operations import (
     AdminSettings,
     DrainSettings,
@@ -137,10 +138,8 @@ class Settings(SettingsModel):
     enums: Mapping[TypeName, EnumSettings] = Field(
         default={}, description="Enums inside a user's fields, by the name of their type."
     )
-    host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address that `serve` listens on."
-    )
-    port: int = Field(default=8000, ge=0, le=65_535, description="Port that `serve` listens on.")
+    host: str = Field(default=HOST, min_length=1, description="Address that `serve` listens on.")
+    port: int = Field(default=PORT, ge=0, le=65_535, description="Port that `serve` listens on.")
     workers: int = Field(default=1, ge=1, le=64, description="Processes that `serve` runs.")
     hosts: tuple[HostName, ...] = Field(
         default=LOOPBACK_HOSTS,

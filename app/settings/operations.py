@@ -4,6 +4,7 @@ from pydantic import Field
 
 from app.settings.auth import SharedToken
 from app.settings.base import Seconds, SettingsModel
+from app.settings.listening import HOST
 
 
 class AdminSettings(SettingsModel):
@@ -18,7 +19,7 @@ class AdminSettings(SettingsModel):
         examples=[9464],
     )
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address that the admin port listens on."
+        default=HOST, min_length=1, description="Address that the admin port listens on."
     )
     token: SharedToken | None = Field(
         default=None,

@@ -33,6 +33,9 @@ def nearest(name: str, names: Collection[str], *, least: float = 0.6) -> str | N
     return f"did you mean {near[0]}?" if near else None
 
 
+ENV_FILE = Path(".env")
+"""The file for names that the environment lacks, in the working directory."""
+
 PREFIX = "GATEWAY_"
 """Begins the name of every variable."""
 

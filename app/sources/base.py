@@ -55,6 +55,7 @@ class Record(BaseModel):
     """
 
     model_config = ConfigDict(
+        defer_build=True,  # fast paths make their own of it
         frozen=True,
         strict=True,
         extra="ignore",

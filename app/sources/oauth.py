@@ -21,7 +21,7 @@ from typing import Annotated, Self, TypeVar
 from urllib.parse import quote_plus, urlencode
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from structlog.typing import FilteringBoundLogger
 
 from app import __version__
@@ -54,6 +54,8 @@ class Grant:
 
 class _TokenResponse(BaseModel):
     """The response of the authorization server (RFC 6749, section 5.1)."""
+
+    model_config = ConfigDict(defer_build=True)
 
     access_token: str = Field(description="The token.")
     token_type: str = Field(description="How it is used.")

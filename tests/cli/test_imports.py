@@ -1,9 +1,17 @@
-"""``serve`` imports what it uses: modules that it does not need cost memory, and time at start."""
+"""Commands import what they use: modules that they do not need cost memory, and time at start."""
 
 import re
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+import click
+import pytest
+
+from app.cli import MODULES, SUMMARIES, main
 from tests.cli.test_end_to_end import program
+
+EACH_IMPORT = {"PYTHONPROFILEIMPORTTIME": "1"}
+"""Makes Python print each import."""
 
 NOT_NEEDED = {
     *("cryptography", "joserfc"),  # without tokens
@@ -13,6 +21,7 @@ NOT_NEEDED = {
     "sqlite3",  # only the demo has a database
     *("app.cli.demo", "app.demo", "app.importing", "app.probe", "app.starting"),
     *("app.settings.reference", "app.schema.export"),
+    "app.execution.explain",  # clients may not ask for explanations by default
 }
 """Packages and modules that a gateway with the least settings does not import."""
 
@@ -25,16 +34,64 @@ async def test_serve_does_not_import_what_it_does_not_use(tmp_path: Path) -> Non
         },
         "GATEWAY_AUTH__MODE": "none",
         "GATEWAY_PORT": "0",
-        "PYTHONPROFILEIMPORTTIME": "1",  # Python prints each import
+        **EACH_IMPORT,
     }
     async with program("serve", folder=tmp_path, environment=environment) as running:
         await running.wait_for("gateway.started")
-        imported = set(re.findall(r"^import time:.*\| +(\S+)$", running.said, re.MULTILINE))
+        imported = imported_in(running.said)
 
     assert {"app.main", "strawberry", "aiohttp"} <= imported
-    assert not {
+    assert not parts_of(NOT_NEEDED, imported)
+
+
+SERVER = {
+    *("app.main", "app.execution", "app.sources", "app.settings.models", "app.observability"),
+    *("aiohttp", "graphql", "httpx", "starlette", "strawberry", "structlog", "uvicorn"),
+}
+"""What only a command that runs or checks a gateway imports."""
+
+
+@pytest.mark.parametrize(
+    ("argument", "not_needed"),
+    [
+        ("--version", {*SERVER, "pydantic"}),
+        ("--help", {*SERVER, "pydantic"}),
+        ("health", SERVER),  # containers run it every few seconds
+    ],
+)
+async def test_short_commands_do_not_import_the_server(
+    argument: str, not_needed: AbstractSet[str], tmp_path: Path
+) -> None:
+    environment = {**EACH_IMPORT, "GATEWAY_PORT": "9"}
+    async with program(argument, folder=tmp_path, environment=environment) as running:
+        await running.ended()
+
+    imported = imported_in(running.said)
+    assert {"app.cli", "click"} <= imported
+    assert not parts_of(not_needed, imported)
+
+
+def test_the_list_of_commands_has_the_first_sentence_of_each() -> None:
+    context = click.Context(main)
+
+    def first_sentence(name: str) -> str:
+        command = main.get_command(context, name)
+        assert command is not None
+        return command.get_short_help_str(limit=1_000)
+
+    assert {name: first_sentence(name) for name in MODULES} == SUMMARIES
+
+
+def imported_in(said: str) -> set[str]:
+    """Read the names of the modules that a program has imported."""
+    return set(re.findall(r"^import time:.*\| +(\S+)$", said, re.MULTILINE))
+
+
+def parts_of(packages: AbstractSet[str], modules: AbstractSet[str]) -> set[str]:
+    """Return those modules that are one of some packages, or in one."""
+    return {
         module
-        for module in imported
-        for part in NOT_NEEDED
+        for module in modules
+        for part in packages
         if module == part or module.startswith(f"{part}.")
     }

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import orjson
 
-from app.server.process import THRESHOLDS
+from app.server.collector import THRESHOLDS
 
 TUNED = """
 import gc
-from app.server.process import tune_collector
+from app.server.collector import tune_collector
 
 tune_collector()
 print(gc.get_threshold(), gc.get_freeze_count() > 1_000, gc.isenabled())

@@ -125,7 +125,7 @@ def validated(
 
     Each visitor of graphql-core keeps its own methods in a table (``enter_leave_map``). This is a
     reference cycle: each new document left some 1,400 objects to the garbage collector, which runs
-    rarely (``server/process.py``). Here the tables are cleared at the end.
+    rarely (``server/collector.py``). Here the tables are cleared at the end.
 
     Args:
         core: The schema, valid.

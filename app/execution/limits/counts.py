@@ -59,7 +59,7 @@ def unlink_tokens(token: Token) -> int:
 
     The parser links each token to the one before and the one after it. By these reference cycles,
     only a full run of the garbage collector would free a document, and those are rare
-    (``server/process.py``).
+    (``server/collector.py``).
 
     Args:
         token: Any token of the document.

@@ -46,7 +46,7 @@ _HEADERS = {
 class BundleManifest(BaseModel):
     """The manifest that `bundle.mjs` writes: the files that the page loads first."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     script: str = Field(pattern=r"^[\w.-]+\.js$", description="File name of the page's script.")
     style: str = Field(pattern=r"^[\w.-]+\.css$", description="File name of its style sheet.")

@@ -50,7 +50,7 @@ EXPECTED = (
 class Invalidation(BaseModel):
     """What must no longer be used. Lists that are given together narrow each other."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     users: Texts | None = Field(
         default=None, description="Ids of users, or the keys by which sources know them."
