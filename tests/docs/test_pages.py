@@ -34,6 +34,14 @@ def test_no_two_pages_have_the_same_title() -> None:
     assert sorted(titles) == sorted({*titles})
 
 
+def test_the_readme_is_one_page_of_short_paragraphs() -> None:
+    paragraphs = re.split(r"\n\s*\n", prose(ROOT / "README.md").strip())
+    text = [one for one in paragraphs if not one.startswith(("|", "- ", "<!--"))]
+
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+    assert [one for one in text if len(one.splitlines()) > 4] == []
+
+
 def test_each_decision_is_in_the_table() -> None:
     table = (DOCS / "decisions/README.md").read_text(encoding="utf-8")
     files = {one.name for one in DOCS.glob(NOT_LISTED)}
