@@ -78,8 +78,9 @@ format: .venv/dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: .venv/dev ## export schema.graphql from the code
+schema: .venv/dev ## export schema.graphql from the code, and write its page
 	$(BIN)/user-gateway schema print > schema.graphql
+	$(BIN)/python -m tests.docs.generated
 
 reference: .venv/dev ## write the generated pages of docs/reference/ from the code
 	$(BIN)/user-gateway errors > docs/reference/errors.md

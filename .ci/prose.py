@@ -1,29 +1,32 @@
 """Looks through the prose: the documentation, and the first lines of docstrings.
 
 Rules: no sentence has more than 28 words, and words are those of ``.ci/prose/words.yml``. textlint
-holds them. The first lines of docstrings are written to ``build/prose``, each at the line that it
-has in its module, so that textlint reports it where it is.
+holds them. The first lines of docstrings are written to files for it, each at the line that it has
+in its module, so that textlint reports it where it is.
 
-Where textlint is not installed it says so, and fails on CI alone.
+With files as arguments it reads these pages and modules alone. Where textlint is not installed it
+says so, and fails on CI alone.
 """
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / ".ci" / "prose"
-LINES = ROOT / "build" / "prose"
-PAGES = ("README.md", "docs/**/*.md", "examples/*/*.md", "benchmarks/*.md", "tests/fakes/*.md")
-MODULES = "app/**/*.py"
+PAGES = ("*.md", "docs/**/*.md", "examples/*/*.md", "benchmarks/*.md", "tests/fakes/*.md")
+MODULES = ("app/**/*.py", ".ci/*.py")
 
 
-def main() -> int:
+def main(files: Sequence[Path]) -> int:
     """Write out the first lines of docstrings, and have textlint read all prose.
+
+    Args:
+        files: The pages and modules to read; none for all.
 
     Returns:
         The exit code: 1 if a rule is broken.
@@ -32,34 +35,41 @@ def main() -> int:
     if not textlint.exists():
         print("prose: not checked, since textlint is not installed (npm)")
         return 1 if os.environ.get("CI") else 0
-    pages = sorted({page for pattern in PAGES for page in ROOT.glob(pattern)})
-    shutil.rmtree(LINES, ignore_errors=True)
-    docstrings = list(write_first_lines())
-    done = subprocess.run(  # noqa: S603 # a program that is locked
-        (textlint, "--config", ".textlintrc.json", "--format", "unix", *pages, *docstrings),
-        cwd=RULES,
-        # Node comes with the packages of the environment.
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"},
-        check=False,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    report = done.stdout.replace(f"{LINES}/", "").replace(f"{ROOT}/", "").replace(".prose:", ":")
+    files = files or sorted({one for name in (*PAGES, *MODULES) for one in ROOT.glob(name)})
+    pages = [one for one in files if one.suffix == ".md"]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made).resolve()
+        docstrings = list(write_first_lines((o for o in files if o.suffix == ".py"), folder))
+        done = subprocess.run(  # noqa: S603 # a program that is locked
+            (textlint, "--config", ".textlintrc.json", "--format", "unix", *pages, *docstrings),
+            cwd=RULES,
+            # Node comes with the packages of the environment.
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            check=False,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    report = done.stdout.replace(f"{folder}/", "").replace(f"{ROOT}/", "").replace(".prose:", ":")
     print(report.strip() or f"prose: {len(pages)} pages and {len(docstrings)} modules are right")
     return 1 if done.returncode else 0
 
 
-def write_first_lines() -> Iterator[Path]:
+def write_first_lines(modules: Iterable[Path], folder: Path) -> Iterator[Path]:
     """Write the first lines of the docstrings of each module into a file of its own.
+
+    Args:
+        modules: The modules.
+        folder: Where the files go.
 
     Yields:
         The files.
     """
-    for module in sorted(ROOT.glob(MODULES)):
+    for module in modules:
         found = dict(first_lines(ast.parse(module.read_text(encoding="utf-8"))))
         if not found:
             continue
-        file = LINES / f"{module.relative_to(ROOT)}.prose"
+        name = module.relative_to(ROOT) if module.is_relative_to(ROOT) else module.name
+        file = folder / f"{name}.prose"
         file.parent.mkdir(parents=True, exist_ok=True)
         last = max(found)
         file.write_text("\n".join(found.get(line, "") for line in range(1, last + 1)))
@@ -84,4 +94,4 @@ def first_lines(module: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main([Path(one).resolve() for one in sys.argv[1:]]))

@@ -17,6 +17,17 @@ def test_each_test_that_the_page_names_is_in_the_file_that_it_links() -> None:
         assert f"def {name}(" in (PAGE.parent / link).read_text(encoding="utf-8")
 
 
+def test_each_complaint_has_its_number_its_state_there_and_a_page_or_test_of_ours() -> None:
+    section = TEXT.partition("## What users of others wrote down")[2].partition("\n## ")[0]
+    entry = re.compile(
+        r"- \*\*[\w-]+/[\w-]+ \d+ \(\d{4}\).*\*\*: .*\*There:\* .*\*Here:\* .*\]\([^)]+\).*"
+    )
+    complaints = [line for line in section.splitlines() if line.startswith("- ")]
+
+    assert complaints
+    assert [one for one in complaints if not entry.fullmatch(one)] == []
+
+
 def test_each_number_in_brackets_has_a_source_and_each_source_is_used() -> None:
     claims, _, sources = TEXT.partition("## Sources")
     used = {one for group in re.findall(r"\[([\d, ]+)\]", claims) for one in group.split(", ")}

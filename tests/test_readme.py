@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 import app
 from app.cli.errors import table_of_codes, typescript_of_codes
-from app.cli.settings import settings_table
+from app.cli.settings import settings_tables
 from app.demo.database import data_folder
 from app.demo.services import demo_services
 from app.errors import MEANINGS, Code
@@ -39,8 +39,8 @@ def block(language: str, containing: str, text: str = README) -> str:
     return str(found)
 
 
-def test_the_table_of_settings_is_that_of_the_code() -> None:
-    assert settings_table() in (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+def test_the_tables_of_settings_are_those_of_the_code() -> None:
+    assert settings_tables() in (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
 
 
 def test_the_codes_of_errors_are_those_of_the_code_on_the_page_and_in_typescript() -> None:

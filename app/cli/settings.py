@@ -21,17 +21,38 @@ _OF_A_SOURCE = re.compile("SOURCES__[A-Z]+__")
 @click.command()
 def settings() -> None:
     """List all settings, as in docs/reference/settings.md. <SOURCE> is the name of a source."""
-    click.echo(settings_table())
+    click.echo(settings_tables())
 
 
-def settings_table() -> str:
-    """Write all settings as a table.
+def settings_tables() -> str:
+    """Write all settings, in a section for each table of the file.
 
     Returns:
-        A Markdown table: variable, default, meaning. Settings that all sources have appear once.
+        Sections in Markdown, each with a table: variable, default, meaning. The first one has the
+        settings that are in no table. Settings that all sources have appear once.
     """
-    rows = dict.fromkeys(_row(one) for one in variables())
-    return "\n".join(["| Variable | Default | Meaning |", "| --- | --- | --- |", *rows])
+    sections: dict[str, dict[str, None]] = {"The gateway itself": {}}
+    for one in variables():
+        sections.setdefault(_section(one), {})[_row(one)] = None
+    head = "| Variable | Default | Meaning |\n| --- | --- | --- |"
+    return "\n\n".join(
+        f"## {name}\n\n{head}\n" + "\n".join(rows) for name, rows in sections.items()
+    )
+
+
+def _section(variable: Variable) -> str:
+    """Name the section of a setting: by its table, and of a source by each table in it."""
+    match variable.path:
+        case (_,):
+            return "The gateway itself"
+        case ("sources", _, table, _, *_):
+            return f"`sources.NAME.{table}`"
+        case ("sources" | "source_defaults", *_):
+            return "`sources.NAME`"
+        case (table, *_):
+            return f"`{table}`"
+        case _:
+            raise AssertionError("a setting has a name")
 
 
 def _row(variable: Variable) -> str:

@@ -15,7 +15,7 @@ from app import __version__
 from app.cli import main
 from app.cli.demo import announcement
 from app.cli.demo_callers import DemoToken
-from app.cli.settings import settings_table
+from app.cli.settings import settings_tables
 from app.demo.run import DemoAddresses, SourceUrls
 from app.execution.schema import build_schema
 from app.settings.environment import variables
@@ -476,14 +476,16 @@ def test_the_example_of_explain_prints_what_its_page_says() -> None:
     assert result.stdout == printed
 
 
-def test_settings_lists_every_variable_in_a_table() -> None:
+def test_settings_lists_every_variable_once_in_the_tables() -> None:
     result = run("settings")
 
     assert result.exit_code == 0
-    assert result.stdout == settings_table() + "\n"
-    head, rule, *rows = result.stdout.splitlines()
+    assert result.stdout == settings_tables() + "\n"
+    first, _, head, rule, *_ = result.stdout.splitlines()
+    assert first == "## The gateway itself"
     assert head == "| Variable | Default | Meaning |"
     assert rule == "| --- | --- | --- |"
+    rows = [row for row in result.stdout.splitlines() if row.startswith("| `")]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert all(len(row) == 3 for row in cells)
     table = {name.strip("`"): default for name, default, _ in cells}

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import re
+import shutil
 import signal
 import ssl
 from collections.abc import AsyncGenerator
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import httpx
 import orjson
+import pytest
 
 from tests.certificates import Certificates
 from tests.cli.test_end_to_end import NOWHERE, WAIT, Program, program
-from tests.examples.serving import free_port
+from tests.docs.pages import DOCS
+from tests.examples.serving import clean_environment, free_port
 
 BODY = orjson.dumps({"query": "{ __typename }"})
 REQUEST = (
@@ -21,6 +25,7 @@ REQUEST = (
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
 TOKEN = "0123456789abcdef"
+PAGE = DOCS / "operations" / "reload.md"
 
 
 class Load:
@@ -91,9 +96,26 @@ def workers_of(running: Program) -> list[int]:
     return [*dict.fromkeys(opened)]
 
 
+async def as_the_page_says(command: str, running: Program, admin: int) -> bytes:
+    """Run a command of docs/operations/reload.md, by its first word, and return its output."""
+    [block] = re.findall(r"```sh\n(kill -HUP .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    [line] = [one for one in block.splitlines() if one.startswith(command)]
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", line.replace("9464", str(admin))),
+        env=clean_environment({"PID": str(running.process.pid), "TOKEN": TOKEN}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, line
+    return output
+
+
 async def test_reloads_and_restarts_of_workers_lose_no_request_and_a_kill_only_its_own(
     tmp_path: Path,
 ) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl (Debian's package curl)")
     port, admin = free_port(), free_port()
     environment = {
         **NOWHERE,
@@ -104,22 +126,18 @@ async def test_reloads_and_restarts_of_workers_lose_no_request_and_a_kill_only_i
         "GATEWAY_LOG__SAMPLE": "0",
     }
     load = Load(port)
-    async with (
-        program("serve", "--workers", "2", folder=tmp_path, environment=environment) as served,
-        httpx.AsyncClient(timeout=WAIT, trust_env=False) as client,
-    ):
+    async with program(
+        "serve", "--workers", "2", folder=tmp_path, environment=environment
+    ) as served:
         await started(served)
         async with load.running(8):
             await load.more(100)
             # Several ways to ask; one after the other.
             for count in range(1, 4):
-                served.process.send_signal(signal.SIGHUP)
+                await as_the_page_says("kill", served, admin)
                 await served.wait_for(rf"(?s)(gateway\.reloaded.*){{{2 * count - 1}}}")
-                answer = await client.post(
-                    f"http://127.0.0.1:{admin}/reload",
-                    headers={"authorization": f"Bearer {TOKEN}"},
-                )
-                assert answer.json()["outcome"] == "reloaded"
+                answer = await as_the_page_says("curl", served, admin)
+                assert orjson.loads(answer)["outcome"] == "reloaded"
                 await load.more(50)
             for worker in workers_of(served):
                 os.kill(worker, signal.SIGTERM)

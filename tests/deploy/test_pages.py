@@ -1,4 +1,4 @@
-"""The queries on the pages for operators read metrics that exist."""
+"""The queries of the documentation read metrics that exist."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from tests.deploy.files import ROOT, alerts
 from tests.deploy.queries import mistakes_of
 
-PAGES = sorted((ROOT / "docs" / "operations").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 QUERY = re.compile(r"^```promql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 QUERIES = [(page.name, query) for page in PAGES for query in QUERY.findall(page.read_text("utf-8"))]
 

@@ -2,7 +2,10 @@
 
 A block is run by its language. Two comments say otherwise, on the line before it:
 ``<!-- run by tests/… -->`` names the test that runs it, and ``<!-- not run: … -->`` says why
-nothing can. ``<!-- blocks run by tests/… -->`` holds for all other blocks of its page.
+nothing can. ``<!-- blocks run by tests/… -->`` holds for all other blocks of its page, and
+``<!-- blocks of js, ts run by tests/… -->`` for those of some languages.
+
+That is checked (`is_read`): the named test has to read blocks of the language on the page.
 """
 
 import re
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tests.docs.commands import commands_in, is_run
 from tests.docs.pages import ROOT, name_of, pages
 
 _BLOCK = re.compile(
@@ -18,7 +22,7 @@ _BLOCK = re.compile(
     r"(?P<margin> *)(?P<fence>`{3,})(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=margin)(?P=fence) *$",
     re.DOTALL | re.MULTILINE,
 )
-_WHOLE_PAGE = re.compile(r"^<!-- blocks (run by \S+) -->$", re.MULTILINE)
+_WHOLE_PAGE = re.compile(r"^<!-- blocks (?:of ([\w, ]+) )?(run by \S+) -->$", re.MULTILINE)
 
 ELSEWHERE = {"promql": "tests/deploy/test_pages.py"}
 """Languages that another test reads, on any page."""
@@ -77,11 +81,13 @@ def blocks_of(page: Path) -> Sequence[Block]:
     """
     text = page.read_text(encoding="utf-8")
     whole = _WHOLE_PAGE.search(text)
+    languages = whole[1].split(", ") if whole and whole[1] else ()
     found: list[Block] = []
     for one in _BLOCK.finditer(text):
         language, _, rest = one["info"].strip().partition(" ")
         title = re.search(r'title="([^"]*)"', rest)
         margin = len(one["margin"])
+        is_meant = whole is not None and (not languages or language in languages)
         found.append(
             Block(
                 page=page,
@@ -89,7 +95,7 @@ def blocks_of(page: Path) -> Sequence[Block]:
                 language=language,
                 title=title[1] if title else "",
                 text="".join(line[margin:] for line in one["text"].splitlines(keepends=True)),
-                comment=one["comment"] or (whole[1] if whole else ""),
+                comment=one["comment"] or (whole[2] if whole and is_meant else ""),
             )
         )
     return found
@@ -119,21 +125,35 @@ def report() -> str:
     """
     code = [one for one in BLOCKS if one.language != OUTPUT or one.comment]
     counts = {run: sum(one.run == run for one in code) for run in ("here", "elsewhere", "not")}
+    here_run = [is_run(one) for block in here("sh") for one in commands_in(block.text)]
     total = (
         f"{len(code)} blocks of code in {len(pages())} pages: {counts['here']} run by tests/docs,"
-        f" {counts['elsewhere']} by other tests, {counts['not']} not run."
+        f" {counts['elsewhere']} by other tests, {counts['not']} not run.\n"
+        f"Of {len(here_run)} commands in blocks of tests/docs, {sum(here_run)} are run. The others"
+        " would go on, or call services: their line is parsed."
     )
     reasons = (f"  {one.name}: {one.comment}" for one in code if one.run == "not")
     return "\n".join((total, *reasons))
 
 
-def is_a_test(name: str) -> bool:
-    """Tell whether a test is there.
+def is_read(block: Block) -> bool:
+    """Tell whether the test that a block names reads such blocks of its page.
+
+    That is seen in the text of the test: it names the page, or lists the pages of the folder, and
+    looks for blocks of the language (a fence with it), or for all (`blocks_of`).
 
     Args:
-        name: Its path in the repository.
+        block: A block that names a test.
 
     Returns:
-        Whether there is a file of that name among the tests.
+        Whether there is a test of that name which does so.
     """
-    return name.startswith("tests/") and (ROOT / name).is_file()
+    file, page, language = ROOT / block.test, block.page, re.escape(block.language)
+    if not block.test.startswith("tests/") or not file.is_file():
+        return False
+    text = file.read_text(encoding="utf-8")
+    pages = (page.name, f'"{page.stem}"', f'"{page.parent.name}").glob("*.md")', 'rglob("*.md")')
+    fences = (rf"```\S*\b{language}\b", rf'"{language}"(?s:.*)```|```(?s:.*)"{language}"')
+    return any(one in text for one in pages) and (
+        "blocks_of(" in text or any(re.search(one, text) for one in fences)
+    )

@@ -9,6 +9,19 @@ import click
 
 from app.cli import main
 
+RUN = frozenset(
+    (
+        "config schema",
+        "config show",
+        "errors",
+        "explain",
+        "schema check",
+        "schema print",
+        "settings",
+    )
+)
+"""The commands of the gateway that are run. Of the others, the command line is parsed."""
+
 _SECRET = re.compile(r"\$\(openssl rand -hex 32\)")
 _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 
@@ -72,6 +85,20 @@ def _command(line: str) -> ShellCommand:
     end = next((place for place, word in enumerate(rest) if word in {">", "|", "&"}), len(rest))
     program, *arguments = rest[:end] or [""]
     return ShellCommand(line, program.removeprefix(".venv/bin/"), arguments, variables)
+
+
+def is_run(command: ShellCommand) -> bool:
+    """Tell whether a command of a block that `tests/docs` runs is run, rather than parsed.
+
+    Args:
+        command: The command.
+
+    Returns:
+        Whether it is run. Commands that go on, or call services, are not.
+    """
+    if command.program == "user-gateway":
+        return parsed(command.arguments) in RUN
+    return command.program != "make"
 
 
 def parsed(arguments: Sequence[str]) -> str:

@@ -23,8 +23,8 @@ from app.cli import main
 from app.execution.schema import schema_for
 from app.main import load_settings
 from app.settings.models import DEFAULT_SOURCES
-from tests.docs.blocks import BLOCKS, Block, blocks_of, here, is_a_test
-from tests.docs.commands import ShellCommand, commands_in, parsed
+from tests.docs.blocks import BLOCKS, Block, blocks_of, here, is_read
+from tests.docs.commands import RUN, ShellCommand, commands_in, parsed
 from tests.docs.pages import ROOT
 from tests.server.graphiql.browsing import running_demo
 
@@ -34,19 +34,6 @@ REQUEST = '{"form": "list", "path": "/requesters", "parameter": "ids"}'
 BASE_URLS = {
     f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": "http://127.0.0.1:9" for name in DEFAULT_SOURCES
 }
-
-RUN = frozenset(
-    (
-        "config schema",
-        "config show",
-        "errors",
-        "explain",
-        "schema check",
-        "schema print",
-        "settings",
-    )
-)
-"""The commands of the gateway that are run. Of the others, the command line is parsed."""
 
 IN_A_SHELL = frozenset(("jq", "python"))
 """Programs that a shell runs, in a folder with a ``gateway.log``."""
@@ -93,7 +80,7 @@ def test_each_block_has_a_language_that_is_run_or_a_comment_that_says_where_or_w
     unknown = here(*{one.language for one in BLOCKS} - known)
 
     assert [f"{one.name} {one.language}" for one in unknown] == []
-    assert [one.name for one in BLOCKS if one.test and not is_a_test(one.test)] == []
+    assert [f"{one.name} {one.test}" for one in BLOCKS if one.test and not is_read(one)] == []
     assert [one.name for one in BLOCKS if not comment.fullmatch(one.comment)] == []
 
 

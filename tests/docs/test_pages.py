@@ -26,6 +26,22 @@ def test_each_page_is_in_the_navigation_once() -> None:
     assert sorted(listed) == sorted(one.relative_to(DOCS).as_posix() for one in there)
 
 
+def test_no_two_pages_have_the_same_title() -> None:
+    """The navigation and the search show no more of a page."""
+    titles = [one.read_text(encoding="utf-8").partition("\n")[0] for one in DOCS.rglob("*.md")]
+
+    assert [one for one in titles if not one.startswith("# ")] == []
+    assert sorted(titles) == sorted({*titles})
+
+
+def test_the_readme_is_one_page_of_short_paragraphs() -> None:
+    paragraphs = re.split(r"\n\s*\n", prose(ROOT / "README.md").strip())
+    text = [one for one in paragraphs if not one.startswith(("|", "- ", "<!--"))]
+
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+    assert [one for one in text if len(one.splitlines()) > 4] == []
+
+
 def test_each_decision_is_in_the_table() -> None:
     table = (DOCS / "decisions/README.md").read_text(encoding="utf-8")
     files = {one.name for one in DOCS.glob(NOT_LISTED)}

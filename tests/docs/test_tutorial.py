@@ -1,7 +1,8 @@
 """The lessons work: each command is run in an empty folder, from the first to the last.
 
 Programs that go on (the demo, gateways, nginx) run until the page starts the same one anew. JSON
-after a command is what the command prints. Ports are free ones in the place of the page's.
+after a command is what the command prints, and text after it are lines of that. Ports are free ones
+in the place of the page's.
 """
 
 import json
@@ -63,8 +64,7 @@ class Lesson:
             self._start("nginx", "nginx", text)
             return ""
         if text.startswith(("user-gateway", "! user-gateway")):
-            self._call(text)
-            return ""
+            return self._call(text)
         return self._run(text)
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Lesson:
                 )
             )
 
-    def _call(self, text: str) -> None:
+    def _call(self, text: str) -> str:
         """Run a command of the gateway in this process: its imports take seconds elsewhere."""
         is_refused = text.startswith("! ")
         [command] = commands_in(text.removeprefix("! "))
@@ -107,6 +107,7 @@ class Lesson:
         assert result.exit_code == (1 if is_refused else 0), result.output
         if file := re.search(r" > (\S+)$", text.strip()):
             (self._folder / file[1]).write_text(result.stdout, encoding="utf-8")
+        return result.output
 
     def _run(self, text: str) -> str:
         """Run commands that end."""
@@ -175,7 +176,10 @@ def test_a_lesson_works_from_the_first_command_to_the_last(
         for block in blocks:
             if block.language == "json":
                 assert json.loads(printed) == json.loads(block.text), block.name
-            elif block.language != "text":
+            elif block.language == "text":
+                shown = [one for one in block.text.splitlines() if one.strip()]
+                assert [one for one in shown if one.strip() not in printed] == [], printed
+            else:
                 printed = lesson.follow(block)
     finally:
         lesson.close()
