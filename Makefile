@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
+# Images of containers often say that Python keeps nothing that it has compiled. Each of the hundreds
+# of processes that tests start would then compile all its packages anew: three seconds, not one.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check mypy pyright package audit docs format schema reference dashboard pictures fuzz chaos cluster cluster-figures bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
@@ -11,14 +15,14 @@ help: ## list the targets
 
 # Locked and hash-checked. The demo needs no more than this first part: the gateway's own packages,
 # and GraphiQL. Where that cannot be built, all the rest works. pip compiles nothing: Python compiles
-# what it imports.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# what it imports, and keeps it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 .venv/runtime: requirements/runtime.txt requirements/build.txt requirements/node.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	@echo "1/3 Making an environment in .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "2/3 Installing $$(grep -c == requirements/runtime.txt) locked packages, the longest step"
-	@$(PIP) --no-compile --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@USER_GATEWAY_SKIP_GRAPHIQL=1 $(PIP) --no-build-isolation --no-deps --editable .
 	@echo "3/3 Building GraphiQL from locked npm packages"
 	@$(BIN)/python -c 'import os; from app.server.graphiql.build import find_node; find_node(os.environ["PATH"])' 2>/dev/null \
@@ -68,7 +72,7 @@ audit: .venv/dev ## look all packages up among the known advisories, where these
 # An environment of its own: no test and no command needs these packages.
 build/docs-tools/installed: requirements/docs.txt
 	$(PYTHON) -m venv build/docs-tools
-	build/docs-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	build/docs-tools/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/docs.txt
 	@touch $@
 
 docs: build/docs-tools/installed ## build the documentation site in build/site; fails on a broken link

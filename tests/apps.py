@@ -83,14 +83,27 @@ class _BuiltSchemas:
     def of(self, settings: Settings) -> tuple[GatewaySchema, Settings]:
         """Return the schema, and the settings with the expressions of its fields."""
         tables = (settings.public_schema, settings.user, settings.types, settings.enums)
-        key = (tables, settings.sources, settings.has_security_directives)
+        # Real servers are somewhere else in each test, and the schema does not depend on it.
+        anywhere = _with_addresses(settings.sources, {})
+        key = (tables, anywhere, settings.has_security_directives)
         for known, schema, sources in self._built:
             if known == key:
-                return schema, settings.model_copy(update={"sources": sources})
+                there = _with_addresses(sources, settings.sources)
+                return schema, settings.model_copy(update={"sources": there})
         schema, used = schema_for(settings)
         if settings.public_schema.module is None:  # a test may write its module anew
             self._built.appendleft((key, schema, used.sources))
         return schema, used
+
+
+def _with_addresses(
+    sources: Mapping[str, SourceSettings], addresses: Mapping[str, SourceSettings]
+) -> Mapping[str, SourceSettings]:
+    """Give sources the addresses that others of their names have, and the rest none."""
+    there = {name: one.base_url for name, one in addresses.items()}
+    return {
+        name: one.model_copy(update={"base_url": there.get(name)}) for name, one in sources.items()
+    }
 
 
 @cache

@@ -119,7 +119,11 @@ class PromptServer(DemoServer, _PromptServer):
 
 @asynccontextmanager
 async def served(
-    app: ASGIApp, settings: Settings | None = None, tls: ssl.SSLContext | None = None
+    app: ASGIApp,
+    settings: Settings | None = None,
+    tls: ssl.SSLContext | None = None,
+    *,
+    port: int = 0,
 ) -> AsyncGenerator[Address]:
     """Serve an application as ``user-gateway serve`` does, in this loop; its lifespan is run.
 
@@ -127,9 +131,10 @@ async def served(
         app: The application.
         settings: What connections are bounded by.
         tls: The server's certificate, where it speaks https.
+        port: Its port; any free one by default.
     """
     protocol = protocol_of(settings or settings_for_fakes())
-    with listen(HOST, 0) as listener:
+    with listen(HOST, port) as listener:
         server = PromptServer("the gateway", app, grace=0, protocol=protocol)
         if tls is not None:
             server.config.ssl_context_factory = partial(_only, tls)

@@ -45,24 +45,24 @@ async def provider(node: NodePrograms, algorithm: str, audience: str) -> AsyncGe
         yield ProviderStarted.model_validate_json(line).issuer
 
 
-def gateway(issuer: str, folder: Path) -> AbstractAsyncContextManager[str]:
-    """Serve the gateway as a process that is told who gives tokens out, and no more of that."""
+def gateway(issuer: str) -> AbstractAsyncContextManager[str]:
+    """Serve the gateway, which is told who gives tokens out, and no more of that."""
     auth = {
         "GATEWAY_AUTH__MODE": "jwt",
         "GATEWAY_AUTH__ISSUER": issuer,
         "GATEWAY_AUTH__AUDIENCE": "user-gateway",
         "GATEWAY_AUTH__TIMEOUT": "30",  # a busy machine takes its time
     }
-    return serve_over_demo(folder, auth)
+    return serve_over_demo(auth)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_does_not(
-    node: NodePrograms, tmp_path: Path, algorithm: str
+    node: NodePrograms, algorithm: str
 ) -> None:
     async with (
         provider(node, algorithm, "user-gateway") as issuer,
-        gateway(issuer, tmp_path) as url,
+        gateway(issuer) as url,
         httpx.AsyncClient(trust_env=False, timeout=WAIT) as client,
     ):
         granted = await client.post(
@@ -89,11 +89,11 @@ async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_do
 
 
 async def test_a_token_that_a_real_provider_gave_for_another_audience_lets_nobody_in(
-    node: NodePrograms, tmp_path: Path
+    node: NodePrograms,
 ) -> None:
     async with (
         provider(node, "ES256", "another-service") as issuer,
-        gateway(issuer, tmp_path) as url,
+        gateway(issuer) as url,
         httpx.AsyncClient(trust_env=False, timeout=WAIT) as client,
     ):
         granted = await client.post(

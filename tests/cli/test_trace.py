@@ -195,7 +195,7 @@ async def trace(*arguments: str, folder: Path, text: str = "", columns: int = 80
 
 async def test_a_run_shows_the_waterfall_and_lists_the_errors(tmp_path: Path) -> None:
     nobody = {"GATEWAY_SOURCES__BILLING__BASE_URL": f"http://127.0.0.1:{free_port()}"}
-    async with serve_over_demo(tmp_path, {**OPEN, **nobody}) as url:
+    async with serve_over_demo({**OPEN, **nobody}) as url:
         failed = await trace(PLAN, *VARIABLES, "--url", url, folder=tmp_path)
         wide = await trace(
             *("-", *VARIABLES, "--url", url),
@@ -229,7 +229,7 @@ async def test_a_run_shows_the_waterfall_and_lists_the_errors(tmp_path: Path) ->
 
 
 async def test_a_gateway_that_does_not_report_is_said_how_it_would(tmp_path: Path) -> None:
-    async with serve_over_demo(tmp_path, {"GATEWAY_AUTH__MODE": "none"}) as url:
+    async with serve_over_demo({"GATEWAY_AUTH__MODE": "none"}) as url:
         ended = await trace(PLAN, *VARIABLES, "--url", url, folder=tmp_path)
 
     assert ended.code == 2

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 
 from tests.docs.pages import ROOT
 from tests.examples.serving import serving
-from tests.server.graphiql.browsing import open_page
+from tests.server.graphiql.browsing import open_page, running_browser
 
 SITE = ROOT / "build" / "site"
 PAGES = ("", "tutorial/your-own-user/", "reference/settings/", "explanation/architecture/")
@@ -28,7 +28,11 @@ def chromium() -> str:
 
 async def test_a_reader_searches_and_no_other_host_is_asked(chromium: str) -> None:
     application = Starlette(routes=[Mount("/", StaticFiles(directory=SITE, html=True))])
-    async with serving("site", application) as address, open_page(chromium) as (page, seen):
+    async with (
+        serving("site", application) as address,
+        running_browser(chromium) as browser,
+        open_page(browser) as (page, seen),
+    ):
         for path in PAGES:
             await page.goto(f"{address}/{path}")
             assert await page.locator("h1").count() == 1

@@ -141,10 +141,23 @@ def load(page: ExamplePage | ExampleFolder, folder: Path, variables: Mapping[str
     """
     path = folder / "gateway.toml"
     path.write_text(page.configuration, encoding="utf-8")
+    # Who may ask is what the pages leave to the reader.
+    return settings_from({"GATEWAY_AUTH__MODE": "none", **variables}, path)
+
+
+def settings_from(variables: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Load settings as the gateway does.
+
+    Args:
+        variables: What the environment has of the gateway.
+        config: A file.
+
+    Returns:
+        The settings.
+    """
     with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.upper().startswith("GATEWAY")]:
             environment.delenv(name)
-        environment.setenv("GATEWAY_AUTH__MODE", "none")  # what the pages leave to the reader
         for name, value in variables.items():
             environment.setenv(name, value)
-        return load_settings(None, config=path)
+        return load_settings(None, config=config)

@@ -17,14 +17,20 @@ from typing import Literal
 from playwright.async_api import Page
 
 from app.demo.people import people
-from tests.examples.react import FOLDER, ROOT, Stage, build, gateway_at, served_site
+from tests.examples.react import (
+    FOLDER,
+    INSTALL,
+    ROOT,
+    Stage,
+    build,
+    gateway_at,
+    served_site,
+)
 from tests.examples.serving import free_port
 from tests.npm import node_with
-from tests.server.graphiql.browsing import open_page, running_demo
+from tests.server.graphiql.browsing import open_page, running_browser, running_demo
 
 HEIGHTS = {1440: 760, 390: 844}
-INSTALL = 180.0
-
 State = Literal["up", "down", "loading", "invoices"]
 
 
@@ -118,7 +124,8 @@ async def make_trace(folder: Path) -> None:
     """
     async with (
         running_demo("--port", "0", "--ports", "0,0,0", "--fail", "billing=503") as address,
-        open_page(installed_chromium()) as (page, _),
+        running_browser(installed_chromium()) as browser,
+        open_page(browser) as (page, _),
     ):
         await page.set_viewport_size({"width": 1440, "height": 760})
         await page.goto(address)
@@ -150,9 +157,10 @@ async def make(pictures: Sequence[Picture], folder: Path) -> None:
         built = build(node, Path(work), gateway)
         assert not built.complaint, built.complaint
         async with (
-            gateway_at(port, Path(work)) as stage,
+            gateway_at(port) as stage,
             served_site(built) as address,
-            open_page(chromium) as (page, _),
+            running_browser(chromium) as browser,
+            open_page(browser) as (page, _),
         ):
             for picture in pictures:
                 await take(page, stage, address, picture, folder)

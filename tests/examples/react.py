@@ -25,6 +25,9 @@ FOLDER = ROOT / "examples/react"
 OUTSIDE = ("schema.graphql", "docs/clients/error-codes.ts")
 """What the example reads outside of its folder."""
 
+INSTALL = 180.0
+"""Seconds that npm may take where `make test` has not installed the example's packages."""
+
 PATIENT = {
     "GATEWAY_DEADLINE__BUDGET": "60",
     **{
@@ -149,13 +152,12 @@ class Stage:
 
 @asynccontextmanager
 async def gateway_at(
-    port: int, folder: Path, variables: Mapping[str, str] | None = None
+    port: int, variables: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Stage]:
-    """Run `user-gateway serve` over the demo's services.
+    """Serve the gateway over the demo's services.
 
     Args:
         port: Where the page expects it.
-        folder: Where it runs.
         variables: Further settings.
 
     Yields:
@@ -168,7 +170,7 @@ async def gateway_at(
         "ACTIVITY": stage.activity.around,
     }
     settings = {**OPEN, **PATIENT, **(variables or {})}
-    async with serve_over_demo(folder, settings, port=port, around=around):
+    async with serve_over_demo(settings, port=port, around=around):
         yield stage
 
 

@@ -1,6 +1,7 @@
 """Services on free ports of 127.0.0.1: real programs, and applications of the tests' own."""
 
 import asyncio
+import io
 import itertools
 import os
 import socket
@@ -18,11 +19,13 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-import app
 from app.demo.database import data_folder
 from app.demo.server import base_url, listen
 from app.demo.services import demo_services
-from tests.wire import PromptServer
+from app.observability.logs import make_log
+from tests.apps import make_app
+from tests.examples.page import settings_from
+from tests.wire import PromptServer, served
 
 WAIT = 30.0
 """Seconds after which a program that does not say that it is ready counts as broken."""
@@ -45,7 +48,7 @@ FIRST_PORT = 20_000
 PORTS = 1_000
 """How many ports each of the processes has that share the tests."""
 
-_taken = itertools.count()
+_taken = itertools.count(os.getpid())  # another run of tests may be going on
 
 
 def free_port() -> int:
@@ -140,18 +143,18 @@ def program(
 
 
 @asynccontextmanager
-async def serving(name: str, served: ASGIApp) -> AsyncGenerator[str]:
+async def serving(name: str, application: ASGIApp) -> AsyncGenerator[str]:
     """Serve an application in this process until the end of the context.
 
     Args:
         name: What messages call it.
-        served: The application; its lifespan is run.
+        application: The application; its lifespan is run.
 
     Yields:
         Its address.
     """
     with closing(listen("127.0.0.1", 0)) as listener:
-        server = PromptServer(name, served, grace=1.0)
+        server = PromptServer(name, application, grace=1.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve([listener]))
             await server.ready.wait()
@@ -163,18 +166,16 @@ async def serving(name: str, served: ASGIApp) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def serve_over_demo(
-    folder: Path,
     variables: Mapping[str, str],
     *,
-    port: int | None = None,
+    port: int = 0,
     around: Mapping[str, Callable[[ASGIApp], ASGIApp]] = MappingProxyType({}),
 ) -> AsyncGenerator[str]:
-    """Run `user-gateway serve` as a process, over the demo's three services.
+    """Serve the gateway as `user-gateway serve` does, in this loop, over the demo's three services.
 
     Args:
-        folder: Where it runs.
         variables: Its settings, besides the addresses of the services.
-        port: Its port; a free one when absent.
+        port: Its port; a free one by default.
         around: What to wrap services in, by their name in variables (`BILLING`).
 
     Yields:
@@ -190,11 +191,7 @@ async def serve_over_demo(
             )
             for name, one in wrapped.items()
         }
-        port = port or free_port()
-        root = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
-        serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
-        environment = {**root, **addresses, **variables}
-        stack.enter_context(
-            program(serve, ready="Press CTRL+C", folder=folder, environment=environment)
-        )
-        yield f"http://127.0.0.1:{port}/graphql"
+        settings = settings_from({**addresses, **variables})
+        made = make_app(settings, make_log(settings.log, stream=io.StringIO()))
+        address = await stack.enter_async_context(served(made, settings, port=port))
+        yield address.url

@@ -1,6 +1,7 @@
 """What introspection costs: exactly what the answer has, and no more than a schema may have."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from time import process_time
 from typing import cast
 
@@ -65,6 +66,13 @@ ROVER = """
 """As Apollo's command line has it."""
 
 
+@cache
+def ours() -> GraphQLSchema:
+    """Build the default schema."""
+    return build_ours().core
+
+
+@cache
 def large() -> GraphQLSchema:
     """Make a schema of 300 types, each of which refers to a dozen others."""
     kinds = [
@@ -88,8 +96,6 @@ def large() -> GraphQLSchema:
 
 
 WHOLE = get_introspection_query(**dict.fromkeys(OPTIONS, True))
-LARGE = large()
-OURS = build_ours().core
 
 
 def chosen(**limits: int) -> Settings:
@@ -135,7 +141,7 @@ def objects_in(value: object) -> int:
 
 
 def test_the_large_schema_is_large() -> None:
-    named = [name for name in LARGE.type_map if not name.startswith("__")]
+    named = [name for name in large().type_map if not name.startswith("__")]
 
     assert len(named) >= TYPES
 
@@ -151,33 +157,33 @@ def test_every_field_of_introspection_that_gives_objects_is_followed() -> None:
     assert giving == FOLLOWED
 
 
-@pytest.mark.parametrize("core", [OURS, LARGE], ids=["ours", "300 types"])
+@pytest.mark.parametrize("core", [ours, large], ids=["ours", "300 types"])
 @pytest.mark.parametrize("option", [None, *OPTIONS, "all"])
 def test_tools_can_introspect_any_schema_within_the_default_limits(
-    core: GraphQLSchema, option: str | None
+    core: Callable[[], GraphQLSchema], option: str | None
 ) -> None:
     chosen = {one: option in {one, "all"} for one in OPTIONS}
 
     for depth in (1, 7, 9, 12):
-        IntrospectionChecks(core).passes(get_introspection_query(**chosen, type_depth=depth))
+        IntrospectionChecks(core()).passes(get_introspection_query(**chosen, type_depth=depth))
 
 
-@pytest.mark.parametrize("core", [OURS, LARGE], ids=["ours", "300 types"])
-def test_apollo_s_command_line_can_introspect_any_schema(core: GraphQLSchema) -> None:
-    IntrospectionChecks(core).passes(ROVER)
+@pytest.mark.parametrize("core", [ours, large], ids=["ours", "300 types"])
+def test_apollo_s_command_line_can_introspect_any_schema(core: Callable[[], GraphQLSchema]) -> None:
+    IntrospectionChecks(core()).passes(ROVER)
 
 
 def test_what_tools_ask_for_is_the_whole_schema_once() -> None:
-    pricing = IntrospectionPricing(OURS, most=2)
+    pricing = IntrospectionPricing(ours(), most=2)
 
-    answer = execute_sync(OURS, parse(WHOLE))
+    answer = execute_sync(ours(), parse(WHOLE))
 
     assert not answer.errors
     assert pricing.counts(parse(WHOLE)) == [pricing.whole] == [objects_in(answer.data) - 1]
 
 
 def test_the_whole_schema_may_be_asked_for_twice_in_a_request_and_not_a_third_time() -> None:
-    door = IntrospectionChecks(LARGE)
+    door = IntrospectionChecks(large())
 
     door.passes(WHOLE, WHOLE)
     with pytest.raises(LimitError) as raised:
@@ -190,7 +196,7 @@ def test_the_whole_schema_may_be_asked_for_twice_in_a_request_and_not_a_third_ti
 
 
 def test_each_request_has_its_own_allowance() -> None:
-    door = IntrospectionChecks(LARGE)
+    door = IntrospectionChecks(large())
 
     for _ in range(5):
         door.passes(WHOLE)
@@ -238,7 +244,7 @@ HOSTILE: Mapping[str, str] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_what_asks_for_many_schemas_is_refused_and_that_takes_no_time(kind: str) -> None:
-    door = IntrospectionChecks(LARGE, aliases=0, root_fields=0)
+    door = IntrospectionChecks(large(), aliases=0, root_fields=0)
     door.passes(WHOLE)
     started = process_time()
 
@@ -260,13 +266,13 @@ def test_what_asks_for_many_schemas_is_refused_and_that_takes_no_time(kind: str)
     ],
 )
 def test_what_people_ask_for_costs_next_to_nothing(query: str) -> None:
-    [price] = Documents.from_settings(LARGE, chosen(), size=0).get(query).operations.values()
+    [price] = Documents.from_settings(large(), chosen(), size=0).get(query).operations.values()
 
     assert 0 < price.price.schemas < 0.05  # of what is allowed, a fortieth
 
 
 def test_without_a_limit_it_is_counted_and_never_refused() -> None:
-    door = IntrospectionChecks(LARGE, introspection=0, aliases=0, root_fields=0, tokens=0)
+    door = IntrospectionChecks(large(), introspection=0, aliases=0, root_fields=0, tokens=0)
 
     door.passes(*[WHOLE] * 5)
     door.passes(HOSTILE["many schemas"], HOSTILE["fragments of Query"])
@@ -280,29 +286,29 @@ def test_what_is_never_asked_for_costs_nothing(whether: str) -> None:
         " fragment F on Query { __schema { types { name } } }"
     ).replace("?", whether)
 
-    assert IntrospectionPricing(OURS, most=2).counts(parse(query)) == [1]
+    assert IntrospectionPricing(ours(), most=2).counts(parse(query)) == [1]
 
 
 @pytest.mark.parametrize("name", ["No", "user", ""])
 def test_a_type_that_there_is_not_costs_nothing(name: str) -> None:
     query = f'{{ __type(name: "{name}") {{ fields {{ name }} }} }}'
 
-    assert IntrospectionPricing(OURS, most=2).counts(parse(query)) == [0]
+    assert IntrospectionPricing(ours(), most=2).counts(parse(query)) == [0]
 
 
 def test_where_a_variable_names_the_type_it_costs_as_much_as_the_largest() -> None:
-    pricing = IntrospectionPricing(OURS, most=2)
+    pricing = IntrospectionPricing(ours(), most=2)
     query = "query($n: String!) { __type(name: $n) { fields { name } } }"
     each = [
         pricing.counts(parse(query.replace("$n)", f'"{name}")').replace("($n: String!)", "")))
-        for name in OURS.type_map
+        for name in ours().type_map
     ]
 
     assert pricing.counts(parse(query)) == max(each)
 
 
 def test_each_operation_of_a_document_has_its_own_count() -> None:
-    pricing = IntrospectionPricing(OURS, most=1)
+    pricing = IntrospectionPricing(ours(), most=1)
     document = parse(
         "query A { __typename } query B { __schema { queryType { name } } } query C "
         + many("__schema { types { name } }", 99)

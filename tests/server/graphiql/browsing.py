@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 _ARGUMENTS = (
     "--no-sandbox",  # containers run tests as root, which Chromium's sandbox refuses
@@ -73,14 +73,20 @@ async def _address(output: asyncio.StreamReader) -> str:
 
 
 @asynccontextmanager
-async def open_page(chromium: str) -> AsyncGenerator[tuple[Page, BrowserReports]]:
-    """Opens a page in a new browser with an empty profile."""
-    seen = BrowserReports()
+async def running_browser(chromium: str) -> AsyncGenerator[Browser]:
+    """Runs a browser."""
     async with (
         async_playwright() as playwright,
         await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS) as browser,
-        await browser.new_context(viewport={"width": 1280, "height": 800}) as context,
     ):
+        yield browser
+
+
+@asynccontextmanager
+async def open_page(browser: Browser) -> AsyncGenerator[tuple[Page, BrowserReports]]:
+    """Opens a page in an empty profile, which nothing of other pages is in."""
+    seen = BrowserReports()
+    async with await browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         context.set_default_timeout(_STEP_MS)
         page = await context.new_page()
         context.on("request", lambda request: _note_host(seen, request.url))

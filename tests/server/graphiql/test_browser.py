@@ -4,19 +4,24 @@ import asyncio
 import os
 import re
 import shutil
-from pathlib import Path
+from collections.abc import AsyncGenerator
 from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Page, Route, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
 
 from app.server.graphiql.build import FOLDER
 from tests.examples.serving import serve_over_demo
-from tests.server.graphiql.browsing import open_page, running_demo
+from tests.server.graphiql.browsing import open_page, running_browser, running_demo
 from tests.ways import BOTH, Ways
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 EXAMPLES = ["OneUser", "FiftyUsers", "ProfileOnly", "InvoicePages", "MaybeBilling", "Entities"]
 SLOW_MS = 45_000.0  # five megabytes of script, on a machine with other work
@@ -32,7 +37,7 @@ USER_7 = "00000000-0000-4000-8000-000000000007"
 USER_50 = "00000000-0000-4000-8000-000000000050"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> str:
     """The path of the machine's Chromium. Without one the test is skipped; on CI it fails."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,26 +50,40 @@ def chromium() -> str:
     pytest.skip(reason)
 
 
-async def test_a_person_explores_the_demo_and_no_other_host_is_asked(chromium: str) -> None:
-    async with running_demo() as address, open_page(chromium) as (page, seen):
-        await page.goto(address)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(chromium: str) -> AsyncGenerator[Browser]:
+    """Run one browser for all pages; each has a profile of its own."""
+    async with running_browser(chromium) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo() -> AsyncGenerator[str]:
+    """Run the demo, and give its address; no test changes it."""
+    async with running_demo() as address:
+        yield address
+
+
+async def test_a_person_explores_the_demo_and_no_other_host_is_asked(
+    browser: Browser, demo: str
+) -> None:
+    async with open_page(browser) as (page, seen):
+        await page.goto(demo)
         await expect(page).to_have_title("User gateway · GraphiQL")
         await expect(page.locator(".graphiql-tab-button")).to_have_text(EXAMPLES, timeout=SLOW_MS)
         await _type_and_run(page)
         await _read_the_documentation(page)
         await _open_the_explorer(page)
         await _come_back(page)
-        assert seen.hosts == {urlsplit(address).netloc}
+        assert seen.hosts == {urlsplit(demo).netloc}
         assert seen.complaints == []
 
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)
-async def test_every_example_answers_without_an_error(
-    chromium: str, tmp_path: Path, ways: Ways
-) -> None:
+async def test_every_example_answers_without_an_error(browser: Browser, ways: Ways) -> None:
     async with (
-        serve_over_demo(tmp_path, {**SHOWN, **ways.variables}) as address,
-        open_page(chromium) as (page, seen),
+        serve_over_demo({**SHOWN, **ways.variables}) as address,
+        open_page(browser) as (page, seen),
     ):
         await page.goto(address)
         for name in EXAMPLES:
@@ -80,9 +99,9 @@ async def test_every_example_answers_without_an_error(
         assert seen.complaints == []
 
 
-async def test_the_stop_button_ends_the_request(chromium: str) -> None:
-    async with running_demo() as address, open_page(chromium) as (page, _):
-        await page.goto(address)
+async def test_the_stop_button_ends_the_request(browser: Browser, demo: str) -> None:
+    async with open_page(browser) as (page, _):
+        await page.goto(demo)
         await expect(page.locator(".graphiql-query-editor")).to_contain_text(
             "OneUser", timeout=SLOW_MS
         )
@@ -96,7 +115,7 @@ async def test_the_stop_button_ends_the_request(chromium: str) -> None:
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
-    chromium: str, tmp_path: Path, width: int, theme: Literal["light", "dark"]
+    browser: Browser, width: int, theme: Literal["light", "dark"]
 ) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1024):
@@ -106,9 +125,9 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
     async with (
         await asyncio.start_server(silent, "127.0.0.1", 0) as billing,
         serve_over_demo(
-            tmp_path, {**SHOWN, **DEADLINE, "GATEWAY_SOURCES__BILLING__BASE_URL": _url(billing)}
+            {**SHOWN, **DEADLINE, "GATEWAY_SOURCES__BILLING__BASE_URL": _url(billing)}
         ) as address,
-        open_page(chromium) as (page, seen),
+        open_page(browser) as (page, seen),
     ):
         await page.set_viewport_size({"width": width, "height": 844})
         await page.emulate_media(color_scheme=theme)
@@ -148,7 +167,7 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
         assert seen.complaints == []
 
 
-async def test_payloads_are_shown_as_they_come(chromium: str, tmp_path: Path) -> None:
+async def test_payloads_are_shown_as_they_come(browser: Browser) -> None:
     answer = asyncio.Event()
     patient = {
         "GATEWAY_DEADLINE__BUDGET": "60",
@@ -165,9 +184,9 @@ async def test_payloads_are_shown_as_they_come(chromium: str, tmp_path: Path) ->
     async with (
         await asyncio.start_server(held, "127.0.0.1", 0) as billing,
         serve_over_demo(
-            tmp_path, {**SHOWN, **patient, "GATEWAY_SOURCES__BILLING__BASE_URL": _url(billing)}
+            {**SHOWN, **patient, "GATEWAY_SOURCES__BILLING__BASE_URL": _url(billing)}
         ) as address,
-        open_page(chromium) as (page, seen),
+        open_page(browser) as (page, seen),
     ):
         await page.goto(address)
         await _opened(page)
@@ -189,13 +208,11 @@ async def test_payloads_are_shown_as_they_come(chromium: str, tmp_path: Path) ->
         assert seen.complaints == []
 
 
-async def test_without_a_report_and_a_plan_there_is_no_trace_panel(
-    chromium: str, tmp_path: Path
-) -> None:
+async def test_without_a_report_and_a_plan_there_is_no_trace_panel(browser: Browser) -> None:
     hidden = {"GATEWAY_TRACE": "never", "GATEWAY_EXPLAIN": "false"}
     async with (
-        serve_over_demo(tmp_path, {**SHOWN, **hidden}) as address,
-        open_page(chromium) as (page, _),
+        serve_over_demo({**SHOWN, **hidden}) as address,
+        open_page(browser) as (page, _),
     ):
         await page.goto(address)
         await _opened(page)
@@ -204,10 +221,10 @@ async def test_without_a_report_and_a_plan_there_is_no_trace_panel(
 
 
 async def test_federation_is_hidden_from_the_documentation_and_known_to_the_editor(
-    chromium: str,
+    browser: Browser, demo: str
 ) -> None:
-    async with running_demo() as address, open_page(chromium) as (page, seen):
-        await page.goto(address)
+    async with open_page(browser) as (page, seen):
+        await page.goto(demo)
         await _opened(page)
         await page.get_by_role("button", name="Show Documentation Explorer").click()
         documentation = page.locator(".graphiql-doc-explorer")
@@ -237,9 +254,11 @@ async def test_federation_is_hidden_from_the_documentation_and_known_to_the_edit
         assert seen.complaints == []
 
 
-async def test_variables_that_were_not_edited_are_there_after_a_reload(chromium: str) -> None:
-    async with running_demo() as address, open_page(chromium) as (page, _):
-        await page.goto(address)
+async def test_variables_that_were_not_edited_are_there_after_a_reload(
+    browser: Browser, demo: str
+) -> None:
+    async with open_page(browser) as (page, _):
+        await page.goto(demo)
         for _visit in range(2):
             await _opened(page)
             variables = page.get_by_role("region", name="Variables")
