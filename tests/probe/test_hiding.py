@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from app.cli.base import sources_at
+from app.cli.placeholders import sources_at
 from app.probe.verdict import HIDDEN, Redaction
 from app.settings.credentials import BearerAuth, ClientCredentialsAuth
 from app.settings.models import Settings

@@ -9,7 +9,7 @@ import pytest
 from graphql import parse, validate
 
 import app
-from app.cli.base import sources_at
+from app.cli.placeholders import sources_at
 from app.execution.schema import build_schema, schema_for
 from app.execution.source_fit import definition_in
 from app.schema.default import DEFAULT_SCHEMA
