@@ -231,6 +231,14 @@ async def test_a_parameter_may_be_called_like_the_source() -> None:
     }
 
 
+async def test_a_password_in_an_address_is_refused_and_never_shown() -> None:
+    result = await init("--id", "e1", "--source", "hr=http://me:hunter2@127.0.0.1:9/users")
+
+    assert result.exit_code != 0
+    assert "expected no user or password in it" in result.output
+    assert "hunter2" not in result.output
+
+
 async def test_the_file_has_no_value_of_a_row() -> None:
     async with serving(Service(by_path=True)) as server:
         result = await init("--id", "e1", "--source", f"hr={server.base_url}/employees")
