@@ -7,7 +7,7 @@ ARGS ?=
 # of processes that tests start would then compile all its packages anew: three seconds, not one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check mypy pyright package audit docs format schema reference dashboard pictures fuzz chaos cluster cluster-figures bench bench-quick graphiql lock clean
+.PHONY: help demo test check checks mypy pyright style prose architecture npm package audit docs format schema reference dashboard pictures fuzz chaos cluster cluster-figures bench bench-quick graphiql lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -52,16 +52,26 @@ test: .venv/dev $(NPM_INSTALLED) ## all tests (ARGS="-k merge")
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 # The two type checkers take the most time, and each uses one core: they run beside each other.
-check: .venv/dev .ci/prose/node_modules/installed ## format, lint, types, prose, schema drift
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
-	$(BIN)/python .ci/prose.py
-	$(BIN)/python -m pytest --quiet tests/test_architecture.py
-	$(BIN)/user-gateway schema check
+check: .venv/dev ## format, lint, types, prose, schema drift
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync checks
+
+checks: mypy pyright style prose architecture
 
 mypy pyright: .venv/dev
 	$(BIN)/$@
+
+style: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+prose: .venv/dev .ci/prose/node_modules/installed
+	$(BIN)/python .ci/prose.py
+
+architecture: .venv/dev
+	$(BIN)/python -m pytest --quiet tests/test_architecture.py
+	$(BIN)/user-gateway schema check
+
+npm: $(NPM_INSTALLED)
 
 package: .venv/dev ## build wheel and sdist, and try the wheel with each Python of the machine (ARGS="--tests tests/expressions")
 	$(BIN)/python .ci/package.py $(ARGS)

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import app
-from app.demo.database import data_folder
 from app.demo.services import demo_services
+from tests.demo_data import demo_data
 from tests.examples.serving import clean_environment, free_port, program, serving
 
 ROOT = Path(app.__file__).parents[1]
@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
 async def four_services() -> AsyncGenerator[Mapping[str, str]]:
     """Run the demo's three services and a fourth, and give the variables that name them."""
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(data_folder(None))
+        folder = demo_data()
         demo = stack.enter_context(demo_services(folder))
         apps: Mapping[str, ASGIApp] = {
             "PROFILE": demo.profile,

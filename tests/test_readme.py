@@ -15,7 +15,6 @@ from jsonschema import Draft202012Validator
 import app
 from app.cli.errors import table_of_codes, typescript_of_codes
 from app.cli.settings import settings_tables
-from app.demo.database import data_folder
 from app.demo.services import demo_services
 from app.errors import MEANINGS, Code
 from app.main import create_app, load_settings
@@ -24,6 +23,7 @@ from app.settings.models import WrittenSettings
 from app.settings.reference import file_schema
 from app.settings.source import SourceSettings
 from tests.certificates import Certificates
+from tests.demo_data import demo_data
 from tests.fakes import FakeTransport, failing, json_response, settings_for_fakes, user_id
 
 ROOT = Path(app.__file__).parents[1]
@@ -57,7 +57,7 @@ def test_the_codes_of_errors_are_those_of_the_code_on_the_page_and_in_typescript
 
 async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> None:
     settings = settings_for_fakes()
-    with data_folder(None) as folder, demo_services(folder) as services:
+    with demo_services(demo_data()) as services:
         applications = {
             "http://profile": services.profile,
             "http://activity": services.activity,

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from app.resilience.clock import SystemClock
+from tests.demo_data import demo_data
 from tests.fakes import user_id
 from tests.fault_server import FaultExchange, FaultServer
 from tests.file_schema import EXAMPLE
@@ -128,7 +129,7 @@ async def demo_of(
         The program of the gateway, and its address.
     """
     async with AsyncExitStack() as stack:
-        arguments = ("demo", "--port", "0", *options)
+        arguments = ("demo", "--port", "0", "--data", str(demo_data()), *options)
         if not by_file:
             demo = await stack.enter_async_context(program(*arguments, folder=folder))
             url = (await demo.wait_for(r"GraphiQL\s+(http\S+)"))[1]

@@ -13,9 +13,9 @@ import orjson
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.demo.database import data_folder
 from app.demo.responses import problem
 from app.demo.services import demo_services
+from tests.demo_data import demo_data
 from tests.deploy.files import PROMETHEUS, ROOT, RULES
 from tests.deploy.promtool import prometheus_program
 from tests.examples.serving import free_port, program, serving
@@ -104,7 +104,7 @@ async def gateway_over_demo(folder: Path) -> AsyncGenerator[StagedGateway]:
         The gateway. It is ended with the context.
     """
     async with AsyncExitStack() as stack:
-        demo = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        demo = stack.enter_context(demo_services(demo_data()))
         billing = Breakable(demo.billing)
         services: Mapping[str, ASGIApp] = {
             "PROFILE": demo.profile,

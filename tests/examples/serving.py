@@ -19,11 +19,11 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from app.demo.database import data_folder
 from app.demo.server import base_url, listen
 from app.demo.services import demo_services
 from app.observability.logs import make_log
 from tests.apps import make_app
+from tests.demo_data import demo_data
 from tests.examples.page import settings_from
 from tests.wire import PromptServer, served
 
@@ -182,7 +182,7 @@ async def serve_over_demo(
         The address of the GraphQL endpoint.
     """
     async with AsyncExitStack() as stack:
-        demo = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        demo = stack.enter_context(demo_services(demo_data()))
         services = {"PROFILE": demo.profile, "BILLING": demo.billing, "ACTIVITY": demo.activity}
         wrapped = {**services, **{name: wrap(services[name]) for name, wrap in around.items()}}
         addresses = {

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
-from app.demo.database import data_folder
 from app.demo.people import user_id
 from app.demo.services import demo_services
+from tests.demo_data import demo_data
 from tests.examples.conftest import OpenPage
 from tests.examples.page import FOLDER as PAGES
 from tests.examples.page import ExampleFolder
@@ -81,7 +81,7 @@ NAMES_OF_FIELDS = (
 async def services() -> AsyncGenerator[DemoSources]:
     """Run the three services."""
     async with AsyncExitStack() as stack:
-        made = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        made = stack.enter_context(demo_services(demo_data()))
         served = {"profile": made.profile, "billing": made.billing, "activity": made.activity}
         yield DemoSources(
             {

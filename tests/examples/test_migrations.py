@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from app.demo.database import data_folder
 from app.demo.services import demo_services
+from tests.demo_data import demo_data
 from tests.examples.conftest import OpenPage
 from tests.examples.page import FOLDER, ExamplePage
 from tests.examples.serving import free_port, serving
@@ -33,7 +33,7 @@ def answers_of(page: ExamplePage) -> tuple[object, object]:
 async def addresses() -> AsyncGenerator[Mapping[str, str]]:
     """Run the demo's services, and say where they are in the words of the environment."""
     async with AsyncExitStack() as stack:
-        made = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        made = stack.enter_context(demo_services(demo_data()))
         served = {"profile": made.profile, "billing": made.billing, "activity": made.activity}
         yield {
             f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": await stack.enter_async_context(

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.demo.database import data_folder
 from app.demo.people import user_id
 from app.demo.services import demo_services
 from tests.conftest import GatewayClient
+from tests.demo_data import demo_data
 from tests.examples import stripe
 from tests.examples.conftest import OpenPage
 from tests.examples.page import ExampleFolder
@@ -235,7 +235,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, 
 async def shop(clients: Mapping[str, httpx.Client]) -> AsyncGenerator[Shop]:
     """Run all services."""
     async with AsyncExitStack() as stack:
-        made = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        made = stack.enter_context(demo_services(demo_data()))
         served = {"profile": made.profile, "billing": made.billing}
         others = {
             name: await stack.enter_async_context(

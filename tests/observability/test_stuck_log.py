@@ -19,6 +19,7 @@ import httpx
 import orjson
 import pytest
 
+from tests.demo_data import demo_data
 from tests.examples.serving import WAIT, clean_environment, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -100,10 +101,11 @@ def served(
         closed: The streams that it is started without, as a shell writes that.
     """
     port = free_port()
+    data = ("--data", str(demo_data())) if command[0] == "demo" else ()
     process = subprocess.Popen(  # noqa: S603 # our own program
         [
             *("sh", "-c", f'exec "$@" {closed}', "sh"),
-            *(sys.executable, "-m", "app", *command, "--port", str(port)),
+            *(sys.executable, "-m", "app", *command, *data, "--port", str(port)),
         ],
         cwd=ROOT,
         env=clean_environment(SETTINGS),

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 import app
-from app.demo.database import data_folder
 from app.demo.services import demo_services
+from tests.demo_data import demo_data
 from tests.examples.serving import clean_environment, free_port, program
 from tests.examples.serving import serving as serving_app
 from tests.fakes.http_server import HttpExchange, serving
@@ -91,7 +91,7 @@ async def test_the_first_file_is_written_and_served_by_the_commands_of_its_page(
 
 async def test_the_commands_of_the_readme_work_over_the_services_of_the_demo() -> None:
     async with AsyncExitStack() as stack:
-        made = stack.enter_context(demo_services(stack.enter_context(data_folder(None))))
+        made = stack.enter_context(demo_services(demo_data()))
         addresses = {
             f"http://127.0.0.1:{8001 + place}": await stack.enter_async_context(
                 serving_app(f"service{place}", one)

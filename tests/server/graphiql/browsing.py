@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.demo_data import demo_data
+
 _ARGUMENTS = (
     "--no-sandbox",  # containers run tests as root, which Chromium's sandbox refuses
     "--disable-gpu",
@@ -21,7 +23,7 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_START_S = 20.0
+_START_S = 40.0
 _STOP_S = 5.0
 _STEP_MS = 30_000.0
 
@@ -39,6 +41,7 @@ async def running_demo(*arguments: str) -> AsyncGenerator[str]:
     """Runs the demo, on free ports by default; the value is the address that it prints."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "demo", *(arguments or ("--port", "0"))),
+        *("--data", str(demo_data())),
         stdout=PIPE,
         stderr=STDOUT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
