@@ -10,7 +10,21 @@ from benchmarks.ours import ours
 from benchmarks.peer import Command, Kit, Peer, PeerAddress
 from benchmarks.places import PEERS, ROOT, WORK
 from benchmarks.tools import Tools
-from benchmarks.workloads import EVERYDAY, W2_SLOW, W6, W7, W8, W9, W10, W11, W12, Dialect, names_of
+from benchmarks.workloads import (
+    EVERYDAY,
+    W2_SLOW,
+    W3,
+    W3_DOWN,
+    W6,
+    W7,
+    W8,
+    W9,
+    W10,
+    W11,
+    W12,
+    Dialect,
+    names_of,
+)
 
 REFERENCE: Final = "rest-aiohttp"
 """The peer that all are compared with."""
@@ -68,6 +82,12 @@ def catalog(tools: Tools) -> tuple[Peer, ...]:
             title="user-gateway, User by a file",
             settings={"GATEWAY_CONFIG": str(ROOT / "examples/demo/gateway.toml")},
             answers=_EVERYDAY,
+        ),
+        ours(
+            "user-gateway-grouped",
+            title="user-gateway, errors grouped",
+            settings={"GATEWAY_ERRORS": "grouped"},
+            answers=names_of(W3, W3_DOWN),
         ),
         _aggregator(REFERENCE, "aiohttp", _BY_HAND),
         _aggregator("rest-httpx", "httpx", _EVERYDAY),

@@ -140,7 +140,7 @@ class LogWriter:
         self._take("debug", line)
 
     def warning(self, line: str) -> None:
-        """Take a line that is written at once; see ``info``."""
+        """Take a line that may wait a moment, and is kept when ``info`` lines are dropped."""
         self._take("warning", line)
 
     def error(self, line: str) -> None:
@@ -195,7 +195,7 @@ class LogWriter:
         self._queue.append(line)
         self._size = size
         if not self._inline:
-            self._wake(urgent=crowded or not ordinary)
+            self._wake(urgent=crowded or level in _AWAITED)
 
     def _wake(self, *, urgent: bool) -> None:
         """Make the thread write the lines that were taken."""

@@ -258,6 +258,7 @@ class BatchScheduler(Generic[R]):
                 self._begin_separate(queue, group, context, fields, shared=not alone)
                 for group in self._separate_groups(new, overdue)
             ]
+        if began:
             separate = {key: batch for batch in began for key in batch.keys}
             joined = {key: in_flight[key] for key in (*keys, *background) if key in in_flight}
             in_flight = {**joined, **separate}
