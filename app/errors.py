@@ -23,10 +23,10 @@ translated once, where they enter (``sources/failures.py``). Every other excepti
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeVar
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 
@@ -57,8 +57,7 @@ class Code(StrEnum):
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
-@dataclass(frozen=True, slots=True)
-class CodeMeaning:
+class CodeMeaning(Struct, frozen=True):
     """The meaning of a code for clients.
 
     Attributes:
@@ -179,8 +178,7 @@ _MESSAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFailure:
+class SourceFailure(Struct, frozen=True):
     """The failure of a source, as a value. It is never raised.
 
     Attributes:

@@ -6,12 +6,12 @@ fast path is then switched off, and the server does not start without its rules 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+
+class Requirement(Struct, frozen=True):
     """The private parts of a library that some code needs.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -66,8 +67,7 @@ def is_router(headers: Headers, token: SecretStr | None) -> bool:
     return hmac.compare_digest(values[0].encode(), token.get_secret_value().encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
+class Authentication(Struct, frozen=True):
     """The authentication of a running gateway.
 
     Attributes:

@@ -7,11 +7,11 @@ our tools, and ``@authenticated``, which routers enforce.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import strawberry
 from graphql import GraphQLField, GraphQLFieldResolver, GraphQLResolveInfo
+from msgspec import Struct
 from strawberry.federation.schema_directives import Authenticated, RequiresScopes
 from strawberry.schema_directive import Location
 
@@ -20,8 +20,7 @@ from app.expressions.ids import same_user
 from app.settings.public_schema import UserNames
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks.
 
     Attributes:
@@ -73,8 +72,7 @@ def owner_directive(names: UserNames) -> OwnerDirective:
     return lambda scopes: Owner(or_scopes=[*scopes])
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Who may see a field of a user.
 
     Attributes:
@@ -193,8 +191,7 @@ def policy_of(text: str) -> Policy:
     return self_or(scope) if scope != text else scoped(scope)
 
 
-@dataclass(slots=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """What one caller may see of users.
 
     Attributes:

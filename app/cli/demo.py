@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory

@@ -7,10 +7,10 @@ made at each start, so that no token is good for anything else.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from joserfc import jwt
 from joserfc.jwk import Key, OctKey
+from msgspec import Struct
 from pydantic import SecretStr
 from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
@@ -30,8 +30,7 @@ LIFETIME = 30 * 24 * 3600
 """Seconds for which a token of the demo is good, if the demo runs that long."""
 
 
-@dataclass(frozen=True, slots=True)
-class DemoToken:
+class DemoToken(Struct, frozen=True):
     """A token for trying the policies.
 
     Attributes:

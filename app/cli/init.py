@@ -4,11 +4,12 @@ import asyncio
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 from uvicorn.loops.auto import auto_loop_factory
 
 from app.cli.base import EXIT_WRONG, UNUSABLE, refuse
@@ -35,8 +36,7 @@ _LEAVE_OUT = "-"
 _CREDENTIALS = "Its credentials, such as bearer:HR_TOKEN with the variable of the secret; or empty"
 
 
-@dataclass(frozen=True, slots=True)
-class GivenService:
+class GivenService(Struct, frozen=True):
     """What an operator says of a service.
 
     Attributes:

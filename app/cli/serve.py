@@ -12,7 +12,6 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 import click
 import uvicorn
+from msgspec import Struct
 
 from app.cli.base import EXIT_MISUSE, UNFIT, UNUSABLE, Port, config_option, refuse
 from app.errors import ConfigurationError, LibraryError, quote
@@ -46,8 +46,7 @@ tells its nodes and ingresses that the pod ends, and that takes a few seconds. T
 of running requests (10 s) fit into its grace period (30 s)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServeIntent:
+class ServeIntent(Struct, frozen=True):
     """The settings and the address with which the gateway is about to start.
 
     Attributes:

@@ -5,7 +5,9 @@ All times are milliseconds from the start of the operation.
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.execution.source_report import CallReport, RequestReport, SourceReport
 
@@ -23,8 +25,7 @@ _NEAR = 2.0
 """The deadline is on the axis if it is at most this many times as far as the last row."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaterfallRow:
+class WaterfallRow(Struct, frozen=True):
     """One row of a waterfall.
 
     Attributes:
@@ -47,8 +48,7 @@ class WaterfallRow:
         return self.start + self.ms
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """The time axis: the moments of its ends, and its width in characters."""
 
     start: float

@@ -11,12 +11,12 @@ rows of the others as they were.
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import product
 from random import Random
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
@@ -127,8 +127,7 @@ class Culture(BaseModel):
     family: tuple[str, ...] = Field(description="Family names, in the same way.")
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """One user, as the three services together know them.
 
     Attributes:

@@ -5,9 +5,9 @@ import signal
 import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -23,8 +23,7 @@ _STOP_WITHIN_S = 1.7
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceUrls:
+class SourceUrls(Struct, frozen=True):
     """The base URLs of the three services, without a slash at the end.
 
     Attributes:
@@ -38,8 +37,7 @@ class SourceUrls:
     activity: str
 
 
-@dataclass(frozen=True, slots=True)
-class DemoAddresses:
+class DemoAddresses(Struct, frozen=True):
     """Where everything is, once it runs.
 
     Attributes:
@@ -58,8 +56,7 @@ class DemoAddresses:
         return f"{self.gateway}/graphql" if self.gateway else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(Struct, frozen=True):
     """A server and the socket that it listens on."""
 
     server: DemoServer

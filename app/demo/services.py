@@ -14,11 +14,11 @@ import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 import orjson
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -34,8 +34,7 @@ MOST_IDS = 200
 """How many ids a request may name. More are refused; cutting the answer short would hide rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(Struct, frozen=True):
     """Documents of one kind.
 
     Attributes:
@@ -178,8 +177,7 @@ _SUMMARIES = Collection(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DemoServices:
+class DemoServices(Struct, frozen=True):
     """The three applications, ready to be asked.
 
     Attributes:

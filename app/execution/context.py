@@ -1,8 +1,7 @@
 """The context of resolvers."""
 
-from dataclasses import dataclass
-
 import strawberry
+from msgspec import Struct
 
 from app.auth.policies import Rights
 from app.execution.fetching import RunningFetches
@@ -11,8 +10,7 @@ from app.execution.plan import Plan
 from app.execution.planner import Planner
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """All that a resolver may use: nothing else is shared between the fields of a request.
 
     Attributes:

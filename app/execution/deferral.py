@@ -10,10 +10,12 @@ It is async because each payload waits for its own sources.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import GraphQLError, GraphQLFormattedError, SelectionNode
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors import GatewayError, SourceError
 from app.execution.fetching import RunningFetches
@@ -33,8 +35,7 @@ LogBugs = Callable[[Sequence[GraphQLError]], None]
 """Logs the bugs of ours among errors."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredSelection:
+class DeferredSelection(Struct, frozen=True):
     """The selection of one deferred fragment.
 
     Attributes:
@@ -46,8 +47,7 @@ class DeferredSelection:
     root: RootSelection
 
 
-@dataclass(frozen=True, slots=True)
-class DividedSelection:
+class DividedSelection(Struct, frozen=True):
     """The selection of an operation, divided into payloads.
 
     Attributes:
@@ -103,8 +103,7 @@ def _only(root: RootSelection, keys: Collection[str]) -> RootSelection:
     return replace(root, others=others, own=others if root.own is root.others else some(root.own))
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledPart:
+class CompiledPart(Struct, frozen=True):
     """One deferred fragment, compiled.
 
     Attributes:
@@ -116,8 +115,7 @@ class CompiledPart:
     compiled: CompiledOperation
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledParts:
+class CompiledParts(Struct, frozen=True):
     """An operation whose answer comes in several payloads, compiled.
 
     Attributes:

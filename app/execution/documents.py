@@ -17,6 +17,7 @@ from graphql import (
     OperationType,
 )
 from graphql.language.parser import MAX_NESTING_DEPTH
+from msgspec import Struct
 
 from app.errors import Code, LimitError, RequestError, bare, quote
 from app.execution.bounded_cache import BoundedCache
@@ -31,8 +32,7 @@ MAX_CACHED = 32_768
 """The longest document, in characters, that is kept: everyday queries are shorter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(Struct, frozen=True):
     """When a document was prepared, by ``clock.monotonic()``.
 
     Attributes:

@@ -16,7 +16,6 @@ It differs from Strawberry's in four ways:
 import asyncio
 import weakref
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -32,6 +31,7 @@ from graphql.execution.executor import StreamUsage, to_nodes
 from graphql.language.location import FormattedSourceLocation
 from graphql.pyutils import Path
 from graphql.type.definition import GraphQLResolveInfoHelpers
+from msgspec import Struct, field
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from app.errors import BadUserInputError, GatewayError
@@ -71,8 +71,7 @@ FIELDS_A_TURN = 1_000
 """How many fields are executed before the event loop may run others: 10 to 25 ms of work."""
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct):
     """What was executed since the event loop could run others; shared by all payloads.
 
     Attributes:

@@ -5,7 +5,6 @@ planner, compiler, and the split into calls. A test compares it with the calls o
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from graphql import (
     DocumentNode,
@@ -15,6 +14,7 @@ from graphql import (
     OperationDefinitionNode,
     located_error,
 )
+from msgspec import Struct
 
 from app.auth.policies import Caller
 from app.errors import Code, LimitError, RequestError
@@ -36,8 +36,7 @@ from app.settings.models import Settings
 from app.sources.endpoints import endpoints_of, keys_of, sources_of_keys
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainResult:
+class ExplainResult(Struct, frozen=True):
     """The result of a request to explain an operation.
 
     Attributes:

@@ -4,11 +4,11 @@ It is not async, since it waits for nothing: nothing is called.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues, get_argument_values
+from msgspec import Struct
 
 from app.errors import BadUserInputError
 from app.execution.explanation import PagesExplanation, SourceExplanation
@@ -27,8 +27,7 @@ from app.sources.mapping.requests import EncodedRequests, encoder_of
 from app.sources.records_in_parts import Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedGroup:
+class ExplainedGroup(Struct, frozen=True):
     """Users of one root field, of which the caller may see the same fields.
 
     Attributes:

@@ -9,8 +9,9 @@ All is async, because fetches wait for sources.
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from app.errors import SourceFailure
 from app.execution.outcome import Results
@@ -243,8 +244,7 @@ def _collected(
     return method.collect(fetch.source, call)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMapping:
+class KeyMapping(Struct, frozen=True):
     """The source's key for each user of a fetch.
 
     Attributes:

@@ -9,9 +9,10 @@ at all: a cache finds it by its address.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+
+from msgspec import Struct
 
 from app.auth.policies import Caller
 from app.execution.plan import Plan, PlannedField, PlannedRoot
@@ -22,8 +23,7 @@ from app.sources.cache.lifetime import SILENT, FreshnessBound
 from app.sources.trace import SourceTrace, Trace
 
 
-@dataclass(frozen=True, slots=True)
-class FreshnessRules:
+class FreshnessRules(Struct, frozen=True):
     """Decides how long answers may be stored.
 
     Attributes:

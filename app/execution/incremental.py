@@ -6,17 +6,16 @@ is completed. How they are written for a client is the server's business.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from graphql import GraphQLFormattedError
+from msgspec import Struct
 
 ResponsePath: TypeAlias = Sequence[str | int]
 """The position of a value in the answer."""
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """A deferred fragment at an object, or a streamed list, whose data will come.
 
     Attributes:
@@ -30,8 +29,7 @@ class Pending:
     label: str | None = None
 
 
-@dataclass(slots=True)
-class DeferredData:
+class DeferredData(Struct, frozen=True):
     """Fields of an object that were deferred.
 
     Attributes:
@@ -47,8 +45,7 @@ class DeferredData:
     errors: Sequence[GraphQLFormattedError] = ()
 
 
-@dataclass(slots=True)
-class StreamedItems:
+class StreamedItems(Struct, frozen=True):
     """The next items of a list.
 
     Attributes:
@@ -62,8 +59,7 @@ class StreamedItems:
     errors: Sequence[GraphQLFormattedError] = ()
 
 
-@dataclass(slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """A fragment or a list of which nothing more comes.
 
     Attributes:
@@ -75,8 +71,7 @@ class Completed:
     errors: Sequence[GraphQLFormattedError] = ()
 
 
-@dataclass(slots=True)
-class Payload:
+class Payload(Struct):
     """A payload after the first.
 
     Attributes:
@@ -99,8 +94,7 @@ class Payload:
         return [error for one in (*self.incremental, *self.completed) for error in one.errors]
 
 
-@dataclass(slots=True)
-class LaterPayloads:
+class LaterPayloads(Struct):
     """What comes after the first payload.
 
     Attributes:

@@ -5,9 +5,9 @@ A new root field that returns users needs an entry in ``key_readers``, and nothi
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, TypeAlias, cast
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.auth.policies import Rights
@@ -23,8 +23,7 @@ Key: TypeAlias = UserId | GatewayError
 """A user, or the error of an invalid key."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputLimits:
+class InputLimits(Struct, frozen=True):
     """Limits of client input, checked before any source is called.
 
     Attributes:

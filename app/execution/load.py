@@ -15,11 +15,12 @@ and a fetch always settles its futures, even if it fails or is cancelled.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiodataloader import DataLoader
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.errors import Code, SourceFailure
 from app.execution.fetching import (
@@ -53,8 +54,7 @@ R = TypeVar("R", bound=Record)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSources:
+class OpenSources(Struct, frozen=True):
     """All open sources of the gateway.
 
     Attributes:
@@ -388,8 +388,7 @@ class Loaders:
         return [gone] * number if task.cancelled() else list(task.result())
 
 
-@dataclass(frozen=True, slots=True)
-class _ByLoader:
+class _ByLoader(Struct, frozen=True):
     """Loads each key by the loader of its source. A ``FetchMethod``.
 
     A call is the futures of its keys; they are shared with other waiters.

@@ -15,10 +15,10 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
+from msgspec import Struct, field
 from structlog.typing import FilteringBoundLogger
 
 from app.execution.load import OpenSources
@@ -60,8 +60,7 @@ OpenService: TypeAlias = ServiceClient | OwnService[Any]
 """What is asked about users: a REST service, or a source of a module."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceOpener:
+class SourceOpener(Struct, frozen=True):
     """Opens sources. All that they need from outside is handed in.
 
     Attributes:
@@ -354,8 +353,7 @@ class SourceOpener:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSources:
+class OpenedSources(Struct, frozen=True):
     """All open sources of a schema.
 
     Attributes:
@@ -369,8 +367,7 @@ class OpenedSources:
     endpoints: Mapping[str, Sequence[Endpoint[Record]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """An endpoint, and what it is asked by.
 
     Attributes:
@@ -384,8 +381,7 @@ class _Asked:
     service: OpenService
 
 
-@dataclass(frozen=True, slots=True)
-class _UnscheduledSource:
+class _UnscheduledSource(Struct, frozen=True):
     """A source before which there is no batch scheduler yet.
 
     Attributes:

@@ -1,7 +1,8 @@
 """One operation that runs: what it needs, and what is known of it so far."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from app.auth.policies import Caller
 from app.execution.documents import Document
@@ -14,8 +15,7 @@ from app.observability.trace_context import TraceContext
 from app.sources.base import RequestContext
 
 
-@dataclass(slots=True)
-class OperationRun:
+class OperationRun(Struct):
     """One operation that runs.
 
     Attributes:

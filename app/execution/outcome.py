@@ -15,11 +15,11 @@ A source with the contract ``stale_ok`` fails only if the cache has no old recor
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias
 
 from graphql import GraphQLError
+from msgspec import Struct, field
 
 from app.errors import GatewayError, SourceFailure
 from app.execution.plan import Plan, PlannedRoot, SourceNeeds, UserGroup
@@ -31,8 +31,7 @@ Results: TypeAlias = Mapping[str, Mapping[UserId, Result]]
 """Results by source and user; perhaps of more users than the operation needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What becomes of one user.
 
     Attributes:
@@ -99,8 +98,7 @@ DAMAGES = frozenset({SourceFailure, DamagedRecord})
 """The types of results that fail a field of the user or more."""
 
 
-@dataclass(slots=True)
-class GroupResults:
+class GroupResults(Struct, frozen=True):
     """The results for the users of a group.
 
     Attributes:

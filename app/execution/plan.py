@@ -4,13 +4,13 @@ The planner (``planner.py``) is the only reader of an operation's selection, and
 result. The resolvers, the compiled renderer and ``explain`` read the plan only.
 
 A plan has two parts. The root fields and their selections do not depend on the variables that only
-name users; they are kept with the document, and frozen. The keys and the fetches belong to one
-request; nobody writes to them, but every request makes them, and frozen dataclasses take longer.
+name users, so they are kept with the document. The keys and the fetches belong to one request.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
@@ -19,13 +19,13 @@ from graphql import (
     get_location,
 )
 from graphql.language.location import FormattedSourceLocation
+from msgspec import Struct
 
 from app.errors import GatewayError
 from app.sources.base import FieldSet, UserId
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedField:
+class PlannedField(Struct, frozen=True):
     """One selected field of a user, or of an object inside a user.
 
     Attributes:
@@ -91,8 +91,7 @@ class SourceNeeds:
         return self.always + self.fallbacks
 
 
-@dataclass(frozen=True, slots=True)
-class UserSelection:
+class UserSelection(Struct, frozen=True):
     """The selection of a root field, for users of which the caller may see the same fields.
 
     Attributes:
@@ -110,8 +109,7 @@ class UserSelection:
         return frozenset(source for one in visible for source in one.sources)
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredFragment:
+class DeferredFragment(Struct, frozen=True):
     """A deferred fragment of users whose fields come together in one payload.
 
     Attributes:
@@ -125,8 +123,7 @@ class DeferredFragment:
     keys: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class RootSelection:
+class RootSelection(Struct, frozen=True):
     """One root field and its selection, independent of its users.
 
     Attributes:
@@ -163,8 +160,7 @@ class RootSelection:
         return locations_of(self.nodes)
 
 
-@dataclass(slots=True)
-class UserGroup:
+class UserGroup(Struct):
     """Users of one root field, of which the caller may see the same fields.
 
     Attributes:
@@ -180,8 +176,7 @@ class UserGroup:
     is_own: bool = False
 
 
-@dataclass(slots=True)
-class PlannedRoot:
+class PlannedRoot(Struct, frozen=True):
     """One root field with its users.
 
     Attributes:
@@ -198,7 +193,7 @@ class PlannedRoot:
     groups: Sequence[UserGroup] = ()
     count: int | None = 0
     missing: tuple[str, ...] = ()
-    wrong: Mapping[int, GatewayError] = field(default_factory=dict[int, GatewayError])
+    wrong: Mapping[int, GatewayError] = msgspec.field(default_factory=dict[int, GatewayError])
     error: GatewayError | GraphQLError | None = None
     lookup: str | None = None
 
@@ -208,8 +203,7 @@ class PlannedRoot:
         return bool(self.missing) or self.lookup is not None
 
 
-@dataclass(slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Keys by which a source finds the ids of users, before the users are known.
 
     Attributes:
@@ -223,8 +217,7 @@ class Lookup:
     keys: Sequence[UserId]
 
 
-@dataclass(slots=True)
-class Fetch:
+class Fetch(Struct, frozen=True):
     """One source, and the users that it is asked about.
 
     Attributes:
@@ -256,8 +249,7 @@ class Fetch:
         return f"{self.source}{fields}{keys}: {' '.join((*self.users, *needed))}"
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The root fields, users and fetches of one operation, for one request.
 
     Attributes:

@@ -5,7 +5,6 @@ what the caller may see. ``Planner.plan`` adds the users of one request.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from graphql import (
@@ -25,6 +24,7 @@ from graphql import (
     get_named_type,
 )
 from graphql.execution.values import VariableValues, get_argument_values
+from msgspec.structs import replace
 
 from app.auth.policies import Rights, refusal
 from app.errors import BadUserInputError, Code, GatewayError, SourceError, SourceFailure, bare

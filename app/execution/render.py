@@ -5,12 +5,12 @@ operations that it covers, and has to give the same answer.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
 from graphql import DocumentNode, GraphQLError, GraphQLFormattedError
 from graphql.execution.values import VariableValues
+from msgspec import Struct
 
 from app.execution.outcome import Results
 from app.execution.plan import Plan, RootSelection
@@ -39,8 +39,7 @@ class ExecutorReason(StrEnum):
     """The compiled operation has a bug of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotCompiled:
+class NotCompiled(Struct, frozen=True):
     """Why an operation is not compiled.
 
     Attributes:
@@ -67,8 +66,7 @@ class NotCoveredError(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class PageFetch:
+class PageFetch(Struct, frozen=True):
     """The pages of one list that an answer needs.
 
     Attributes:
@@ -84,8 +82,7 @@ PageResults: TypeAlias = Mapping[PageSpec[Any], Mapping[PageRequest, PageResult[
 """The result of each page, by its list and its request."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenderRequest:
+class RenderRequest(Struct, frozen=True):
     """What an answer is rendered of, besides pages of lists.
 
     Attributes:
@@ -105,8 +102,7 @@ class RenderRequest:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """An answer.
 
     Attributes:

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal
 
 from graphql import GraphQLFormattedError
+from msgspec import Struct, field
 
 from app.errors import RequestError, without_quotes
 from app.execution.incremental import LaterPayloads
@@ -31,8 +31,7 @@ class Delivery(Enum):
     REFUSED = auto()  # it is in a batch, whose answer is one piece
 
 
-@dataclass(slots=True)
-class GraphQLRequest:
+class GraphQLRequest(Struct, frozen=True):
     """The parameters of a request ("GraphQL over HTTP", section 5.1).
 
     Attributes:
@@ -65,8 +64,7 @@ class GraphQLRequest:
         return None if self.extensions is None else self.extensions.get("errors")
 
 
-@dataclass(slots=True)
-class OperationReport:
+class OperationReport(Struct):
     """What an operation was and did, for the log.
 
     Attributes:
@@ -129,8 +127,7 @@ class OperationReport:
             self.errors[key] += times
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerFreshness:
+class AnswerFreshness(Struct, frozen=True):
     """How long caches outside the gateway may store an answer.
 
     Attributes:
@@ -142,8 +139,7 @@ class AnswerFreshness:
     public: bool
 
 
-@dataclass(slots=True)
-class GraphQLResponse:
+class GraphQLResponse(Struct):
     """The answer to a request.
 
     Attributes:

@@ -7,7 +7,6 @@ So a fragment cannot be on one of them. ``__type(name: "__Service")`` finds them
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphql import (
     GraphQLCompositeType,
@@ -19,12 +18,12 @@ from graphql import (
     GraphQLSchema,
     GraphQLString,
 )
+from msgspec import Struct
 
 FIELD = "__service"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceCapability:
+class ServiceCapability(Struct, frozen=True):
     """Something that the gateway can do.
 
     Attributes:

@@ -1,15 +1,15 @@
 """What the fields of ``User`` read of the sources, and so what a selection needs. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from app.auth.policies import Policy
 from app.execution.plan import SourceNeeds
 from app.sources.base import FieldSet
 
 
-@dataclass(frozen=True, slots=True)
-class LookupRoot:
+class LookupRoot(Struct, frozen=True):
     """A root field that finds users by another key than their ids.
 
     Attributes:
@@ -27,8 +27,7 @@ class LookupRoot:
     may: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReads:
+class SourceReads(Struct, frozen=True):
     """Which sources the fields of ``User`` read.
 
     Attributes:

@@ -4,8 +4,8 @@ All times of a report are in milliseconds, and moments count from the start of t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -81,8 +81,7 @@ class RequestReport(_Report):
     )
 
 
-@dataclass(slots=True)
-class OperationTimes:
+class OperationTimes(Struct):
     """The times of an operation, by ``clock.monotonic()``.
 
     Attributes:

@@ -8,7 +8,9 @@ and paths, because these may contain words of the client.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.execution.operation_run import OperationRun
 from app.execution.request import GraphQLResponse
@@ -26,8 +28,7 @@ OPERATION_TYPE = "query"
 """The type of all operations that are executed: validation refuses other types."""
 
 
-@dataclass(frozen=True, slots=True)
-class OperationTelemetry:
+class OperationTelemetry(Struct, frozen=True):
     """Records operations.
 
     Attributes:

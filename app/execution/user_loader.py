@@ -8,10 +8,10 @@ that needs more, the user is loaded again.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aiodataloader import DataLoader
+from msgspec import Struct
 
 from app.sources.base import FieldSet, Record, SourceResult, UserId
 from app.sources.results import Result
@@ -23,8 +23,7 @@ FetchUsers: TypeAlias = Callable[[Sequence[UserId], FieldSet | None], Awaitable[
 """Fetches the records of distinct users with some fields; ``None`` for all fields."""
 
 
-@dataclass(slots=True)
-class _LoaderBatch:
+class _LoaderBatch(Struct):
     """Users that are loaded by one call.
 
     Attributes:
@@ -36,8 +35,7 @@ class _LoaderBatch:
     sent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _UserLoad:
+class _UserLoad(Struct, frozen=True):
     """A user that is being loaded, or was loaded.
 
     Attributes:

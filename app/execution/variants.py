@@ -10,9 +10,10 @@ CPython 3.11. A test checks that the estimates are within a factor of two of wha
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from app.execution.bounded_cache import BoundedCache
 from app.execution.deferral import CompiledParts
@@ -85,8 +86,7 @@ def _count(fields: Sequence[PlannedField]) -> int:
     return sum(1 + _count(one.fields) for one in fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """An operation for one set of deciding variable values and scopes.
 
     Attributes:

@@ -18,7 +18,6 @@ A pipe takes everything after it: ``a | [0] || b`` looks for ``b`` within ``a``.
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from difflib import get_close_matches
 from itertools import pairwise
@@ -38,6 +37,7 @@ from jmespath.exceptions import (
 from jmespath.functions import TYPES_MAP
 from jmespath.lexer import Lexer
 from jmespath.visitor import Options, TreeInterpreter
+from msgspec import Struct
 
 from app.expressions.functions import ExactFunctions
 from app.expressions.money import InexactError
@@ -87,8 +87,7 @@ class EvaluationError(ValueError):
     """An expression cannot be evaluated for a row. The message has no values of the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFacts:
+class ResponseFacts(Struct, frozen=True):
     """What expressions may read of a response besides its rows.
 
     Attributes:
@@ -121,8 +120,7 @@ class _Interpreter(TreeInterpreter):
         return self._variables[node["value"]]
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Struct, frozen=True):
     """A compiled expression.
 
     Attributes:

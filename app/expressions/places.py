@@ -1,7 +1,8 @@
 """Texts with one or several places for a key, each with the escape that its place needs. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.expressions.escapes import Write
 
@@ -9,8 +10,7 @@ KEY = "{key}"
 """Where one key goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPlaces:
+class KeyPlaces(Struct, frozen=True):
     """A text with places for one key.
 
     Attributes:

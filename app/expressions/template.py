@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from msgspec import Struct
 from pydantic import JsonValue
 
 from app.expressions.escapes import Escape, Write, as_number, check_url, in_json, in_json_text
@@ -20,8 +20,7 @@ EXPECTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A JSON text in ASCII, split into the parts around keys.
 
     Attributes:

@@ -17,13 +17,13 @@ of a response. Names of members are written as literals, and other values are bo
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from types import MethodType
 from typing import Any, cast
 
 from jmespath.visitor import TreeInterpreter
+from msgspec import Struct
 
 from app.expressions.expression import Expression
 from app.expressions.functions import ExactFunctions
@@ -56,8 +56,7 @@ class NotCompiledError(Exception):
     """Only the library evaluates the expression."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledReference:
+class CompiledReference(Struct, frozen=True):
     """A compiled ``&expression``, as the library's functions use it.
 
     Attributes:

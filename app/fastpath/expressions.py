@@ -15,8 +15,8 @@ function raises an error: the library then says what is wrong.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 
+import msgspec
 from jmespath.exceptions import JMESPathError
 
 from app.expressions.expression import (
@@ -28,8 +28,7 @@ from app.expressions.expression import (
 from app.fastpath.expression_code import ExpressionWriter, NotCompiledError
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledExpression(Expression):
+class CompiledExpression(Expression, frozen=True):
     """An expression that is a function.
 
     Attributes:
@@ -75,5 +74,6 @@ def compile_to_function(text: str) -> Expression:
         writer.line(f"return {writer.value(whole.tree, 'row')}")
     except NotCompiledError:
         return whole
-    own = {one.name: getattr(whole, one.name) for one in fields(whole)}
-    return CompiledExpression(**own, function=writer.function("row, facts"))
+    return CompiledExpression(
+        **msgspec.structs.asdict(whole), function=writer.function("row, facts")
+    )

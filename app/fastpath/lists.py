@@ -5,10 +5,10 @@ user whom the source does not know has no pages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphql.execution.values import VariableValues
+from msgspec import Struct
 
 from app.errors import SourceError, SourceFailure
 from app.schema.connection import ResolvedPage, page_request, resolved_page
@@ -20,8 +20,7 @@ LIST_BYTES = 400
 """Estimated bytes of a ``CompiledList``, without the field. A test checks all estimates."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListArguments:
+class ListArguments(Struct, frozen=True):
     """The arguments of a list, as one request has them.
 
     Attributes:
@@ -33,8 +32,7 @@ class ListArguments:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledList:
+class CompiledList(Struct, frozen=True):
     """A field of a user that is a list, read page by page.
 
     Attributes:

@@ -5,13 +5,13 @@ Part of ``compiled.py``, which says what it replaces.
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from types import NoneType
 from typing import Any, cast
 
 from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.language.location import FormattedSourceLocation
+from msgspec import Struct
 
 from app.errors import Code, GatewayError, SourceError, SourceFailure, bare
 from app.execution.outcome import DAMAGES, GroupResults, Outcome, outcome_of, results_of
@@ -28,8 +28,7 @@ UserData = dict[str, Any]
 """A user in the response."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldFailure:
+class FieldFailure(Struct, frozen=True):
     """The errors that one field of the users of a selection can have.
 
     Attributes:
@@ -52,8 +51,7 @@ class FieldFailure:
     locations: Sequence[FormattedSourceLocation]
 
 
-@dataclass(frozen=True, slots=True)
-class UserWriter:
+class UserWriter(Struct, frozen=True):
     """Makes the users of one selection in the response.
 
     Attributes:
@@ -79,8 +77,7 @@ class UserWriter:
     computed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledRoot:
+class CompiledRoot(Struct, frozen=True):
     """One root field, compiled.
 
     Attributes:
@@ -375,8 +372,7 @@ def _lacks(user: UserData | None, keys: Sequence[str]) -> bool:
     return user is not None and any(user[key] is None for key in keys)
 
 
-@dataclass(frozen=True, slots=True)
-class _Consequence:
+class _Consequence(Struct, frozen=True):
     """What the results of a user's sources do to the user.
 
     Attributes:

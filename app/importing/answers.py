@@ -5,8 +5,9 @@ has the most fields of the record, a key, and fits the request: a call for many 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from app.importing.document import OpenApiError
 from app.importing.fields import (
@@ -49,8 +50,7 @@ _MOST_LENGTH = 1_000
 """The most characters of a step of a path in the settings."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(Struct, frozen=True):
     """A candidate for the rows.
 
     Attributes:
@@ -66,8 +66,7 @@ class _Rows:
     around: Shape | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(Struct, frozen=True):
     """A candidate with its key and fields, and how good it is."""
 
     rows: _Rows

@@ -6,12 +6,13 @@ thousands, and they may lead in a circle.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 import yaml
+from msgspec import Struct
+from msgspec.structs import replace
 from referencing import Registry, Specification
 from referencing.exceptions import Unresolvable
 
@@ -31,8 +32,7 @@ class OpenApiError(Exception):
     """A document cannot be imported. The message says what is wrong, and what is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A value of a document, and its place.
 
     Attributes:
@@ -172,8 +172,7 @@ class References:
         return Node(found.contents, reference, self)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenApiDocument:
+class OpenApiDocument(Struct, frozen=True):
     """An OpenAPI document.
 
     Attributes:

@@ -5,9 +5,10 @@ can be read as what the field holds (``readings``).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -30,8 +31,7 @@ from app.importing.schemas import Schemas, Shape, type_text
 from app.sources.base import SourceSpec
 
 
-@dataclass(frozen=True, slots=True)
-class MatchedFields:
+class MatchedFields(Struct, frozen=True):
     """The fields of a record, and the places that they are read from.
 
     Attributes:

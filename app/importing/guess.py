@@ -1,15 +1,15 @@
 """What was guessed of a source. The types of request and answer are those of the settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.errors import quote
 from app.settings.request import RequestSettings
 from app.settings.response import AnswerSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+class Property(Struct, frozen=True):
     """A property of a row.
 
     Attributes:
@@ -23,8 +23,7 @@ class Property:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class WordsGuess:
+class WordsGuess(Struct, frozen=True):
     """What was guessed of the words of a field.
 
     Attributes:
@@ -43,8 +42,7 @@ class WordsGuess:
         return f"{', '.join(self.expected[:-1])} or {self.expected[-1]}"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldGuess:
+class FieldGuess(Struct, frozen=True):
     """What was guessed of one field of the record.
 
     Attributes:
@@ -69,8 +67,7 @@ class FieldGuess:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RequestGuess:
+class RequestGuess(Struct, frozen=True):
     """What was guessed of the request.
 
     Attributes:
@@ -86,8 +83,7 @@ class RequestGuess:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerGuess:
+class AnswerGuess(Struct, frozen=True):
     """What was guessed of the answer.
 
     Attributes:
@@ -103,8 +99,7 @@ class AnswerGuess:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AddressGuess:
+class AddressGuess(Struct, frozen=True):
     """What was guessed of the address of the service.
 
     Attributes:
@@ -118,8 +113,7 @@ class AddressGuess:
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceGuess:
+class SourceGuess(Struct, frozen=True):
     """What was guessed of a source.
 
     Attributes:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
 
 from app.errors import quote
 from app.importing.document import Node, OpenApiDocument, OpenApiError
@@ -36,8 +37,7 @@ _LISTED = 10
 """The most paths that an error lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """A parameter of an operation.
 
     Attributes:
@@ -65,8 +65,7 @@ class Parameter:
         return len(name) <= _LONGEST_NAME and _PLAIN.fullmatch(name) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A response of an operation.
 
     Attributes:
@@ -78,8 +77,7 @@ class Answer:
     schema: Node
 
 
-@dataclass(frozen=True, slots=True)
-class OpenApiOperation:
+class OpenApiOperation(Struct, frozen=True):
     """An operation of a document.
 
     Attributes:

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from app.expressions.expression import ExpressionError, checked_expression
 from app.importing.document import Node
@@ -25,8 +26,7 @@ _MOST_BESIDE_LIST = 6
 """The most members of an object that is a page of a list, rather than an object with a list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """An object in a row.
 
     Attributes:

@@ -5,7 +5,9 @@ or ``unix_millis``, an amount by ``money_minor`` or ``money_decimal``, beside it
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.importing.document import Node
 from app.importing.kinds import Kind
@@ -23,8 +25,7 @@ _MINOR, _DECIMAL = "money_minor", "money_decimal"
 _PRIMARY = frozenset({"primary", "isprimary"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How a value is read.
 
     Attributes:

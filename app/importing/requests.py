@@ -1,9 +1,9 @@
 """Guesses the settings of the request, around the place where it names the users. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote as percent_encoded
 
+from msgspec import Struct
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from app.errors import quote, what_is_wrong
@@ -32,8 +32,7 @@ _LARGEST_PAGE = 100_000
 _request_settings: TypeAdapter[RequestSettings] = TypeAdapter(RequestSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
+class _Fixed(Struct, frozen=True):
     """What is the same in each request, and what an operator has to check of it.
 
     Attributes:

@@ -8,9 +8,10 @@ takes no longer than the schemas that it consists of.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count, islice
 from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
 
 from app.importing.document import Node
 from app.settings.nested import as_list
@@ -24,8 +25,7 @@ MAX_WORDS = 12
 """The most values of an enumeration that a description has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What a schema says of its values.
 
     Attributes:
@@ -68,8 +68,7 @@ class Shape:
         return not self.types.isdisjoint(types)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """One of the schemas that a shape consists of.
 
     Attributes:

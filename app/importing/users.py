@@ -6,8 +6,8 @@ list of them is better than one, except where the path is that of a user.
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pydantic import JsonValue
 
 from app.errors import quote
@@ -23,8 +23,7 @@ _SEPARATORS: Mapping[str, str] = {"form": ",", "spaceDelimited": " ", "pipeDelim
 _MOST_KEYS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
+class Users(Struct, frozen=True):
     """How the users are named in a request.
 
     Attributes:
@@ -232,8 +231,7 @@ def _in_body(operation: OpenApiOperation) -> Users | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _BodyUsers:
+class _BodyUsers(Struct, frozen=True):
     """The list of users in a body.
 
     Attributes:

@@ -20,13 +20,13 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
+from msgspec import Struct
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 from app.observability.bounds import (
@@ -371,8 +371,7 @@ class RepeatLimit:
         return event
 
 
-@dataclass(slots=True)
-class _Repeats:
+class _Repeats(Struct):
     """How often an event came within a period, and when that ends."""
 
     until: float

@@ -13,10 +13,10 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.observability.trace_context import TraceContext
@@ -138,8 +138,7 @@ class Counter:
         return [Point(attributes=key, value=value) for key, value in [*self._values.items()]]
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     """The values of a histogram for one set of attributes."""
 
     buckets: list[int]

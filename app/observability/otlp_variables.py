@@ -8,10 +8,11 @@ values are mistakes in the settings here, like all others.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from app.errors import ConfigurationError, quote
 from app.settings.secret_values import without_secrets
@@ -58,8 +59,7 @@ _LEAST: Final[Mapping[str, int]] = {
 """The variables of spans that are whole numbers, and the least value of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class OtlpSettings:
+class OtlpSettings(Struct, frozen=True):
     """What the variables switch on.
 
     Attributes:

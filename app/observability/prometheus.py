@@ -6,9 +6,9 @@ OpenTelemetry says: dots become underscores, and the unit is a suffix.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -29,8 +29,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 Bucket = tuple[str, float] | tuple[str, float, FamilyExemplar]
 
 
-@dataclass(frozen=True, slots=True)
-class Exposition:
+class Exposition(Struct, frozen=True):
     """Metrics as Prometheus reads them.
 
     Attributes:

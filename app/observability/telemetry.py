@@ -1,7 +1,8 @@
 """What the parts of the gateway measure with: its metrics, and the tracer if there is one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from app.observability import metric_list
 from app.observability.metrics import Metrics
@@ -40,8 +41,7 @@ class GatewayMetrics:
         self.event_loop_lag = registry.histogram(metric_list.EVENT_LOOP_LAG)
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(Struct, frozen=True):
     """What the parts of the gateway measure with.
 
     Attributes:

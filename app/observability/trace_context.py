@@ -1,8 +1,9 @@
 """The place of a request in a distributed trace (W3C Trace Context). Pure."""
 
 import re
-from dataclasses import dataclass
 from random import getrandbits
+
+from msgspec import Struct
 
 VALID_TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x20-\x7e]{0,128})?"
@@ -27,8 +28,7 @@ VALID_BAGGAGE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,8191}")
 _SAMPLED = 1
 
 
-@dataclass(slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True):
     """A span, as its children need it.
 
     Attributes:

@@ -7,9 +7,10 @@ working group (graphql/otel-wg, ``spec/spans.yaml``; open-telemetry/semantic-con
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from app.observability.trace_context import TraceContext
 
@@ -28,8 +29,7 @@ class SpanKind(StrEnum):
     """It is a step within this program."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanEvent:
+class SpanEvent(Struct, frozen=True):
     """Something that happened during a span.
 
     Attributes:
@@ -43,8 +43,7 @@ class SpanEvent:
     attributes: SpanAttributes = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A step that is over. All times are ``clock.monotonic()``.
 
     Attributes:

@@ -15,7 +15,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from app.observability.sinks import CHUNK, Sink
 
@@ -51,8 +52,7 @@ _ORDINARY = frozenset({"debug", "info"})
 _AWAITED = frozenset({"error", "critical"})
 
 
-@dataclass(slots=True)
-class LogGap:
+class LogGap(Struct):
     """A place in the log where lines were dropped.
 
     Attributes:

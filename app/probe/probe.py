@@ -8,10 +8,11 @@ failure are off: retries, hedging and the entity cache.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import httpx
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.execution.schema import GatewaySchema, schema_for
 from app.expressions.places import KEY
@@ -31,8 +32,7 @@ HOST = "gateway"
 """The host name under which the probe calls the gateway."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(Struct, frozen=True):
     """The recorded result of the operation for one source.
 
     Attributes:
@@ -210,8 +210,7 @@ class _Probing:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
+class _Listed(Struct, frozen=True):
     """One page of a list in the gateway's response.
 
     Attributes:

@@ -4,12 +4,12 @@ import asyncio
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 
 import httpx
 import structlog
+from msgspec import Struct, field
 from structlog.typing import EventDict, FilteringBoundLogger
 
 from app.errors import MalformedError
@@ -25,8 +25,7 @@ MAX_KEPT = 1_048_576
 """Most bytes of a body that are kept, compressed or not."""
 
 
-@dataclass(slots=True)
-class RecordedExchange:
+class RecordedExchange(Struct):
     """A request to a service, and its answer.
 
     Attributes:

@@ -14,8 +14,9 @@ gateway does not need. The hundred lines below are enough.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from app.errors import Code
 from app.resilience.clock import Clock
@@ -65,8 +66,7 @@ class ChangeReason(StrEnum):
     """All probes succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallCounts:
+class CallCounts(Struct, frozen=True):
     """The calls within the window.
 
     Attributes:
@@ -85,8 +85,7 @@ class CallCounts:
         return sum(self.failures.values())
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
+class StateChange(Struct, frozen=True):
     """A change of state.
 
     Attributes:

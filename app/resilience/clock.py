@@ -5,10 +5,11 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class Clock(Protocol):
@@ -130,8 +131,7 @@ class _Timeout:
 _DURATION = re.compile(r"(\d{1,9})(?:\.(\d{1,3}))?(ms|s)", re.ASCII)
 
 
-@dataclass(slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """The moment by which a request has to be answered.
 
     Attributes:

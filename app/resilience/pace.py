@@ -21,11 +21,13 @@ service says "slower", and grows by one for each round of good answers (D.-M. Ch
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.resilience.clock import Clock
 from app.resilience.retry import Chance
@@ -54,8 +56,7 @@ _ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^",])+')
 _PARAMETER = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^";])+')
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Struct, frozen=True):
     """What an answer says about how fast its service may be asked.
 
     Attributes:
@@ -69,8 +70,7 @@ class Signal:
     left: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Quota:
+class _Quota(Struct, frozen=True):
     """One quota: the calls left in it, and the seconds until it is renewed."""
 
     left: float | None
@@ -199,8 +199,7 @@ class PaceState(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True, slots=True)
-class CallRate:
+class CallRate(Struct, frozen=True):
     """How fast a service may be asked.
 
     Attributes:

@@ -9,7 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.resilience.bulkhead import FullError
 from app.resilience.clock import Clock
@@ -24,8 +25,7 @@ REPORT_INTERVAL = 10.0
 """The least seconds between two reports of slowdowns; a busy service would flood the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slowdown:
+class Slowdown(Struct, frozen=True):
     """A report that a service was slowed down.
 
     Attributes:
@@ -39,8 +39,7 @@ class Slowdown:
     signals: int
 
 
-@dataclass(eq=False, slots=True)
-class _QueuedCall:
+class _QueuedCall(Struct, eq=False, frozen=True):
     """A call that waits for its turn.
 
     Attributes:

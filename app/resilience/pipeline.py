@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+import msgspec
+from msgspec import Struct
+
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import (
     FAILURE_CODES,
@@ -56,8 +59,7 @@ ISOLATED_SHARE = 4
 """Isolated calls get the bulkhead's places divided by this number."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointBulkhead:
+class EndpointBulkhead(Struct, frozen=True):
     """The places for the calls of one endpoint, within those of its service.
 
     Attributes:
@@ -99,8 +101,7 @@ class PipelineResult(Generic[T]):
     not_repeated: NotRepeated | None = field(default=None, compare=False)
 
 
-@dataclass(slots=True)
-class _PipelineRun(Generic[T]):
+class _PipelineRun(Struct, Generic[T]):
     """One run of the pipeline: one attempt or several.
 
     Attributes:
@@ -128,7 +129,7 @@ class _PipelineRun(Generic[T]):
     inner: EndpointBulkhead | None
     made: int = 0
     running: int = 0
-    steps: list[CallStep] = field(default_factory=list[CallStep])
+    steps: list[CallStep] = msgspec.field(default_factory=list[CallStep])
     not_repeated: NotRepeated | None = None
 
     def add_wait(self, kind: StepKind, started: float, ended: float) -> None:
@@ -137,8 +138,7 @@ class _PipelineRun(Generic[T]):
             self.steps.append(CallStep(kind, started, ended))
 
 
-@dataclass(slots=True)
-class _StartedCall:
+class _StartedCall(Struct, frozen=True):
     """A call that has started.
 
     Attributes:

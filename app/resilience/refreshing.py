@@ -9,9 +9,10 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from app.errors import SourceFailure
 from app.resilience.clock import Clock
@@ -20,8 +21,7 @@ from app.resilience.tasks import Tasks
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched(Generic[T]):
+class Fetched(Struct, Generic[T], frozen=True):
     """A value with its times, by the clock's ``monotonic``.
 
     Attributes:

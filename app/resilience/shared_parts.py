@@ -12,15 +12,15 @@ import asyncio
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 from weakref import ref
+
+from msgspec import Struct, field
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
-class _OpenPart(Generic[T]):
+class _OpenPart(Struct, Generic[T], eq=False):
     """A part that is open, or is being opened.
 
     Attributes:

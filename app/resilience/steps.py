@@ -1,7 +1,8 @@
 """What a call through the resilience pipeline did, step by step. Data for traces and reports."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from app.errors import Code
 
@@ -24,8 +25,7 @@ class StepKind(StrEnum):
     """The wait for a place, as too many calls were in flight."""
 
 
-@dataclass(slots=True)
-class CallStep:
+class CallStep(Struct):
     """One step of a call. All times are ``clock.monotonic()``.
 
     Attributes:

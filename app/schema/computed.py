@@ -5,7 +5,6 @@ same rules: nothing is converted, but for an integer in the place of a ``Float``
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from math import isfinite
@@ -13,6 +12,7 @@ from types import FunctionType
 from typing import cast
 
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode, print_ast
+from msgspec import Struct
 
 from app.schema.definitions import SCALARS, EnumDefinition, ObjectDefinition, type_name
 from app.sources.base import MAX_INT, MAX_SAFE_INTEGER
@@ -22,8 +22,7 @@ ValueCheck = Callable[[object], object]
 """Returns a value as the schema needs it. Raises ``ValueError`` if it does not fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueTypes:
+class ValueTypes(Struct, frozen=True):
     """The types of a schema, of which values are checked.
 
     Attributes:

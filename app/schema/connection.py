@@ -3,9 +3,9 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+from msgspec import Struct
 from pydantic import Field, TypeAdapter, ValidationError
 
 from app.errors import BadUserInputError, SourceError, SourceFailure
@@ -103,8 +103,7 @@ def page_request(user: UserId, first: int, after: str | None) -> PageRequest:
     return PageRequest(user, first, None if after is None else decode_cursor(user, after))
 
 
-@dataclass(frozen=True, slots=True)
-class PageEdge:
+class PageEdge(Struct, frozen=True):
     """An item of a page.
 
     Attributes:
@@ -126,8 +125,7 @@ class PageEdge:
         return self.entry.item
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedPage:
+class ResolvedPage(Struct, frozen=True):
     """A page that a client reads: the connection, and its ``PageInfo``.
 
     Attributes:

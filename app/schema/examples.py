@@ -1,15 +1,14 @@
 """Example queries of a schema, for people who explore it. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from graphql import parse, print_ast
+from msgspec import Struct
 
 from app.schema.definitions import ObjectDefinition, SchemaDefinition, UserField, type_name
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleQuery:
+class ExampleQuery(Struct, frozen=True):
     """A query with the values of its variables.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from graphql import (
     BreakingChange,
@@ -23,6 +22,7 @@ from graphql import (
     print_schema,
     visit,
 )
+from msgspec import Struct
 
 from app.schema.directives import SemanticNonNull, directives_of
 from app.schema.incremental import DEFER, STREAM
@@ -124,8 +124,7 @@ def _is_federations(name: str) -> bool:
     return name.startswith("_")
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """The differences of two schemas.
 
     Attributes:

@@ -7,13 +7,13 @@ themselves are the objects.
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, Optional, Protocol, TypeAlias, cast
 
 import strawberry
 from graphql import ListTypeNode, NonNullTypeNode, TypeNode
+from msgspec import Struct
 
 from app.auth.policies import owner_directive
 from app.errors import SourceError, SourceFailure
@@ -56,8 +56,7 @@ _SCALARS: Mapping[str, PythonType] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedUser:
+class ResolvedUser(Struct, frozen=True):
     """A user that the resolvers of its fields read.
 
     Attributes:

@@ -10,9 +10,9 @@ import socket
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import uvicorn
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -148,8 +148,7 @@ def serving_admin(app: Starlette, listener: socket.socket) -> Generator[None]:
         listener.close()
 
 
-@dataclass(frozen=True, slots=True)
-class AdminPort:
+class AdminPort(Struct, frozen=True):
     """An open admin port.
 
     Attributes:

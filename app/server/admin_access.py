@@ -9,11 +9,11 @@ and Prometheus finds processes by their addresses.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from hmac import compare_digest
 from ipaddress import ip_address
 
+from msgspec import Struct
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,8 +39,7 @@ NOT_ALLOWED = (
 """Why a client without the token is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdminAccess:
+class AdminAccess(Struct, frozen=True):
     """The check of the token.
 
     Attributes:

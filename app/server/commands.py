@@ -5,17 +5,16 @@ A process carries out each command as a whole, or refuses it with sentences for 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.settings.models import Settings
 from app.sources.cache.invalidation import Invalidation
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareReload:
+class PrepareReload(Struct, frozen=True):
     """Build a gateway of other settings beside the one that runs, and do not use it yet.
 
     Attributes:
@@ -29,8 +28,7 @@ class PrepareReload:
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
-class CommitReload:
+class CommitReload(Struct, frozen=True):
     """Use the gateway that was prepared; the one before ends with its last request.
 
     Attributes:
@@ -42,8 +40,7 @@ class CommitReload:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class AbandonReload:
+class AbandonReload(Struct, frozen=True):
     """Close the gateway that was prepared, if there is one.
 
     Attributes:
@@ -55,8 +52,7 @@ class AbandonReload:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class BeginDrain:
+class BeginDrain(Struct, frozen=True):
     """Say by ``/readyz`` that the process is about to end, and go on answering requests.
 
     Attributes:
@@ -66,8 +62,7 @@ class BeginDrain:
     kind: ClassVar[str] = "begin_drain"
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidateCache:
+class InvalidateCache(Struct, frozen=True):
     """Forget entries of the entity cache.
 
     Attributes:
@@ -87,8 +82,7 @@ Command: TypeAlias = PrepareReload | CommitReload | AbandonReload | BeginDrain |
 C = TypeVar("C", PrepareReload, CommitReload, AbandonReload, BeginDrain, InvalidateCache)
 
 
-@dataclass(frozen=True, slots=True)
-class SentCommand:
+class SentCommand(Struct, frozen=True):
     """A command on its way to a process.
 
     Attributes:
@@ -123,8 +117,7 @@ HandleCommand: TypeAlias = Callable[[Command], Awaitable[Sequence[str]]]
 """Carries out a command. It returns why it refuses, a sentence for each reason; empty if done."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandHandlers:
+class CommandHandlers(Struct, frozen=True):
     """What carries out each kind of command in this process. It is a ``HandleCommand``.
 
     Attributes:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError, current_process
 from multiprocessing.connection import (
     Connection,
@@ -27,6 +26,7 @@ from multiprocessing.connection import (
 from types import TracebackType
 from typing import Literal, Self
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.server.commands import Acknowledgement, Command, SentCommand
@@ -39,8 +39,7 @@ MAX_WAITING = 64
 """The most connections that wait to be accepted: as many as there may be processes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControlAddress:
+class ControlAddress(Struct, frozen=True):
     """Where the supervisor listens for its processes.
 
     Attributes:
@@ -74,8 +73,7 @@ class ProcessMessage(BaseModel):
     )
 
 
-@dataclass(slots=True, eq=False)
-class _Link:
+class _Link(Struct, eq=False, frozen=True):
     """The connection of one process.
 
     Attributes:

@@ -11,8 +11,8 @@ the security headers to every response.
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from contextvars import ContextVar, Token, copy_context
-from dataclasses import dataclass
 
+from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
@@ -77,8 +77,7 @@ MAX_CLIENT = 64
 _STATE_KEY = "correlation"
 
 
-@dataclass(slots=True)
-class Correlation:
+class Correlation(Struct):
     """The ids of a request, here and at the sources.
 
     Attributes:

@@ -4,10 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from starlette.types import Scope
 from structlog.typing import FilteringBoundLogger
 
@@ -75,8 +75,7 @@ MakeCompiler = Callable[[Settings, GatewaySchema], OperationCompiler | None]
 """Makes what compiles operations; ``None`` where all is left to Strawberry's executor."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningGateway:
+class RunningGateway(Struct, frozen=True):
     """The parts of the gateway that exist from start to stop.
 
     Attributes:

@@ -9,11 +9,11 @@ import ssl
 from asyncio import get_running_loop
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, cast
 
 import uvicorn
+from msgspec import Struct
 
 from app import __version__
 from app.observability.logs import library_event
@@ -27,8 +27,7 @@ from app.settings.server import ServerTlsSettings
 _log = logging.getLogger("uvicorn.error")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPart:
+class ServerPart(Struct, frozen=True):
     """What the server itself has of settings. It can be pickled for other processes.
 
     Attributes:

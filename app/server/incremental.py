@@ -11,13 +11,13 @@ The older form has no ids. Each part of the data has its whole path there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
 from graphql import GraphQLFormattedError
+from msgspec import Struct, field
 from starlette.responses import Response
 
 from app.execution.incremental import (
@@ -58,8 +58,7 @@ class Framing(StrEnum):
     EVENTS = "text/event-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class IncrementalType:
+class IncrementalType(Struct, frozen=True):
     """A media type in which a client accepts several payloads.
 
     Attributes:
@@ -209,8 +208,7 @@ def _with_errors(body: Body, errors: Sequence[GraphQLFormattedError]) -> Body:
     return {**body, "errors": errors} if errors else body
 
 
-@dataclass(slots=True)
-class Writer2022:
+class Writer2022(Struct):
     """Writes payloads as the draft of August 2022 has them. A ``PayloadWriter``.
 
     A list that is streamed needs the number of its next item. So this writer keeps the answer as

@@ -7,13 +7,13 @@ A batch is a JSON array of GraphQL requests. The response is a JSON array in the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import NoneType
 from typing import Any, cast, get_args
 from urllib.parse import parse_qsl
 
 import jiter
 from graphql import GraphQLFormattedError
+from msgspec import Struct
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -238,8 +238,7 @@ def _checked(request: GraphQLRequest) -> GraphQLRequest:
     return request
 
 
-@dataclass(frozen=True, slots=True)
-class RequestBatch:
+class RequestBatch(Struct, frozen=True):
     """The operations of one HTTP request.
 
     Attributes:

@@ -7,9 +7,9 @@ up the metrics, and so answers for all. With several processes, that is the supe
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.observability.metric_list import WORKERS_HANGING
@@ -34,8 +34,7 @@ class Report(BaseModel):
     snapshot: Snapshot = Field(description="Its metrics.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Latest:
+class _Latest(Struct, frozen=True):
     """The latest report of a process, and when it came."""
 
     report: Report

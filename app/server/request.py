@@ -1,9 +1,9 @@
 """An incoming HTTP request: its head, and its body within a limit of length."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
@@ -13,8 +13,7 @@ When = Literal["never", "asked", "always"]
 """When a report, such as the cost, is added to a response."""
 
 
-@dataclass(slots=True)
-class IncomingRequest:
+class IncomingRequest(Struct, frozen=True):
     """An HTTP request whose head has been read.
 
     Attributes:

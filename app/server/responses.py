@@ -7,12 +7,12 @@ response get lost, and it replaces GraphiQL's stricter policy by its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
 from graphql import GraphQLFormattedError
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -84,8 +84,7 @@ class EncodedResponse(Response):
         self.background = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a request was refused before it became a GraphQL request.
 
     Attributes:

@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import TypeAlias
 
 import uvicorn
+from msgspec import Struct
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
@@ -46,8 +46,7 @@ MakeConfig: TypeAlias = Callable[[int, Settings, ControlAddress], uvicorn.Config
 address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Struct, frozen=True):
     """How to run a server.
 
     Attributes:

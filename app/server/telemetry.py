@@ -4,9 +4,9 @@ Words of the client stay out: no address, no query, no path that is not one of t
 ``User-Agent``.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.types import Scope
 
 from app.observability.telemetry import Telemetry
@@ -29,8 +29,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 ASSETS, ASSET_ROUTE = "/graphiql/assets/", "/graphiql/assets/{name}"
 
 
-@dataclass(slots=True)
-class ServedRequest:
+class ServedRequest(Struct, frozen=True):
     """An HTTP request that is over. The times are ``clock.monotonic()``.
 
     Attributes:
@@ -52,8 +51,7 @@ class ServedRequest:
     caller: TraceContext | None
 
 
-@dataclass(frozen=True, slots=True)
-class HttpTelemetry:
+class HttpTelemetry(Struct, frozen=True):
     """Records HTTP requests.
 
     Attributes:

@@ -13,16 +13,16 @@ or keep a list of all requests.
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from app.settings.limits import RateSettings
 from app.store.contract import StoreFailure
 from app.store.shared import SharedStore
 
 
-@dataclass(frozen=True, slots=True)
-class BucketState:
+class BucketState(Struct, frozen=True):
     """What a request found in its bucket.
 
     Attributes:

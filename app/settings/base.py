@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
+from msgspec import Struct
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.expressions.places import KEY
@@ -16,8 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 PlainHeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
-@dataclass(frozen=True, slots=True)
-class UsualNames:
+class UsualNames(Struct, frozen=True):
     """Marks a table of free names with the names that it usually has, for lists of settings.
 
     Attributes:
@@ -27,8 +26,7 @@ class UsualNames:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FromFolder:
+class FromFolder(Struct, frozen=True):
     """Marks the path of something that a file names relative to its own folder."""
 
 

@@ -13,8 +13,9 @@ import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from app.errors import ConfigurationError
 from app.settings.nested import Keys, Table, bracketed
@@ -188,8 +189,7 @@ class UnreadableFileError(ConfigurationError):
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(Struct, frozen=True):
     """A configuration file that is valid TOML.
 
     Attributes:

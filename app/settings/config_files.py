@@ -11,8 +11,10 @@ counts as a file that each other file includes.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.errors import ConfigurationError
 from app.settings.config_file import ConfigFile, UnreadableFileError, read_file
@@ -30,8 +32,7 @@ _EXPECTED = 'expected a list such as ["common.toml"]'
 _AT_THE_END = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFiles:
+class ConfigFiles(Struct, frozen=True):
     """A configuration file with the files that it includes.
 
     Attributes:
@@ -138,8 +139,7 @@ class ConfigFiles:
         return self.files[self._owner(keys)]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadFiles:
+class ReadFiles(Struct, frozen=True):
     """What reading a configuration file brought.
 
     Attributes:

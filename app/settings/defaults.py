@@ -5,7 +5,8 @@ were written into each source that does not have them itself. Pure.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from app.settings.field_schema import FieldSchema
 from app.settings.nested import Keys, Table, as_table, value_at
@@ -27,8 +28,7 @@ OF_CALLS = ("request", "answer")
 """The settings that each endpoint of a source has instead of the source, and each lookup too."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettledValues:
+class SettledValues(Struct, frozen=True):
     """Values in which each source has the defaults of all sources.
 
     Attributes:

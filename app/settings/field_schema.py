@@ -6,11 +6,12 @@ translate pydantic's locations of mistakes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import reduce
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -18,8 +19,7 @@ from app.settings.base import FromFolder, UsualNames
 from app.settings.nested import Table
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSchema:
+class FieldSchema(Struct, frozen=True):
     """The values that are allowed at one place. With a union of types, several kinds are.
 
     Attributes:
@@ -174,8 +174,7 @@ NOWHERE = FieldSchema()
 """The schema of a place that does not exist: no value is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting, or a table of them.
 
     Attributes:

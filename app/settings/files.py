@@ -7,10 +7,10 @@ example, replaces the content behind a path when a secret is rotated.
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from app.settings.nested import Keys
@@ -18,8 +18,7 @@ from app.settings.nested import Keys
 S = TypeVar("S", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class WithFiles(Generic[S]):
+class WithFiles(Struct, Generic[S], frozen=True):
     """Settings, and what their files had when they were read.
 
     Attributes:

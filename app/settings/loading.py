@@ -8,10 +8,11 @@ sources. All other values are checked together, before the gateway starts.
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from app.errors import ConfigurationError
@@ -46,8 +47,7 @@ PLACEHOLDER = "x"
 """Replaces a secret that could not be read, or is not needed to check the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedSettings(Generic[AnySettings]):
+class LoadedSettings(Struct, Generic[AnySettings], frozen=True):
     """Settings with their origins.
 
     Attributes:

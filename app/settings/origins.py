@@ -1,6 +1,6 @@
 """The origin of each setting, and the part of the file that variables do not replace."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from app.settings.config_files import ConfigFiles
 from app.settings.defaults import SettledValues
@@ -10,8 +10,7 @@ from app.settings.secret_values import Reference
 from app.settings.variables import VariableValues
 
 
-@dataclass(frozen=True, slots=True)
-class Origins:
+class Origins(Struct, frozen=True):
     """The origin of each setting. A variable replaces the value of the file, setting by setting.
 
     Attributes:

@@ -13,9 +13,9 @@ finds what does not fit together.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
+from msgspec import Struct
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from app.settings.base import FromFolder, SettingsModel
@@ -131,8 +131,7 @@ NODE, NODES = "node", "nodes"
 """The root fields with one and with several of these objects."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserNames:
+class UserNames(Struct, frozen=True):
     """What the public schema calls users.
 
     Attributes:

@@ -11,9 +11,9 @@ into addresses: as a user with a password (``https://user:password@host``), as a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from app.settings.field_schema import FieldSchema
@@ -63,8 +63,7 @@ def without_secrets(text: str) -> str:
 RIGHT = '{ env = "NAME" } or { file = "path" }'
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """The place of a secret.
 
     Attributes:
@@ -80,8 +79,7 @@ class Reference:
         return f"the file {self.name}" if self.is_file else f"the variable {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class UnusableReference:
+class UnusableReference(Struct, frozen=True):
     """Replaces a wrong reference whose mistake is known, so that it is reported only once."""
 
 

@@ -18,9 +18,9 @@ answer = { rows = ["data"], key = ["email"] }
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
+from msgspec import Struct
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from app.settings.base import BaseUrl, Seconds, SettingsModel, refuse
@@ -200,8 +200,7 @@ Lookups: TypeAlias = Mapping[EndpointName, LookupSettings]
 """The lookups of a service, by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMistake:
+class KeyMistake(Struct, frozen=True):
     """A place of keys that cannot work, or a lookup that has no use.
 
     Attributes:

@@ -8,10 +8,11 @@ import difflib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dotenv import dotenv_values
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pydantic import BaseModel, SecretStr
 
 from app.settings.field_schema import FieldSchema, Setting, example_of, settings_in
@@ -45,8 +46,7 @@ NESTING = "__"
 LISTS_ALL = "`user-gateway settings` lists all settings."
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """One environment variable.
 
     Attributes:
@@ -197,8 +197,7 @@ def _written(value: object) -> str:
     return str(getattr(value, "pattern", value))
 
 
-@dataclass(frozen=True, slots=True)
-class SetVariables:
+class SetVariables(Struct, frozen=True):
     """The variables that are set.
 
     Attributes:
@@ -246,8 +245,7 @@ class SetVariables:
         return not self.ours().keys() <= {INSTALLED_DEFAULTS.name}
 
 
-@dataclass(slots=True)
-class VariableValues:
+class VariableValues(Struct, frozen=True):
     """The settings that variables give.
 
     Attributes:

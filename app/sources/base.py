@@ -7,11 +7,11 @@ results (``FetchResult``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import getrandbits
 from typing import Any, Generic, NewType, Protocol, TypeAlias, TypeVar
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
@@ -98,8 +98,7 @@ class RecordSpec(Protocol[R_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpec(Generic[R]):
+class SourceSpec(Struct, Generic[R], frozen=True):
     """A source that returns many users in one call, as data.
 
     Attributes:
@@ -138,8 +137,7 @@ class SourceSpec(Generic[R]):
         return self.name.partition(".")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class PageSpec(Generic[R]):
+class PageSpec(Struct, Generic[R], frozen=True):
     """A list of one user that is read page by page, as data.
 
     Attributes:
@@ -161,8 +159,7 @@ class PageSpec(Generic[R]):
     numbers: bool = False
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(Struct, frozen=True):
     """The parts of an incoming request, or of a batch, that calls to sources need.
 
     Attributes:
@@ -190,12 +187,15 @@ class RequestContext:
     identity: str = ""
     deadline: Deadline | None = None
     requests: tuple[str, ...] = ()
-    forwarded: Headers = field(default=(), repr=False)
+    forwarded: Headers = ()
     fields: FieldSet | None = None
     isolated: bool = False
     divisible: bool = False
-    sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
-    baggage: str | None = field(default=None, repr=False)
+    sharers: Callable[[], Sequence[str]] | None = None
+    baggage: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RequestContext({self.request_id!r})"  # the rest may be secret
 
 
 def new_request_id() -> str:
@@ -209,8 +209,7 @@ def new_request_id() -> str:
     return f"{getrandbits(128):032x}"
 
 
-@dataclass(frozen=True, slots=True)
-class DamagedRecord(Generic[R_co]):
+class DamagedRecord(Struct, Generic[R_co], frozen=True):
     """The record of a row in which some values do not fit. Each field stands for itself.
 
     Attributes:
@@ -230,8 +229,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class FetchResult(Generic[T_co]):
+class FetchResult(Struct, Generic[T_co], frozen=True):
     """The results of a fetch, and what it did at the source.
 
     Attributes:
@@ -291,8 +289,7 @@ class Source(Protocol[R_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(Struct, frozen=True):
     """One page of one user's list.
 
     Attributes:
@@ -306,8 +303,7 @@ class PageRequest:
     after: "Position | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class PageTrail:
+class PageTrail(Struct, frozen=True):
     """What is needed of the pages before an upstream page to detect a cycle of pages.
 
     This is Brent's algorithm: the mark moves to the latest page after 1, 2, 4, 8… pages. A cycle
@@ -339,8 +335,7 @@ class PageTrail:
         return PageTrail(pages, digest if pages.bit_count() == 1 else self.mark)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A position in a list of a source: after an item, or at the start of an upstream page.
 
     Attributes:
@@ -355,24 +350,21 @@ class Position:
     trail: PageTrail = PageTrail()
 
 
-@dataclass(frozen=True, slots=True)
-class PageItem(Generic[R]):
+class PageItem(Struct, Generic[R], frozen=True):
     """An item and the position directly after it."""
 
     item: R
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[R]):
+class Page(Struct, Generic[R], frozen=True):
     """Some items of a list in the source's order, and whether more follow."""
 
     items: tuple[PageItem[R], ...]
     has_next: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PositionGone:
+class PositionGone(Struct, frozen=True):
     """The list no longer has the item of a position."""
 
 

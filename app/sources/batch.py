@@ -13,9 +13,10 @@ A queue holds the batches to one source for one identity.
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import getitem
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from app.errors import Code, SourceFailure
 from app.observability.trace_context import TraceContext
@@ -26,8 +27,7 @@ from app.sources.trace import CallTrace, SourceTrace
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(eq=False, slots=True)
-class Batch(Generic[R]):
+class Batch(Struct, Generic[R], eq=False):
     """Keys that a source is asked for, by one call or a few. All times are ``clock.monotonic()``.
 
     Attributes:
@@ -216,8 +216,7 @@ class Batch(Generic[R]):
             self.set_timer(following)
 
 
-@dataclass(slots=True)
-class Collected(Generic[R]):
+class Collected(Struct, Generic[R], frozen=True):
     """The results that one request collects from its batches.
 
     Attributes:
@@ -275,8 +274,7 @@ class BatchedSource(Protocol[R]):
         ...
 
 
-@dataclass(eq=False, slots=True)
-class PendingBatch(Generic[R]):
+class PendingBatch(Struct, Generic[R], eq=False):
     """The keys of one source that one request waits for, in one batch or several.
 
     Attributes:
@@ -304,7 +302,7 @@ class PendingBatch(Generic[R]):
     max_wait: float
     clock: Clock
     cancel: Callable[[Batch[R]], None]
-    keys_per_batch: dict[Batch[R], int] = field(init=False)
+    keys_per_batch: dict[Batch[R], int] = field(default_factory=dict["Batch[R]", int])
     wait: "BatchWait | None" = None
     released: bool = False
     left: SourceTrace | None = None
@@ -555,8 +553,7 @@ class BatchWait:
             self.finish()
 
 
-@dataclass(slots=True)
-class BatchQueue(Generic[R]):
+class BatchQueue(Struct, Generic[R]):
     """The batches of one identity.
 
     Attributes:

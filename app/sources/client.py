@@ -9,13 +9,13 @@ import math
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import httpx
+from msgspec import Struct, field
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
@@ -52,8 +52,7 @@ T = TypeVar("T")
 _OK, _TOO_MANY = int(HTTPStatus.OK), int(HTTPStatus.TOO_MANY_REQUESTS)
 
 
-@dataclass(slots=True)
-class LastContact:
+class LastContact(Struct, frozen=True):
     """The last response of a service, with any status.
 
     Attributes:
@@ -65,15 +64,13 @@ class LastContact:
     status: int | None
 
 
-@dataclass(slots=True)
-class _LastKnown:
+class _LastKnown(Struct):
     """The last contact with a service, shared by the clients of all its endpoints."""
 
     last: LastContact | None = None
 
 
-@dataclass(slots=True)
-class ServiceCall(Generic[T]):
+class ServiceCall(Struct, Generic[T]):
     """A call to a service.
 
     Attributes:
@@ -98,8 +95,7 @@ class ServiceCall(Generic[T]):
     seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished(Generic[T]):
+class Unfinished(Struct, Generic[T], frozen=True):
     """A response in which some keys failed by themselves.
 
     Attributes:
@@ -117,8 +113,7 @@ Read: TypeAlias = Callable[[RawAnswer], T | Unfinished[T]]
 """Converts a response to a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Response(Generic[T]):
+class _Response(Struct, Generic[T], frozen=True):
     """What one exchange brought.
 
     Attributes:
@@ -128,8 +123,7 @@ class _Response(Generic[T]):
     value: T | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply(Generic[T]):
+class Reply(Struct, Generic[T], frozen=True):
     """The outcome of a call to a service.
 
     Attributes:

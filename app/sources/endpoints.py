@@ -13,9 +13,9 @@ starts, by creating the readers of the endpoints.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from msgspec.structs import replace
 from pydantic import Field, ValidationError
 
 from app.expressions.expression import ExpressionError, checked_expression

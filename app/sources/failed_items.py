@@ -8,9 +8,10 @@ failed if no user has a result yet.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
+
+from msgspec.structs import replace
 
 from app.errors import Code, SourceFailure
 from app.sources.base import Record, SourceResult, UserId

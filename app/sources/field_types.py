@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
+from msgspec import Struct
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from app.sources.base import MAX_INT, MAX_SAFE_INTEGER
@@ -43,8 +43,7 @@ def check_url(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Struct, frozen=True):
     """Checks that text is one of some words, in any case.
 
     Attributes:

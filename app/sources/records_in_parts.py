@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import ConfigDict, create_model
 
 from app.settings.source import SourceSettings
@@ -14,8 +15,7 @@ from app.sources.mapping.decoding import values_of
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint(Generic[R]):
+class Endpoint(Struct, Generic[R], frozen=True):
     """One of the requests that together give the record of a source, or the only one.
 
     Attributes:
@@ -95,8 +95,7 @@ def with_fields(record: R, fields: Collection[str]) -> R:
     return cast("R", _Joined.model_construct(**kept))  # only the kept fields may be read
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointPartition:
+class EndpointPartition(Struct, frozen=True):
     """How the record of one source is divided over its endpoints.
 
     Attributes:

@@ -1,8 +1,8 @@
 """Rate-limited warnings, for what could be logged for each row or request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from app.resilience.clock import Clock
@@ -34,8 +34,7 @@ def requests_of(call: RequestContext) -> Mapping[str, object]:
     return {**ids, "requests": requests[:MAX_NAMED], "shared_by": len(requests)}
 
 
-@dataclass(slots=True)
-class _LastWarning:
+class _LastWarning(Struct):
     """When a warning of one kind may be logged again, and how many were left out."""
 
     again_at: float

@@ -7,7 +7,8 @@ of Mathematical Statistics 14, 1943; F. K. Hwang, 1972).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.resilience.clock import Clock
 from app.sources.base import UserId
@@ -19,8 +20,7 @@ FORGOTTEN_AFTER = 30.0
 """Seconds after its last slow or failed batch until a key is removed."""
 
 
-@dataclass(slots=True)
-class Suspect:
+class Suspect(Struct, frozen=True):
     """A key that was slow or failed lately.
 
     Attributes:

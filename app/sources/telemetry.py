@@ -5,8 +5,9 @@ its attempts is a span below it, which the service can continue. A batch is a sp
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from app.errors import Code, SourceFailure
 from app.observability.telemetry import Telemetry
@@ -35,8 +36,7 @@ _REFUSED: Final = {
 """The events of a call that made no attempt, by the code of its failure."""
 
 
-@dataclass(slots=True)
-class HttpExchange:
+class HttpExchange(Struct, frozen=True):
     """One HTTP exchange with a service, as metrics and traces have it.
 
     Attributes:
@@ -60,8 +60,7 @@ class HttpExchange:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class SourceTelemetry:
+class SourceTelemetry(Struct, frozen=True):
     """Records what happens at one source.
 
     Attributes:

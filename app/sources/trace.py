@@ -1,8 +1,9 @@
 """What a request, a batch or a call did at the sources. All times are ``clock.monotonic()``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import BreakerState
@@ -12,8 +13,7 @@ from app.resilience.steps import CallStep
 from app.sources.cache.lifetime import SeenResponse
 
 
-@dataclass(slots=True)
-class CallTrace:
+class CallTrace(Struct, frozen=True):
     """What one call did.
 
     Attributes:
@@ -31,8 +31,7 @@ class CallTrace:
     code: Code | None
 
 
-@dataclass(slots=True)
-class SourceTrace:
+class SourceTrace(Struct):
     """What one request, batch or call did at one source.
 
     Attributes:
@@ -62,8 +61,8 @@ class SourceTrace:
     stale: float | None = None
     cached: int = 0
     coalesced: int = 0
-    timeline: list[CallTrace] = field(default_factory=list[CallTrace], compare=False)
-    seen: list[SeenResponse] = field(default_factory=list[SeenResponse], compare=False)
+    timeline: list[CallTrace] = field(default_factory=list[CallTrace])
+    seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
 
     @property
     def seconds(self) -> float:
@@ -137,19 +136,14 @@ def trace_of_call(
     )
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """What one request did at each source.
 
     Attributes:
         sources: The traces by name of the source, in the order of their first calls.
     """
 
-    sources: dict[str, SourceTrace] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start without sources."""
-        self.sources = {}
+    sources: dict[str, SourceTrace] = field(default_factory=dict[str, SourceTrace])
 
     def add(self, name: str, later: SourceTrace) -> None:
         """Add what the request did at a source.

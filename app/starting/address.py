@@ -1,8 +1,9 @@
 """What an operator says of the place of a service: its address, or that of one user there. Pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from msgspec import Struct, field
 
 from app.errors import quote
 from app.expressions.places import KEY
@@ -18,8 +19,7 @@ class AddressError(Exception):
     """An address cannot be used. The message says what is wrong, and what is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class GivenAddress:
+class GivenAddress(Struct, frozen=True):
     """The address of a service, or of one user there.
 
     Attributes:

@@ -10,8 +10,8 @@ Pure.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from app.errors import quote, what_is_wrong
@@ -38,8 +38,7 @@ class CredentialsError(Exception):
     """Credentials cannot be used. The message says what is wrong, and what is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class GivenCredentials:
+class GivenCredentials(Struct, frozen=True):
     """Credentials, with a reference in the place of the secret.
 
     Attributes:

@@ -1,7 +1,8 @@
 """A service in which users were found, and how. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.settings.nested import Table
 from app.settings.request import EachRequest, RequestSettings
@@ -9,8 +10,7 @@ from app.settings.response import AnswerSettings
 from app.starting.credentials import GivenCredentials
 
 
-@dataclass(frozen=True, slots=True)
-class FoundService:
+class FoundService(Struct, frozen=True):
     """A service in which users were found.
 
     Attributes:

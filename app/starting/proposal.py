@@ -1,7 +1,9 @@
 """The tables that are proposed for services: fields of a user, and the objects inside. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.importing.places import Place, written
 from app.schema.configured.types import OWN_TYPES
@@ -28,8 +30,7 @@ _ENDS_OF_LISTS = ("Edge", "Connection")
 """Ends of names that the types of a list of others have."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProposedField:
+class ProposedField(Struct, frozen=True):
     """A field of a user or of an object.
 
     Attributes:
@@ -54,8 +55,7 @@ class ProposedField:
         return written(self.place)
 
 
-@dataclass(frozen=True, slots=True)
-class ProposedType:
+class ProposedType(Struct, frozen=True):
     """An object inside.
 
     Attributes:
@@ -69,8 +69,7 @@ class ProposedType:
     left_out: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ProposedSource:
+class ProposedSource(Struct, frozen=True):
     """A source, and the fields that it is read for.
 
     Attributes:
@@ -99,8 +98,7 @@ def propose(services: Sequence[FoundService]) -> Sequence[ProposedSource]:
     return [_Proposing(service, names, types).result() for service in services]
 
 
-@dataclass(slots=True)
-class _Names:
+class _Names(Struct, frozen=True):
     """The names that are taken."""
 
     taken: set[str]
@@ -114,8 +112,7 @@ class _Names:
         return found
 
 
-@dataclass(slots=True)
-class _Types:
+class _Types(Struct, frozen=True):
     """The objects of all services. Those that are the same share a type."""
 
     made: dict[str, ProposedType] = field(default_factory=dict[str, ProposedType])

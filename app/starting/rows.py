@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from app.expressions.ids import same_user
 from app.importing.names import HAS_MORE, IDS, LISTS, singular, squashed
@@ -21,8 +22,7 @@ _ONE_ROW = frozenset({*LISTS, "result", "user"})
 """Members that have the one row of an answer without ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRows:
+class FoundRows(Struct, frozen=True):
     """The rows of users in an answer.
 
     Attributes:
@@ -40,8 +40,7 @@ class FoundRows:
     around: Names = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _PlaceOfRows:
+class _PlaceOfRows(Struct, frozen=True):
     """A place of rows.
 
     Attributes:

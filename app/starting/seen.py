@@ -7,9 +7,10 @@ as an empty list, is said, too, so that an operator can complete it.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias, cast
+
+from msgspec import Struct
 
 from app.expressions.money import InexactError, currencies
 from app.expressions.times import from_iso, from_rfc3339
@@ -42,8 +43,7 @@ _AMOUNTS = frozenset(map(squashed, ("amount", *FIELDS["amount"])))
 _CURRENCIES = frozenset(map(squashed, ("currency", *FIELDS["currency"])))
 
 
-@dataclass(frozen=True, slots=True)
-class SeenScalar:
+class SeenScalar(Struct, frozen=True):
     """A value with a type of its own.
 
     Attributes:
@@ -59,8 +59,7 @@ class SeenScalar:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenNothing:
+class SeenNothing(Struct, frozen=True):
     """A value that has no type yet.
 
     Attributes:
@@ -70,8 +69,7 @@ class SeenNothing:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class SeenObject:
+class SeenObject(Struct, frozen=True):
     """An object, by the names that its members have in the row.
 
     Attributes:
@@ -81,8 +79,7 @@ class SeenObject:
     members: "Mapping[str, Seen]"
 
 
-@dataclass(frozen=True, slots=True)
-class SeenList:
+class SeenList(Struct, frozen=True):
     """A list.
 
     Attributes:

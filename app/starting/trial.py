@@ -7,11 +7,12 @@ requested, too, alone and beside the others.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 
 import httpx
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.probe.probe import probe
 from app.probe.recorder import RecordedExchange
@@ -50,8 +51,7 @@ class TrialOutcome(StrEnum):
     SILENT = "has no answer"
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRequest:
+class TrialRequest(Struct, frozen=True):
     """A request that was tried.
 
     Attributes:
@@ -98,8 +98,7 @@ class _KeptTransport(httpx.AsyncBaseTransport):
         return await self._opened.handle_async_request(request)
 
 
-@dataclass(frozen=True, slots=True)
-class _TrialPlace:
+class _TrialPlace(Struct, frozen=True):
     """A place where users are looked for, and the transport to it."""
 
     collection: UserCollection

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.expressions.ids import UUID_PATTERN
 from app.probe.strangers import stranger_beside
@@ -19,8 +20,7 @@ class UserIdError(Exception):
     """An id cannot be requested. The message says what is wrong, and what is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class TriedUsers:
+class TriedUsers(Struct, frozen=True):
     """The users that are requested.
 
     Attributes:

@@ -1,7 +1,8 @@
 """The requests that could find users at a service: the common forms, by common names. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.expressions.places import KEY
 from app.importing.names import singular, squashed
@@ -21,8 +22,7 @@ _EQUALS = "eq."
 """What PostgREST has before the value of a parameter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """A way to find users.
 
     Attributes:
@@ -34,8 +34,7 @@ class Way:
     several: Sequence[RequestSettings] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UserCollection:
+class UserCollection(Struct, frozen=True):
     """A place where a service may have users.
 
     Attributes:

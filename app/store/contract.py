@@ -4,9 +4,10 @@ A store is never needed. So a command that fails is a value for those who use th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 
 class StoreFailureKind(StrEnum):
@@ -24,8 +25,7 @@ class StoreFailureKind(StrEnum):
     """The circuit is open: the store has failed a moment ago."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFailure:
+class StoreFailure(Struct, frozen=True):
     """A command that failed.
 
     Attributes:
@@ -78,8 +78,7 @@ class LogEntry(NamedTuple):
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LogExtent:
+class LogExtent(Struct, frozen=True):
     """What a log still has.
 
     Attributes:

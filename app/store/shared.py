@@ -14,10 +14,10 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from contextvars import Context
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code
@@ -291,8 +291,7 @@ class SharedStore:
             self._log.info("store.available")
 
 
-@dataclass(slots=True, eq=False)
-class _Command(Generic[T]):
+class _Command(Struct, Generic[T], eq=False):
     """A command that runs.
 
     Attributes:

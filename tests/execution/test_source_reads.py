@@ -1,10 +1,10 @@
 """Which sources a selection needs."""
 
-from dataclasses import replace
 from itertools import permutations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.execution.plan import SourceNeeds
 from app.execution.source_reads import SourceReads

@@ -5,7 +5,6 @@ selection are factors, too.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graphql import (
@@ -20,13 +19,13 @@ from graphql import (
     get_named_type,
     is_composite_type,
 )
+from msgspec import Struct, field
 
 from app.schema.connection import MAX_FIRST
 from app.schema.directives import Cost, ListSize, directives_of
 
 
-@dataclass(frozen=True, slots=True)
-class ListArgument:
+class ListArgument(Struct, frozen=True):
     """A list argument with one item for each item of the field.
 
     Attributes:
@@ -38,8 +37,7 @@ class ListArgument:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """The length of a list.
 
     Attributes:
@@ -71,8 +69,7 @@ class Size:
 ONE = Size()
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """The cost of a field.
 
     Attributes:
@@ -188,8 +185,7 @@ class CostFactor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
+class Length(Struct, frozen=True):
     """The length of a variable's list.
 
     Attributes:
@@ -213,8 +209,7 @@ class Length:
         return min(len(value), self.most) if isinstance(value, list) else 1  # pyright: ignore[reportUnknownArgumentType] # items of any type
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """The number of items that a variable asks for.
 
     Attributes:
@@ -237,8 +232,7 @@ class Number:
         return self.size.length(values.get(self.variable))
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """Whether a variable includes a selection.
 
     Attributes:
@@ -261,8 +255,7 @@ class Switch:
         return int(bool(values.get(self.variable)) is self.on)
 
 
-@dataclass(frozen=True, slots=True)
-class CostProduct:
+class CostProduct(Struct, frozen=True):
     """A product in a cost.
 
     Attributes:
@@ -276,8 +269,7 @@ class CostProduct:
     expression: "CostExpression"
 
 
-@dataclass(frozen=True, slots=True)
-class CostExpression:
+class CostExpression(Struct, frozen=True):
     """A cost: a number, plus products that depend on variables.
 
     Attributes:

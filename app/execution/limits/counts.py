@@ -8,7 +8,6 @@ spread each other twice, a hundred deep, has 2^100 fields and takes a millisecon
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from graphql import (
@@ -23,6 +22,7 @@ from graphql import (
     Token,
 )
 from graphql.language import SourceLocation
+from msgspec import Struct
 
 _LINE_END = re.compile(r"\r\n|[\n\r]")
 
@@ -81,8 +81,7 @@ INTROSPECTION = frozenset({"__schema", "__type"})
 """The fields inside which depth is not counted: their types refer to themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentCounts:
+class DocumentCounts(Struct, frozen=True):
     """Counts of an operation or a fragment.
 
     Attributes:
@@ -98,8 +97,7 @@ class DocumentCounts:
     directives: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
+class _Spread(Struct, frozen=True):
     """A fragment spread.
 
     Attributes:
@@ -111,8 +109,7 @@ class _Spread:
     level: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _FragmentCounts:
+class _FragmentCounts(Struct, frozen=True):
     """The counts of a definition without its fragments, and the fragments that it spreads."""
 
     counts: DocumentCounts

@@ -9,8 +9,10 @@ rows are decoded as those of the default contract.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from app.auth.policies import policy_of
 from app.errors import ConfigurationError
@@ -28,8 +30,7 @@ from app.settings.source import SourceSettings
 from app.sources.base import SourceSpec
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredSchema:
+class ConfiguredSchema(Struct, frozen=True):
     """The schema that the settings define.
 
     Attributes:

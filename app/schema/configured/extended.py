@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, cast
 
 from graphql import NamedTypeNode, TypeNode, print_ast
+from msgspec import Struct
 
 from app.auth.policies import Policy
 from app.expressions.expression import ExpressionError, checked_expression
@@ -29,8 +30,7 @@ _OF_FILE = "field_"
 """The beginning of the names that fields of the file have in a record."""
 
 
-@dataclass(frozen=True, slots=True)
-class _DeclaredField:
+class _DeclaredField(Struct, frozen=True):
     """A field of the module whose type and source are known.
 
     Attributes:

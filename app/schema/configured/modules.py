@@ -7,13 +7,15 @@ it, and that nothing in the folder replaces an installed package.
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module, invalidate_caches
 from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from pathlib import Path
 from traceback import walk_tb
 from types import CodeType, ModuleType
 from typing import cast
+
+from msgspec import Struct
 
 from app.schema.extension import API_VERSION, Extension, version_mistake
 from app.sources.own.contract import OwnSource
@@ -27,8 +29,7 @@ _FUNCTION = "extension"
 _EXPECTED = f"expected def {_FUNCTION}() -> Extension"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModule:
+class LoadedModule(Struct, frozen=True):
     """A module of the operator.
 
     Attributes:

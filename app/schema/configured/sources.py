@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Annotated, Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BeforeValidator, Field
 
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
@@ -42,8 +43,7 @@ _KEY = "id"
 """The name of the key in JSON, if nothing says it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _SourcePlace:
+class _SourcePlace(Struct, frozen=True):
     """A source, or one endpoint of it that is read apart.
 
     Attributes:

@@ -1,8 +1,9 @@
 """The settings that the schema is made of, and what can be wrong with them."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
+
+from msgspec import Struct, field
 
 from app.schema.configured.modules import LoadedModule
 from app.settings.nested import Keys
@@ -15,8 +16,7 @@ from app.settings.public_schema import (
 from app.settings.source import SourceSettings
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaTables:
+class SchemaTables(Struct, frozen=True):
     """The settings of which the schema is made.
 
     Attributes:
@@ -46,8 +46,7 @@ class SchemaTables:
         return self.module is not None and self.module.extension is None
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaMistake:
+class SchemaMistake(Struct, frozen=True):
     """A setting of the schema that does not fit.
 
     Attributes:

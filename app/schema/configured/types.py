@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, Optional, cast
 
 from graphql import (
@@ -14,6 +14,7 @@ from graphql import (
     parse_type,
     print_ast,
 )
+from msgspec import Struct
 from pydantic import AfterValidator, Field, create_model
 
 from app.schema.configured.tables import MistakeList, SchemaTables, unknown
@@ -48,8 +49,7 @@ _NO_ENUM_VALUES = frozenset({"true", "false", "null"})
 """Names that are no values of enums (GraphQL specification, section 3.9)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadField:
+class ReadField(Struct, frozen=True):
     """A field that is read from a row, or from the part of a row that is an object.
 
     Attributes:
@@ -70,8 +70,7 @@ class ReadField:
         return f"field_{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadObject:
+class ReadObject(Struct, frozen=True):
     """An object, and how it is read from a part of a row.
 
     Attributes:

@@ -16,10 +16,10 @@ call, but never too late.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, NamedTuple
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import what_is_wrong
@@ -110,8 +110,7 @@ class Mark(NamedTuple):
     tag: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Struct, frozen=True):
     """What calls that have begun must not be joined any more.
 
     Attributes:

@@ -16,9 +16,10 @@ read means "not fresh" (section 4.2.1). Of two different values the stricter one
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+
+from msgspec import Struct, field
 
 HEADERS = frozenset({"cache-control", "expires"})
 """A response without these headers, and without ``Vary: *``, has no bounds."""
@@ -39,8 +40,7 @@ LONGEST = 1e9
 """The longest time, in seconds. Longer times count as this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(Struct, frozen=True):
     """How long a response may be kept. The default is without bounds.
 
     Attributes:
@@ -84,8 +84,7 @@ OVER = Lifetime(fresh=0.0, stale_while_revalidate=0.0, stale_if_error=0.0)
 """The lifetime of a response that must not be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArrivalTime:
+class ArrivalTime(Struct, frozen=True):
     """The arrival of a response with cache headers.
 
     Attributes:
@@ -99,8 +98,7 @@ class ArrivalTime:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FreshnessBound:
+class FreshnessBound(Struct, frozen=True):
     """What the cache headers of some responses allow to those who get data of them.
 
     Attributes:
@@ -133,8 +131,7 @@ SILENT = FreshnessBound()
 """What a response without cache headers allows."""
 
 
-@dataclass(slots=True)
-class SeenResponse:
+class SeenResponse(Struct):
     """When a response was seen, and its cache headers, which are read only if somebody asks.
 
     Reading them takes longer than the rest of a call's accounting, and few gateways let others

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from app.sources.base import FieldSet, Record, RequestContext, UserId
 from app.sources.batch import Collected, PendingBatch
@@ -31,8 +32,7 @@ class CollectLookup(Protocol[R]):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class PendingLookup(Generic[R]):
+class PendingLookup(Struct, Generic[R], eq=False):
     """Keys of one request: some are in the cache, the others are fetched. A ``PendingFetch``.
 
     Attributes:

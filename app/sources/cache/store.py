@@ -32,7 +32,7 @@ class EntryKey(NamedTuple):
 
 
 class Entry(msgspec.Struct, Generic[R_co], eq=False):
-    """A source result that is kept. A struct, because it takes a quarter of a dataclass's time.
+    """A source result that is kept.
 
     Attributes:
         key: The key of the entry.

@@ -10,8 +10,9 @@ the next page, too, the page goes on after it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from app.errors import MalformedError
 from app.settings.lists import ListSettings, PagingWay
@@ -31,8 +32,7 @@ R = TypeVar("R", bound=Record)
 READ_BEFORE = "the next page is one that was read before"
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """The items of an upstream page that belong to the page.
 
     Attributes:

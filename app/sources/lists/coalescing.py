@@ -10,8 +10,10 @@ It is async because a request waits for the call of another one.
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.errors import Code, SourceFailure
 from app.resilience.clock import Clock, Deadline
@@ -36,8 +38,7 @@ R = TypeVar("R", bound=Record)
 _Fetched: TypeAlias = FetchResult[PageResult[R]]
 
 
-@dataclass(eq=False, slots=True)
-class _PageInFlight(Generic[R]):
+class _PageInFlight(Struct, Generic[R], eq=False, frozen=True):
     """A page that one request fetches.
 
     Attributes:

@@ -1,10 +1,10 @@
 """The settings of a list, by default those of the default contract; and whether they fit. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from app.settings.lists import ListSettings

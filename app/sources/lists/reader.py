@@ -5,10 +5,11 @@ shows it; then the next page is read, and an empty page is the end.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import localcontext
 from typing import Generic, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import Struct
 
 from app.errors import MalformedError, SourceFailure
 from app.expressions.expression import (
@@ -39,8 +40,7 @@ MAX_CURSOR = 2_048
 """Maximum length of a cursor. Cursors of the public connection contain it."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamPage(Generic[R]):
+class UpstreamPage(Struct, Generic[R], frozen=True):
     """A page of the service.
 
     Attributes:
@@ -61,8 +61,7 @@ class UpstreamPage(Generic[R]):
     sign: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MalformedPage:
+class MalformedPage(Struct, frozen=True):
     """A page with a list of items, in which something does not fit the contract.
 
     The problem concerns one user, so the circuit breaker of the service must not count it.
@@ -74,8 +73,7 @@ class MalformedPage:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Extent:
+class _Extent(Struct, frozen=True):
     """Whether items follow a page; the attributes are those of ``UpstreamPage``."""
 
     more: bool | None

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.expressions.places import KEY
 from app.settings.lists import ListSettings, PagingWay

@@ -10,12 +10,12 @@ observation is created.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from operator import is_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
+from msgspec import Struct
 from pydantic import ValidationError, create_model
 
 from app.errors import mistakes_in
@@ -35,8 +35,7 @@ LISTS = frozenset({Union, UnionType, list, tuple, set, frozenset, Sequence})
 """Optional types and lists: their only argument is the type that a record reads."""
 
 
-@dataclass(frozen=True, slots=True)
-class _ContractMembers:
+class _ContractMembers(Struct, frozen=True):
     """The members of an object that a record reads.
 
     Attributes:
@@ -46,8 +45,7 @@ class _ContractMembers:
     inner: "Mapping[str, _ContractMembers | None]"
 
 
-@dataclass(frozen=True, slots=True)
-class RowDamage(Generic[R]):
+class RowDamage(Struct, Generic[R], frozen=True):
     """What does not fit in a row.
 
     Attributes:
@@ -222,8 +220,7 @@ def _members_in(annotation: object, parents: Sequence[type[Record]]) -> _Contrac
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class FieldObservation:
+class FieldObservation(Struct, frozen=True):
     """How a field of a record was made.
 
     Attributes:
@@ -241,8 +238,7 @@ class FieldObservation:
     mistake: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowObservation:
+class RowObservation(Struct, frozen=True):
     """How a record was made from a row.
 
     Attributes:

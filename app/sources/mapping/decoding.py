@@ -5,9 +5,9 @@ bytes, in objects with the same attributes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
+from msgspec import Struct
 from pydantic import FailFast, TypeAdapter
 
 from app.expressions.expression import Expression, compile_expression
@@ -130,8 +130,7 @@ class Scanner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ReadMethods:
+class ReadMethods(Struct, frozen=True):
     """How responses are decoded and expressions evaluated: by the libraries, or by fast paths.
 
     Attributes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from msgspec import Struct
 from pydantic import JsonValue
 
 from app.expressions.expression import NO_RESPONSE, EvaluationError, Expression, ResponseFacts
@@ -67,8 +68,7 @@ class ForeignKey:
         return cls(key=key)
 
 
-@dataclass(frozen=True, slots=True)
-class MappedField:
+class MappedField(Struct, frozen=True):
     """How one field of the record is made.
 
     Attributes:
@@ -104,8 +104,7 @@ class MappedField:
         return self.default if value is None else value
 
 
-@dataclass(frozen=True, slots=True)
-class RecordPlan(Generic[R]):
+class RecordPlan(Struct, Generic[R], frozen=True):
     """How the records of a source are made.
 
     Attributes:

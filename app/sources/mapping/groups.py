@@ -6,9 +6,10 @@ more. An incomplete group is a failure, never a shorter list.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from app.expressions.expression import EXACT, EvaluationError, Expression, ResponseFacts
 from app.expressions.ids import folded
@@ -22,8 +23,7 @@ from app.sources.mapping.rows import AMBIGUOUS, Remainder, Rows, differs_in_case
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True)
-class RowGroup:
+class RowGroup(Struct, frozen=True):
     """The rows of one user.
 
     Attributes:
@@ -53,7 +53,6 @@ class RowGroup:
         return exact or None
 
 
-@dataclass(slots=True)
 class GroupedRows(Rows[Any]):
     """What the pages of a response have of each key: a ``RowGroup``, or why there is none.
 

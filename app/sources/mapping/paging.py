@@ -7,9 +7,10 @@ over a sign that none follow.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from msgspec import Struct
 
 from app.errors import MalformedError
 from app.settings.response import MoreSettings, Somewhere
@@ -28,8 +29,7 @@ _RANGE = re.compile(
 """A range of rows. Of several, which may come from two equal headers, the first counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class NextPage:
+class NextPage(Struct, frozen=True):
     """The next page, by one of these attributes; by none if it cannot be requested.
 
     Attributes:
@@ -43,8 +43,7 @@ class NextPage:
     offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class More:
+class More(Struct, frozen=True):
     """Rows are missing in a response.
 
     Attributes:
@@ -56,8 +55,7 @@ class More:
     next: NextPage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """Whether a response is complete.
 
     Attributes:
@@ -69,8 +67,7 @@ class Extent:
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowRange:
+class RowRange(Struct, frozen=True):
     """A ``Content-Range`` of rows.
 
     Attributes:
@@ -83,8 +80,7 @@ class RowRange:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PageSigns:
+class PageSigns(Struct, frozen=True):
     """What a response itself shows about rows that follow.
 
     Attributes:

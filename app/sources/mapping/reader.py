@@ -1,10 +1,12 @@
 """Reading the responses that the settings of a source describe, and merging their pages. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import localcontext
 from enum import Enum
 from typing import Any, Generic, TypeGuard, TypeVar, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from app.errors import Code, MalformedError, SourceFailure
 from app.expressions.expression import (
@@ -432,8 +434,7 @@ class _Record(Enum):
 _RECORD = _Record.RECORD
 
 
-@dataclass(slots=True)
-class KeyedRows:
+class KeyedRows(Struct):
     """The rows of a page.
 
     Attributes:

@@ -6,11 +6,12 @@ as a URL is, then each part is escaped: the result is the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from string import ascii_letters, digits
 from typing import Any, assert_never
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from app.expressions import escapes
 from app.expressions.escapes import Escape, Write, in_text
@@ -30,8 +31,7 @@ from app.sources.base import SourceSpec, UserId
 from app.sources.credentials import query_of
 
 
-@dataclass(slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct):
     """One encoded request to a service. It only reads, so it can be repeated.
 
     Attributes:
@@ -55,8 +55,7 @@ UNRESERVED = (ascii_letters + digits + "-._~").encode()
 """The characters that are never escaped (RFC 3986, section 2.3)."""
 
 
-@dataclass(slots=True)
-class EncodedRequests:
+class EncodedRequests(Struct, frozen=True):
     """The requests for some keys.
 
     Attributes:
@@ -68,8 +67,7 @@ class EncodedRequests:
     refused: Sequence[UserId]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEncoder:
+class RequestEncoder(Struct, frozen=True):
     """Encodes keys into requests to one source.
 
     Attributes:

@@ -1,10 +1,10 @@
 """From a row of a service to a record, by an expression for each field. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from msgspec import Struct
 from pydantic import Field, JsonValue, create_model
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
@@ -127,8 +127,7 @@ class FieldSettings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MappingMistake:
+class MappingMistake(Struct, frozen=True):
     """A setting of a source that does not fit its record.
 
     Attributes:
@@ -446,8 +445,7 @@ def by_field(
     return found, mistakes
 
 
-@dataclass(frozen=True, slots=True)
-class _FoundSettings:
+class _FoundSettings(Struct, frozen=True):
     """The settings of fields, by the Python names of the fields.
 
     Attributes:

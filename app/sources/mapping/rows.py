@@ -1,10 +1,10 @@
 """From the bytes of a response to one source result per key: rows, and their keys. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
+from msgspec import Struct, field
 from pydantic import ValidationError
 
 from app.errors import Code, MalformedError, SourceFailure
@@ -20,8 +20,7 @@ from app.sources.mapping.scan import is_text, scan
 AMBIGUOUS = "two rows whose keys differ only in case, and neither is exactly the requested key"
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(Struct, frozen=True):
     """The row of each key.
 
     Attributes:
@@ -113,8 +112,7 @@ def may_be_of_another_case(
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True)
-class Remainder:
+class Remainder(Struct, frozen=True):
     """What applies to keys without a row, and to rows that follow.
 
     Attributes:
@@ -137,8 +135,7 @@ NOTHING = Remainder()
 """The remainder of a complete response."""
 
 
-@dataclass(slots=True)
-class Rows(Generic[R]):
+class Rows(Struct, Generic[R]):
     """What a response holds for the requested keys.
 
     Attributes:
@@ -426,8 +423,7 @@ def key_of(row: object, name: str) -> str | None:
     return key if isinstance(key, str) and is_text(key) else None
 
 
-@dataclass(slots=True)
-class RawAnswer:
+class RawAnswer(Struct, frozen=True):
     """A response of a service.
 
     Attributes:

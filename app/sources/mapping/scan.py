@@ -12,11 +12,12 @@ with such a value fails.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import count
 from json import JSONDecodeError, JSONDecoder
 from typing import Final, cast
+
+from msgspec import Struct
 
 from app.errors import MalformedError
 from app.settings.response import AnswerSettings, Path
@@ -40,8 +41,7 @@ class _Unreadable:
 UNREADABLE: Final = _Unreadable()
 
 
-@dataclass(frozen=True, slots=True)
-class ScannedDocument:
+class ScannedDocument(Struct, frozen=True):
     """The JSON of a response.
 
     Attributes:

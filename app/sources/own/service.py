@@ -3,11 +3,12 @@
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from inspect import iscoroutine
 from typing import Any, Generic, TypeGuard, TypeVar, cast
 
+from msgspec import Struct
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Code, ConfigurationError, SourceFailure, bare
@@ -57,8 +58,7 @@ Ask = Callable[[SourceCall], Awaitable[object]]
 _FAULT_CODES = frozenset(Code(one.value) for one in FAULTS)
 
 
-@dataclass(slots=True)
-class _AskedKeys(Generic[R]):
+class _AskedKeys(Struct, Generic[R]):
     """The keys of one call, and their results so far. Repetitions ask for failed keys only.
 
     Attributes:

@@ -3,12 +3,13 @@
 import asyncio
 import io
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.errors import Code, SourceFailure
 from app.observability.logs import make_log
