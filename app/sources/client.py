@@ -117,7 +117,7 @@ Read: TypeAlias = Callable[[RawAnswer], T | Unfinished[T]]
 """Converts a response to a value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Response(Generic[T]):
     """What one exchange brought.
 
@@ -128,7 +128,7 @@ class _Response(Generic[T]):
     value: T | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply(Generic[T]):
     """The outcome of a call to a service.
 
@@ -471,7 +471,9 @@ class ServiceClient:
             absent = meaning_of(response.status_code, settings) == "absent"
         try:
             # A response whose status means "absent" may have any body.
-            body = b"" if absent else await read_body(response, self.settings.max_answer_bytes)
+            body = b""
+            if not absent:
+                body = await read_body(response, self.settings.max_answer_bytes, headers)
             return read(RawAnswer(response.status_code, headers, body))
         except MalformedError as error:
             return self._malformed(str(error))
@@ -501,20 +503,24 @@ class ServiceClient:
                 " request; the gateway dropped them and closed the connections",
             )
         failed = answer if isinstance(answer, SourceFailure) else None
-        (self._log.info if failed is None else self._log.warning)(
-            "source.fetch",
+        facts: dict[str, object] = {
             **requests_of(context),
-            source=self.name,
-            path=exchange.path,
-            keys=exchange.keys,
-            status=exchange.status,
-            duration_ms=round((exchange.ended - exchange.started) * 1000, 2),
-            outcome="ok" if failed is None else failed.code.value,
-            **({} if failed is None else {"detail": failed.detail}),
-            **({"attempt": exchange.number} if exchange.number > 1 else {}),
-            **({"repeated": True} if extensions.get(REPEATED) else {}),
-            **({} if span is None else {"span_id": span.span_id}),
-        )
+            "source": self.name,
+            "path": exchange.path,
+            "keys": exchange.keys,
+            "status": exchange.status,
+            "duration_ms": round((exchange.ended - exchange.started) * 1000, 2),
+            "outcome": "ok" if failed is None else failed.code.value,
+        }
+        if failed is not None:
+            facts["detail"] = failed.detail
+        if exchange.number > 1:
+            facts["attempt"] = exchange.number
+        if extensions.get(REPEATED):
+            facts["repeated"] = True
+        if span is not None:
+            facts["span_id"] = span.span_id
+        (self._log.info if failed is None else self._log.warning)("source.fetch", **facts)
 
 
 @asynccontextmanager
