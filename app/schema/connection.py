@@ -103,7 +103,7 @@ def page_request(user: UserId, first: int, after: str | None) -> PageRequest:
     return PageRequest(user, first, None if after is None else decode_cursor(user, after))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PageEdge:
     """An item of a page.
 
@@ -126,7 +126,7 @@ class PageEdge:
         return self.entry.item
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResolvedPage:
     """A page that a client reads: the connection, and its ``PageInfo``.
 

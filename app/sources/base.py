@@ -197,6 +197,30 @@ class RequestContext:
     sharers: Callable[[], Sequence[str]] | None = field(default=None, compare=False, repr=False)
     baggage: str | None = field(default=None, repr=False)
 
+    def shared_by(self, sharers: Callable[[], Sequence[str]]) -> "RequestContext":
+        """Return the same context for a call that requests may share while it runs.
+
+        Args:
+            sharers: Returns the ids of the requests that share the call now.
+
+        Returns:
+            The context. Each page needs one, and ``dataclasses.replace`` takes several times as
+            long.
+        """
+        return RequestContext(
+            request_id=self.request_id,
+            trace=self.trace,
+            identity=self.identity,
+            deadline=self.deadline,
+            requests=self.requests,
+            forwarded=self.forwarded,
+            fields=self.fields,
+            isolated=self.isolated,
+            divisible=self.divisible,
+            sharers=sharers,
+            baggage=self.baggage,
+        )
+
 
 def new_request_id() -> str:
     """Create a request id: 128 random bits, in hex.
@@ -230,7 +254,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FetchResult(Generic[T_co]):
     """The results of a fetch, and what it did at the source.
 
@@ -355,7 +379,7 @@ class Position:
     trail: PageTrail = PageTrail()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PageItem(Generic[R]):
     """An item and the position directly after it."""
 
@@ -363,7 +387,7 @@ class PageItem(Generic[R]):
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page(Generic[R]):
     """Some items of a list in the source's order, and whether more follow."""
 

@@ -141,6 +141,18 @@ class RequestEncoder:
             start += len(some)
         return EncodedRequests(sent, refused)
 
+    def encode_one(self, key: UserId) -> UpstreamRequest | None:
+        """Encode the request for one key.
+
+        Args:
+            key: The key.
+
+        Returns:
+            The request; ``None`` if the key cannot be encoded in it.
+        """
+        text = self._encoded_key(key)
+        return None if text is None else self._request([key], text)
+
     def _encoded(
         self, keys: Sequence[UserId]
     ) -> tuple[Sequence[UserId], Sequence[str], Sequence[UserId]]:
@@ -167,7 +179,8 @@ class RequestEncoder:
             key.encode()
         except UnicodeEncodeError:  # a lone surrogate, which no service could read
             return None
-        if any(places.written(key) is None for places in self.key_headers.values()):
+        headers = self.key_headers
+        if headers and any(places.written(key) is None for places in headers.values()):
             return None
         return self.write(key)
 
