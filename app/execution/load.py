@@ -15,7 +15,7 @@ and a fetch always settles its futures, even if it fails or is cancelled.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -269,7 +269,7 @@ class Loaders:
                 raise key
             if not isinstance(key, str):
                 return key
-            request = replace(request, user=key)
+            request = request._replace(user=key)
         if spec not in self._pages:
             self._pages[spec] = self._make_page_loader(spec)
         page = self._pages[spec].load(request)

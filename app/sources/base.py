@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import getrandbits
-from typing import Any, Generic, NewType, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, NewType, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -315,8 +315,7 @@ class Source(Protocol[R_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(NamedTuple):
     """One page of one user's list.
 
     Attributes:
@@ -363,8 +362,7 @@ class PageTrail:
         return PageTrail(pages, digest if pages.bit_count() == 1 else self.mark)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A position in a list of a source: after an item, or at the start of an upstream page.
 
     Attributes:
