@@ -112,9 +112,9 @@ class _PipelineRun(Generic[T]):
         divisible: Whether it is divided if it fails.
         requests: How many requests share it.
         inner: The bulkhead of the endpoint; ``None`` if it has no limit of its own.
+        steps: What it did so far.
         made: How many calls were made so far.
         running: How many of them are in flight.
-        steps: What it did so far.
         not_repeated: Why it is not repeated.
     """
 
@@ -126,9 +126,9 @@ class _PipelineRun(Generic[T]):
     divisible: bool
     requests: int
     inner: EndpointBulkhead | None
+    steps: list[CallStep]
     made: int = 0
     running: int = 0
-    steps: list[CallStep] = field(default_factory=list[CallStep])
     not_repeated: NotRepeated | None = None
 
     def add_wait(self, kind: StepKind, started: float, ended: float) -> None:
@@ -296,7 +296,7 @@ class ResiliencePipeline:
             The answer of the last call that was made, and the number of calls.
         """
         end = deadline.at - reserve
-        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests, inner)
+        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests, inner, [])
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)

@@ -254,6 +254,15 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+def no_arrivals() -> dict[UserId, ArrivalTime]:
+    """Return a new mapping of arrivals. ``dict[UserId, ArrivalTime]()`` takes far longer.
+
+    Returns:
+        The mapping, which is empty.
+    """
+    return {}
+
+
 @dataclass(slots=True)
 class FetchResult(Generic[T_co]):
     """The results of a fetch, and what it did at the source.
@@ -267,7 +276,7 @@ class FetchResult(Generic[T_co]):
 
     results: Sequence[T_co]
     trace: SourceTrace = field(default_factory=SourceTrace)
-    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=no_arrivals)
 
 
 def joined_fetches(
@@ -282,7 +291,7 @@ def joined_fetches(
     Returns:
         All results, with the sum of the traces.
     """
-    trace, arrivals = SourceTrace(), dict[UserId, ArrivalTime]()
+    trace, arrivals = SourceTrace(), no_arrivals()
     if before is not None:
         trace.add(before)
     for part in parts:

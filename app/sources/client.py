@@ -32,7 +32,7 @@ from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
 from app.settings.resilience import BreakerSettings, DeadlineSettings
 from app.settings.source import SourceSettings
-from app.sources.base import Headers, RequestContext, UserId
+from app.sources.base import Headers, RequestContext, UserId, no_arrivals
 from app.sources.cache.lifetime import ArrivalTime, SeenResponse, read_arrival
 from app.sources.call_log import log_call
 from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
@@ -82,10 +82,10 @@ class ServiceCall(Generic[T]):
         read: Converts the response of the next attempt to a value.
         absent: Statuses that mean "no such user".
         span: The span of its next exchanges' parent; ``None`` if it belongs to no trace.
+        seen: The readable responses, with their cache headers.
         exchanges: How many exchanges have begun.
         arrivals: The arrival of the last readable response for each key, if it has cache headers
             and there is a cache.
-        seen: The readable responses, with their cache headers.
     """
 
     request: UpstreamRequest
@@ -93,9 +93,9 @@ class ServiceCall(Generic[T]):
     read: "Read[T]"
     absent: frozenset[int]
     span: TraceContext | None
+    seen: list[SeenResponse]
     exchanges: int = 0
-    arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
-    seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
+    arrivals: dict[UserId, ArrivalTime] = field(default_factory=no_arrivals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Reply(Generic[T]):
 
     value: T | SourceFailure | None
     trace: SourceTrace
-    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=no_arrivals)
 
 
 class ServiceClient:
@@ -274,7 +274,7 @@ class ServiceClient:
             call did.
         """
         span = self._telemetry.begin_span(context.trace)
-        call = ServiceCall(request, context, read, absent, span or context.trace)
+        call = ServiceCall(request, context, read, absent, span or context.trace, seen=[])
         exchange = partial(self._exchange, call)
         caller = self._identity(context)
         started = self._clock.monotonic()
