@@ -96,7 +96,7 @@ class Bulkhead:
                 break
         else:
             self.running -= 1
-        self._set_timer()
+        self._stop_timer_if_idle()
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for a place, and return whether one came."""
@@ -110,21 +110,23 @@ class Bulkhead:
         except asyncio.CancelledError:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-                self._set_timer()
+                self._stop_timer_if_idle()
             if not place.cancelled() and place.result():  # it came just before the cancellation
                 self.leave()
             raise
 
-    def _set_timer(self, at: float | None = None) -> None:
-        """Set the timer anew, to a moment; without one, only call it off if no call waits."""
-        if self._call_off is not None and (at is not None or not self._waiters):
+    def _set_timer(self, at: float) -> None:
+        """Set the timer to a moment."""
+        if self._call_off is not None:
+            self._call_off()
+        self._timer_at = at
+        self._call_off = self._clock.call_later(at - self._clock.monotonic(), self._end_late_waits)
+
+    def _stop_timer_if_idle(self) -> None:
+        """Stop the timer once no call waits."""
+        if self._call_off is not None and not self._waiters:
             self._call_off()
             self._call_off, self._timer_at = None, math.inf
-        if at is not None:
-            self._timer_at = at
-            self._call_off = self._clock.call_later(
-                at - self._clock.monotonic(), self._end_late_waits
-            )
 
     def _end_late_waits(self) -> None:
         """End the waits whose time is over."""

@@ -126,7 +126,7 @@ async def test_each_wait_ends_at_its_own_time() -> None:
     for seconds in (5.0, 2.0, 3.0, 2.0, 9.0):
         await visits.come_with(seconds)
 
-    left = []
+    left: list[int] = []
     for _ in range(9):
         visits.clock.advance(1.0)
         await visits.clock.settle()
