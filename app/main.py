@@ -34,7 +34,7 @@ from app.fastpath.compiled import Compiler
 from app.fastpath.expressions import compile_to_function
 from app.fastpath.records import record_maker
 from app.fastpath.route import Shortcut
-from app.fastpath.rows import struct_decoder
+from app.fastpath.rows import page_decoder, struct_decoder
 from app.fastpath.scan import scanner_at_once
 from app.observability.logs import make_log
 from app.observability.otlp import open_telemetry
@@ -69,7 +69,7 @@ from app.settings.files import with_files
 from app.settings.models import LogSettings, Settings
 from app.settings.variables import ENV_FILE
 from app.sources.mapping.contract import Observer
-from app.sources.mapping.decoding import ReadMethods, each_row, validating_decoder
+from app.sources.mapping.decoding import ReadMethods, each_page, each_row, validating_decoder
 from app.sources.mapping.scan import scan
 from app.store.redis_client import connect
 from app.store.shared import SharedStore
@@ -385,6 +385,7 @@ def read_methods(settings: Settings) -> ReadMethods:
         scan=scanner_at_once() if rows else scan,
         expressions=compile_to_function if expressions else compile_expression,
         records=record_maker(decoders) if expressions else each_row,
+        pages=page_decoder if rows else each_page,
     )
 
 

@@ -20,7 +20,7 @@ from app.settings.source import OWN_ADDRESS, KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
 from app.sources.endpoints import foreign_of, sources_of_keys
 from app.sources.field_selection import Selector
-from app.sources.lists.building import PageBuilder
+from app.sources.lists.building import PageBuilder, PageRules
 from app.sources.lists.contract import settings_of
 from app.sources.lists.requests import ListEncoder
 from app.sources.mapping.requests import EncodedRequests, encoder_of
@@ -344,7 +344,8 @@ def _list(
 ) -> PagesExplanation:
     """Explain the calls for a list; ``wanted`` is ``None`` if they are known only at run time."""
     own = settings_of(spec, settings)
-    sizes = {PageBuilder[Any](PageRequest(one.user, one.first), own).size for one in wanted or ()}
+    rules = PageRules.of(own)
+    sizes = {PageBuilder[Any](PageRequest(one.user, one.first), rules).size for one in wanted or ()}
     encoder = ListEncoder(own, settings)
     return PagesExplanation(
         list=spec.list,

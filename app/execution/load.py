@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiodataloader import DataLoader
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import Code, SourceFailure
@@ -46,7 +46,7 @@ from app.sources.base import (
     UserId,
 )
 from app.sources.batch import BatchedSource, PendingFetch, wait_for_fetches
-from app.sources.records_in_parts import EndpointPartition, EndpointPartitions
+from app.sources.records_in_parts import EndpointPartitions
 from app.sources.results import Result
 from app.sources.trace import Trace
 
@@ -66,8 +66,8 @@ class OpenSources(Struct, frozen=True):
 
     users: Mapping[str, BatchedSource[Record]]
     pages: Mapping[PageSpec[Any], PagedSource[Any]]
-    key_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    partitions: EndpointPartitions = field(default_factory=dict[str, EndpointPartition])
+    key_from: Mapping[str, tuple[str, ...]] = {}
+    partitions: EndpointPartitions = {}
 
 
 class _InBulk:

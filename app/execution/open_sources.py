@@ -18,7 +18,7 @@ from contextlib import (
 from functools import partial
 from typing import Any, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from app.execution.load import OpenSources
@@ -397,5 +397,5 @@ class _UnscheduledSource(Struct, frozen=True):
     spec: SourceSpec[Record]
     settings: SourceSettings
     is_congested: Callable[[], bool]
-    foreign_keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    foreign_keys: Mapping[str, str] = {}
     is_own: bool = False

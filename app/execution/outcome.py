@@ -19,7 +19,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from graphql import GraphQLError
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.errors import GatewayError, SourceFailure
 from app.execution.plan import Plan, PlannedRoot, SourceNeeds, UserGroup
@@ -43,7 +43,7 @@ class Outcome(Struct, frozen=True):
 
     known: bool
     failure: SourceFailure | None = None
-    failures: Mapping[str, Result] = field(default_factory=dict[str, Result])
+    failures: Mapping[str, Result] = {}
 
     def failure_of(
         self, sources: Sequence[str], fields: Collection[str] | None

@@ -10,7 +10,6 @@ name users, so they are kept with the document. The keys and the fetches belong 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
@@ -193,7 +192,7 @@ class PlannedRoot(Struct, frozen=True):
     groups: Sequence[UserGroup] = ()
     count: int | None = 0
     missing: tuple[str, ...] = ()
-    wrong: Mapping[int, GatewayError] = msgspec.field(default_factory=dict[int, GatewayError])
+    wrong: Mapping[int, GatewayError] = {}
     error: GatewayError | GraphQLError | None = None
     lookup: str | None = None
 

@@ -78,8 +78,11 @@ class PageFetch(Struct, frozen=True):
     requests: Sequence[PageRequest]
 
 
-PageResults: TypeAlias = Mapping[PageSpec[Any], Mapping[PageRequest, PageResult[Any]]]
-"""The result of each page, by its list and its request."""
+PagesOfList: TypeAlias = Mapping[PageRequest, PageResult[Any]]
+"""The result of each page of one list, by its request."""
+
+PageResults: TypeAlias = Mapping[PageSpec[Any], PagesOfList]
+"""The results of all pages, by their lists."""
 
 
 class RenderRequest(Struct, frozen=True):

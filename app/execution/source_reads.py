@@ -43,11 +43,11 @@ class SourceReads(Struct, frozen=True):
 
     reads: Mapping[str, tuple[str, ...]]
     existence: str
-    key_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    key_from: Mapping[str, tuple[str, ...]] = {}
     narrow: Mapping[str, Mapping[str, FieldSet]] = field(
         default_factory=dict[str, Mapping[str, FieldSet]]
     )
-    lookups: Mapping[str, LookupRoot] = field(default_factory=dict[str, LookupRoot])
+    lookups: Mapping[str, LookupRoot] = {}
 
     def needs(self, fields: Iterable[str]) -> SourceNeeds:
         """Find the sources that a selection needs.

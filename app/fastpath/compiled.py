@@ -288,9 +288,9 @@ class CompiledSelection:
         rendering = Rendering(request, {})
         wanted: dict[PageSpec[Any], dict[PageRequest, None]] = {}
         for key, root in request.plan.roots.items():
-            for spec, one in rendering.wanted_pages(root, self.roots[key]):
-                wanted.setdefault(spec, {})[one] = None
-        return [PageFetch(spec, [*requests]) for spec, requests in wanted.items()]
+            for spec, requests in rendering.wanted_pages(root, self.roots[key]):
+                wanted.setdefault(spec, {}).update(dict.fromkeys(requests))
+        return [PageFetch(spec, [*requests]) for spec, requests in wanted.items() if requests]
 
     def render(self, request: RenderRequest, pages: PageResults) -> Rendered:
         """Render the response.

@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.errors import Code, GatewayError, SourceError, SourceFailure, bare
 from app.execution.outcome import DAMAGES, GroupResults, Outcome, outcome_of, results_of
 from app.execution.plan import PlannedRoot, RootSelection, SourceNeeds, UserGroup
-from app.execution.render import PageResults, RenderRequest
+from app.execution.render import PageResults, PagesOfList, RenderRequest
 from app.execution.repeated_errors import RepeatedErrors
 from app.execution.response_errors import public_error
 from app.fastpath.lists import CompiledList, ListArguments, lists_of
@@ -181,13 +181,17 @@ class Rendering:
         """Make the users of a group, each by its own results."""
         users: list[UserData | None] = []
         needs = group.selection.needs
-        lists = lists_of(writer.lists, self._request.variables)
+        lists = [
+            (one, arguments, self._pages.get(one.spec, {}))
+            for one, arguments in lists_of(writer.lists, self._request.variables)
+        ]
         # A source that fails gives all users of a batch the same failure. What it does to a user is
         # found once for all of them.
         known: dict[Hashable, _Consequence] = {}
         for place, key, *row in zip(group.places, group.keys, *found.columns, strict=True):
             path: list[str | int] = [root.key, place] if root.is_list else [root.key]
-            shape = _shape_of(row)
+            # Without failures, only the missing records decide.
+            shape = tuple([one is None for one in row]) if found.whole else _shape_of(row)
             consequence = known.get(shape)
             if consequence is None:
                 consequence = self._consequence(writer, needs, row)
@@ -267,13 +271,12 @@ class Rendering:
         self,
         user: UserId,
         results: Mapping[str, Result],
-        lists: Sequence[tuple[CompiledList, ListArguments]],
+        lists: Sequence[tuple[CompiledList, ListArguments, PagesOfList]],
     ) -> tuple[list[ResolvedPage | None], Mapping[str, GatewayError]]:
         """Return the page of each list of a user, and the errors by response key."""
         shown: list[ResolvedPage | None] = []
         wrong: dict[str, GatewayError] = {}
-        for one, arguments in lists:
-            pages = self._pages.get(one.spec, {})
+        for one, arguments, pages in lists:
             try:
                 shown.append(one.page(user, results, arguments, pages))
             except GatewayError as error:
@@ -283,8 +286,8 @@ class Rendering:
 
     def wanted_pages(
         self, root: PlannedRoot, compiled: CompiledRoot
-    ) -> Iterator[tuple[PageSpec[Any], PageRequest]]:
-        """Yield the pages that a root field needs, with their lists.
+    ) -> Iterator[tuple[PageSpec[Any], Sequence[PageRequest]]]:
+        """Yield the pages that a root field needs, by their lists. A list may come several times.
 
         Args:
             root: The planned root field.
@@ -300,14 +303,18 @@ class Rendering:
             if found is None or found.bug is not None:
                 continue
             needs = group.selection.needs
+            wanted: list[list[PageRequest]] = [[] for _ in lists]
             for key, *row in zip(group.keys, *found.columns, strict=True):
                 results = dict(zip(needs.sources, row, strict=True))
                 if not outcome_of(results, needs, self._request.required).known:
                     continue
-                for one, arguments in lists:
+                for (one, arguments), requests in zip(lists, wanted, strict=True):
                     with suppress(GatewayError):
                         if (request := one.request(key, results, arguments)) is not None:
-                            yield one.spec, request
+                            requests.append(request)
+            yield from (
+                (one.spec, requests) for (one, _), requests in zip(lists, wanted, strict=True)
+            )
 
     def _add_field_errors(
         self,

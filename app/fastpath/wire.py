@@ -32,7 +32,15 @@ from app.libraries import Requirement
 from app.settings.source import SourceSettings
 from app.settings.transport import TlsSettings
 from app.transport.connections import UpstreamConnector, is_final, protocol_of
-from app.transport.transport import BODILESS, REPEATED, STRAYS, RawResponse, ReadyRequest, basic
+from app.transport.transport import (
+    BODILESS,
+    REPEATED,
+    STRAYS,
+    RawResponse,
+    ReadyRequest,
+    UpstreamBody,
+    basic,
+)
 
 REQUIRES = Requirement(
     "wire",
@@ -205,7 +213,7 @@ class Wire:
         return strays
 
 
-class WireResponse(httpx.AsyncByteStream):
+class WireResponse(UpstreamBody):
     """A response whose headers have arrived. As a stream it yields the pieces of its body.
 
     Attributes:
@@ -227,6 +235,17 @@ class WireResponse(httpx.AsyncByteStream):
         self.repeated = repeated
         self._content = content
         self._connection = connection
+
+    def arrived(self) -> bytes | None:
+        """Take the whole body, if all of it has arrived before anybody has read of it.
+
+        Returns:
+            The body; ``None`` if it has to be read in pieces.
+        """
+        content = self._content
+        if content.is_eof() and content.exception() is None:
+            return content.read_nowait()
+        return None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.observability.trace_context import TraceContext
@@ -145,7 +145,7 @@ class _Series(Struct):
     total: float = 0.0
     least: float = math.inf
     most: float = -math.inf
-    exemplars: dict[int, Exemplar] = field(default_factory=dict[int, Exemplar])
+    exemplars: dict[int, Exemplar] = {}
 
 
 class Histogram:

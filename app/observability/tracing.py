@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.observability.trace_context import TraceContext
 
@@ -40,7 +40,7 @@ class SpanEvent(Struct, frozen=True):
 
     name: str
     at: float
-    attributes: SpanAttributes = field(default_factory=dict[str, str])
+    attributes: SpanAttributes = {}
 
 
 class Span(Struct, frozen=True):
@@ -65,7 +65,7 @@ class Span(Struct, frozen=True):
     parent: TraceContext | None
     started: float
     ended: float
-    attributes: SpanAttributes = field(default_factory=dict[str, str])
+    attributes: SpanAttributes = {}
     events: Sequence[SpanEvent] = ()
     links: Sequence[TraceContext] = ()
     error: str | None = None

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 import httpx
 import structlog
-from msgspec import Struct, field
+from msgspec import Struct
 from structlog.typing import EventDict, FilteringBoundLogger
 
 from app.errors import MalformedError
@@ -48,11 +48,11 @@ class RecordedExchange(Struct):
     headers: Sequence[tuple[str, str]]
     body: bytes
     status: int | None = None
-    answer_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    answer_headers: Mapping[str, str] = {}
     raw: bytes = b""
     failure: str | None = None
     seconds: float = 0.0
-    rows: list[RowObservation] = field(default_factory=list[RowObservation])
+    rows: list[RowObservation] = []
 
     @property
     def answer(self) -> bytes:

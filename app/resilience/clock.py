@@ -96,12 +96,12 @@ class _Timeout:
         self._expired = False
 
     async def __aenter__(self) -> None:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a timeout works only within a task")
         self._task = task
         self._cancelling = task.cancelling()
-        loop = asyncio.get_running_loop()
         if self._seconds > 0:
             self._timer = loop.call_later(self._seconds, self._expire)
         else:

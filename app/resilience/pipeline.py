@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from app.errors import Code, SourceFailure
@@ -113,9 +112,9 @@ class _PipelineRun(Struct, Generic[T]):
         divisible: Whether it is divided if it fails.
         requests: How many requests share it.
         inner: The bulkhead of the endpoint; ``None`` if it has no limit of its own.
+        steps: What it did so far.
         made: How many calls were made so far.
         running: How many of them are in flight.
-        steps: What it did so far.
         not_repeated: Why it is not repeated.
     """
 
@@ -127,9 +126,9 @@ class _PipelineRun(Struct, Generic[T]):
     divisible: bool
     requests: int
     inner: EndpointBulkhead | None
+    steps: list[CallStep]
     made: int = 0
     running: int = 0
-    steps: list[CallStep] = msgspec.field(default_factory=list[CallStep])
     not_repeated: NotRepeated | None = None
 
     def add_wait(self, kind: StepKind, started: float, ended: float) -> None:
@@ -296,7 +295,7 @@ class ResiliencePipeline:
             The answer of the last call that was made, and the number of calls.
         """
         end = deadline.at - reserve
-        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests, inner)
+        work = _PipelineRun(attempt, limit, end, caller, isolated, divisible, requests, inner, [])
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
@@ -402,15 +401,15 @@ class ResiliencePipeline:
             clock=self._clock,
         )
 
-    async def _attempt_once(self, work: _PipelineRun[T]) -> T | SourceFailure:
+    def _attempt_once(self, work: _PipelineRun[T]) -> Awaitable[T | SourceFailure]:
         """Make one attempt, if the breaker, the bulkhead and the time allow it."""
         if (left := self._seconds_left(work)) <= 0:
-            return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
+            return _known(self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call"))
         if self._breaker.refuses:
-            return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
+            return _known(self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open"))
         if work.inner is None:
-            return await self._attempt_in_service(work, left)
-        return await self._attempt_in_endpoint(work.inner, work, left)
+            return self._attempt_in_service(work, left)
+        return self._attempt_in_endpoint(work.inner, work, left)
 
     async def _attempt_in_endpoint(
         self, inner: EndpointBulkhead, work: _PipelineRun[T], seconds: float
@@ -448,27 +447,35 @@ class ResiliencePipeline:
         self, work: _PipelineRun[T], seconds: float
     ) -> T | SourceFailure:
         """Make one attempt in a place of the bulkhead, with a bounded wait for the place."""
-        asked = self._clock.monotonic()
+        asked = None
+        if not self.bulkhead.try_enter():
+            asked = self._clock.monotonic()
+            try:
+                await self.bulkhead.enter(seconds)
+            except FullError as error:
+                return self._failure(Code.SOURCE_OVERLOADED, str(error))
         try:
-            async with self.bulkhead.slot(seconds):
-                started_call = self._begin(work, asked)
-                if isinstance(started_call, SourceFailure):
-                    return started_call
-                try:
-                    answer = await work.attempt(started_call.seconds)
-                    self._record(work, started_call, answer)
-                    return answer
-                finally:
-                    work.running -= 1
-                    if started_call.step.ended == started_call.started:  # it was cancelled
-                        started_call.step.ended = self._clock.monotonic()
-                    # Has an effect only if no result was recorded: the call was cancelled.
-                    started_call.permit.release()
-        except FullError as error:
-            return self._failure(Code.SOURCE_OVERLOADED, str(error))
+            started_call = self._begin(work, asked)
+            if isinstance(started_call, SourceFailure):
+                return started_call
+            try:
+                answer = await work.attempt(started_call.seconds)
+                self._record(work, started_call, answer)
+                return answer
+            finally:
+                work.running -= 1
+                if started_call.step.ended == started_call.started:  # it was cancelled
+                    started_call.step.ended = self._clock.monotonic()
+                # Has an effect only if no result was recorded: the call was cancelled.
+                started_call.permit.release()
+        finally:
+            self.bulkhead.leave()
 
-    def _begin(self, work: _PipelineRun[T], asked: float) -> _StartedCall | SourceFailure:
-        """Begin a call, if time, rate and breaker still allow it after the wait for a place."""
+    def _begin(self, work: _PipelineRun[T], asked: float | None) -> _StartedCall | SourceFailure:
+        """Begin a call, if time, rate and breaker still allow it after the wait for a place.
+
+        The wait began at ``asked``, if there was one.
+        """
         pacer = self._paces.pacer_of(work.caller)
         if pacer is not None and pacer.pause:
             return self._paused_meanwhile()
@@ -480,7 +487,8 @@ class ResiliencePipeline:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
         if not work.made:
             self.retry_budget.count_call()
-        work.add_wait(StepKind.BULKHEAD, asked, started)
+        if asked is not None:
+            work.add_wait(StepKind.BULKHEAD, asked, started)
         step = CallStep(_HEDGE if work.running else _ATTEMPT, started, started)
         work.steps.append(step)
         work.made += 1
@@ -528,3 +536,8 @@ class ResiliencePipeline:
     def _failure(self, code: Code, detail: str) -> SourceFailure:
         """Make a failure of this source."""
         return SourceFailure(self.name, code, detail)
+
+
+async def _known(failure: SourceFailure) -> SourceFailure:
+    """Return a failure that is known before any attempt."""
+    return failure

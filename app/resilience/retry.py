@@ -43,8 +43,10 @@ class SlidingWindow:
         Returns:
             The events within the window, one count for each kind.
         """
-        slot = self._forget()
+        slot = int(self._clock.monotonic() // self._width)
+        # A slot leaves the window only when another one begins.
         if not self._slots or self._slots[-1][0] != slot:
+            self._forget(slot)
             self._slots.append((slot, [0] * len(self._totals)))
         counts = self._slots[-1][1]
         for kind in kinds:
@@ -58,7 +60,7 @@ class SlidingWindow:
         Returns:
             The counts.
         """
-        self._forget()
+        self._forget(int(self._clock.monotonic() // self._width))
         return tuple(self._totals)
 
     def clear(self) -> None:
@@ -66,14 +68,12 @@ class SlidingWindow:
         self._slots.clear()
         self._totals = [0] * len(self._totals)
 
-    def _forget(self) -> int:
-        """Drop the slots that have left the window; return the number of the current slot."""
-        slot = int(self._clock.monotonic() // self._width)
+    def _forget(self, slot: int) -> None:
+        """Drop the slots that have left the window, of which the last slot has this number."""
         while self._slots and self._slots[0][0] <= slot - SLOTS:
             _, counts = self._slots.popleft()
             for kind, count in enumerate(counts):
                 self._totals[kind] -= count
-        return slot
 
 
 _CALL, _RETRY = range(2)

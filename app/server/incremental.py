@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
 from graphql import GraphQLFormattedError
-from msgspec import Struct, field
+from msgspec import Struct
 from starlette.responses import Response
 
 from app.execution.incremental import (
@@ -220,7 +220,7 @@ class Writer2022(Struct):
     """
 
     data: Any = None
-    pending: dict[str, Pending] = field(default_factory=dict[str, Pending])
+    pending: dict[str, Pending] = {}
 
     def first(self, answer: GraphQLResponse, pending: Sequence[Pending]) -> Body:
         """Write the first payload."""

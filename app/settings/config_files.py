@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import ConfigurationError
@@ -150,7 +150,7 @@ class ReadFiles(Struct, frozen=True):
 
     files: ConfigFiles | None = None
     mistakes: Sequence[str] = ()
-    conflicts: Mapping[Keys, str] = field(default_factory=dict[Keys, str])
+    conflicts: Mapping[Keys, str] = {}
 
 
 def read_files(

@@ -6,7 +6,7 @@ were written into each source that does not have them itself. Pure.
 
 from collections.abc import Iterator, Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.settings.field_schema import FieldSchema
 from app.settings.nested import Keys, Table, as_table, value_at
@@ -39,8 +39,8 @@ class SettledValues(Struct, frozen=True):
     """
 
     values: Table
-    inherited: Mapping[Keys, Keys] = field(default_factory=dict[Keys, Keys])
-    unused: Mapping[Keys, str] = field(default_factory=dict[Keys, str])
+    inherited: Mapping[Keys, Keys] = {}
+    unused: Mapping[Keys, str] = {}
 
     def written(self, keys: Keys) -> Keys:
         """Return where a value is written.

@@ -255,8 +255,8 @@ class VariableValues(Struct, frozen=True):
     """
 
     values: Table = field(default_factory=Table)
-    names: dict[Keys, str] = field(default_factory=dict[Keys, str])
-    mistakes: list[str] = field(default_factory=list[str])
+    names: dict[Keys, str] = {}
+    mistakes: list[str] = []
 
 
 def read_environment(env_file: Path | None) -> SetVariables:

@@ -241,7 +241,7 @@ class FetchResult(Struct, Generic[T_co], frozen=True):
 
     results: Sequence[T_co]
     trace: SourceTrace = field(default_factory=SourceTrace)
-    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+    arrivals: Mapping[UserId, ArrivalTime] = {}
 
 
 def joined_fetches(
@@ -256,7 +256,8 @@ def joined_fetches(
     Returns:
         All results, with the sum of the traces.
     """
-    trace, arrivals = SourceTrace(), dict[UserId, ArrivalTime]()
+    trace = SourceTrace()
+    arrivals: dict[UserId, ArrivalTime] = {}
     if before is not None:
         trace.add(before)
     for part in parts:

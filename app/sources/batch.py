@@ -63,7 +63,7 @@ class Batch(Struct, Generic[R], eq=False):
     requests: list[RequestContext]
     fields: FieldSet | None
     clock: Clock
-    waits: "list[BatchWait]" = field(default_factory=list["BatchWait"])
+    waits: "list[BatchWait]" = []
     completed: bool = False
     task: asyncio.Task[None] | None = None
     results: Mapping[UserId, SourceResult[R]] | None = None
@@ -77,7 +77,7 @@ class Batch(Struct, Generic[R], eq=False):
     overdue_at: float = math.inf
     overdue: bool = False
     on_overdue: "Callable[[Batch[R]], None] | None" = None
-    pending_batches: "list[PendingBatch[R]]" = field(default_factory=list["PendingBatch[R]"])
+    pending_batches: "list[PendingBatch[R]]" = []
     timer_at: float = math.inf
     cancel_timer: Callable[[], object] | None = None
     span: TraceContext | None = None
@@ -302,7 +302,7 @@ class PendingBatch(Struct, Generic[R], eq=False):
     max_wait: float
     clock: Clock
     cancel: Callable[[Batch[R]], None]
-    keys_per_batch: dict[Batch[R], int] = field(default_factory=dict["Batch[R]", int])
+    keys_per_batch: dict[Batch[R], int] = {}
     wait: "BatchWait | None" = None
     released: bool = False
     left: SourceTrace | None = None
@@ -572,7 +572,7 @@ class BatchQueue(Struct, Generic[R]):
     open_batch: Batch[R] | None = None
     dispatch_scheduled: bool = False
     active: int = 0
-    counted: dict[Batch[R], None] = field(default_factory=dict[Batch[R], None])
+    counted: dict[Batch[R], None] = {}
     overdue_from: float = math.inf
     stop_waiting: Callable[[], object] | None = None
 

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import httpx
-from msgspec import Struct, field
+from msgspec import Struct
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
@@ -79,10 +79,10 @@ class ServiceCall(Struct, Generic[T]):
         read: Converts the response of the next attempt to a value.
         absent: Statuses that mean "no such user".
         span: The span of its next exchanges' parent; ``None`` if it belongs to no trace.
+        seen: The readable responses, with their cache headers.
         exchanges: How many exchanges have begun.
         arrivals: The arrival of the last readable response for each key, if it has cache headers
             and there is a cache.
-        seen: The readable responses, with their cache headers.
     """
 
     request: UpstreamRequest
@@ -90,9 +90,9 @@ class ServiceCall(Struct, Generic[T]):
     read: "Read[T]"
     absent: frozenset[int]
     span: TraceContext | None
+    seen: list[SeenResponse]
     exchanges: int = 0
-    arrivals: dict[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
-    seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
+    arrivals: dict[UserId, ArrivalTime] = {}
 
 
 class Unfinished(Struct, Generic[T], frozen=True):
@@ -113,7 +113,7 @@ Read: TypeAlias = Callable[[RawAnswer], T | Unfinished[T]]
 """Converts a response to a value."""
 
 
-class _Response(Struct, Generic[T], frozen=True):
+class _Response(Struct, Generic[T]):
     """What one exchange brought.
 
     Attributes:
@@ -123,7 +123,7 @@ class _Response(Struct, Generic[T], frozen=True):
     value: T | None
 
 
-class Reply(Struct, Generic[T], frozen=True):
+class Reply(Struct, Generic[T]):
     """The outcome of a call to a service.
 
     Attributes:
@@ -135,7 +135,7 @@ class Reply(Struct, Generic[T], frozen=True):
 
     value: T | SourceFailure | None
     trace: SourceTrace
-    arrivals: Mapping[UserId, ArrivalTime] = field(default_factory=dict[UserId, ArrivalTime])
+    arrivals: Mapping[UserId, ArrivalTime] = {}
 
 
 class ServiceClient:
@@ -268,7 +268,7 @@ class ServiceClient:
             call did.
         """
         span = self._telemetry.begin_span(context.trace)
-        call = ServiceCall(request, context, read, absent, span or context.trace)
+        call = ServiceCall(request, context, read, absent, span or context.trace, seen=[])
         exchange = partial(self._exchange, call)
         caller = self._identity(context)
         started = self._clock.monotonic()
@@ -465,7 +465,9 @@ class ServiceClient:
             absent = meaning_of(response.status_code, settings) == "absent"
         try:
             # A response whose status means "absent" may have any body.
-            body = b"" if absent else await read_body(response, self.settings.max_answer_bytes)
+            body = b""
+            if not absent:
+                body = await read_body(response, self.settings.max_answer_bytes, headers)
             return read(RawAnswer(response.status_code, headers, body))
         except MalformedError as error:
             return self._malformed(str(error))
@@ -495,20 +497,24 @@ class ServiceClient:
                 " request; the gateway dropped them and closed the connections",
             )
         failed = answer if isinstance(answer, SourceFailure) else None
-        (self._log.info if failed is None else self._log.warning)(
-            "source.fetch",
+        facts: dict[str, object] = {
             **requests_of(context),
-            source=self.name,
-            path=exchange.path,
-            keys=exchange.keys,
-            status=exchange.status,
-            duration_ms=round((exchange.ended - exchange.started) * 1000, 2),
-            outcome="ok" if failed is None else failed.code.value,
-            **({} if failed is None else {"detail": failed.detail}),
-            **({"attempt": exchange.number} if exchange.number > 1 else {}),
-            **({"repeated": True} if extensions.get(REPEATED) else {}),
-            **({} if span is None else {"span_id": span.span_id}),
-        )
+            "source": self.name,
+            "path": exchange.path,
+            "keys": exchange.keys,
+            "status": exchange.status,
+            "duration_ms": round((exchange.ended - exchange.started) * 1000, 2),
+            "outcome": "ok" if failed is None else failed.code.value,
+        }
+        if failed is not None:
+            facts["detail"] = failed.detail
+        if exchange.number > 1:
+            facts["attempt"] = exchange.number
+        if extensions.get(REPEATED):
+            facts["repeated"] = True
+        if span is not None:
+            facts["span_id"] = span.span_id
+        (self._log.info if failed is None else self._log.warning)("source.fetch", **facts)
 
 
 @asynccontextmanager

@@ -42,13 +42,33 @@ async def fetch_parts(
     if len(parts) == 1:  # the common case: no task
         return await fetch(parts[0])
     fetched: dict[int, FetchResult[T]] = {}
-    waiting = iter(enumerate(parts))
 
-    async def fetch_in_turn() -> None:
-        for place, part in waiting:  # shared by all tasks: each takes the next part
-            fetched[place] = await fetch(part)
+    async def keep(place: int) -> None:
+        fetched[place] = await fetch(parts[place])
+
+    await each_in_turn(range(len(parts)), keep, at_a_time=at_a_time)
+    return joined_fetches([fetched[place] for place in range(len(parts))])
+
+
+async def each_in_turn(
+    parts: Sequence[P], work: Callable[[P], Awaitable[object]], *, at_a_time: int
+) -> None:
+    """Do something with each part, with several at the same time.
+
+    Args:
+        parts: The parts.
+        work: What is done with one part. An exception of one cancels the others.
+        at_a_time: The most parts at the same time.
+    """
+    if len(parts) == 1:  # no task
+        await work(parts[0])
+        return
+    waiting = iter(parts)
+
+    async def take_turns() -> None:
+        for part in waiting:  # shared by all tasks: each takes the next part
+            await work(part)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(at_a_time, len(parts))):
-            group.create_task(fetch_in_turn())
-    return joined_fetches([fetched[place] for place in range(len(parts))])
+            group.create_task(take_turns())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import BreakerState
@@ -61,8 +61,8 @@ class SourceTrace(Struct):
     stale: float | None = None
     cached: int = 0
     coalesced: int = 0
-    timeline: list[CallTrace] = field(default_factory=list[CallTrace])
-    seen: list[SeenResponse] = field(default_factory=list[SeenResponse])
+    timeline: list[CallTrace] = []
+    seen: list[SeenResponse] = []
 
     @property
     def seconds(self) -> float:
@@ -143,7 +143,7 @@ class Trace(Struct, frozen=True):
         sources: The traces by name of the source, in the order of their first calls.
     """
 
-    sources: dict[str, SourceTrace] = field(default_factory=dict[str, SourceTrace])
+    sources: dict[str, SourceTrace] = {}
 
     def add(self, name: str, later: SourceTrace) -> None:
         """Add what the request did at a source.

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.errors import quote
 from app.expressions.places import KEY
@@ -34,7 +34,7 @@ class GivenAddress(Struct, frozen=True):
     path: str
     parameter: str | None = None
     value: str = KEY
-    fixed: Mapping[str, str] = field(default_factory=dict[str, str])
+    fixed: Mapping[str, str] = {}
 
 
 def given_address(text: str, ids: Collection[str]) -> GivenAddress:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.importing.places import Place, written
@@ -115,7 +115,7 @@ class _Names(Struct, frozen=True):
 class _Types(Struct, frozen=True):
     """The objects of all services. Those that are the same share a type."""
 
-    made: dict[str, ProposedType] = field(default_factory=dict[str, ProposedType])
+    made: dict[str, ProposedType] = {}
 
     def named(self, wanted: str, around: str, made: ProposedType) -> tuple[str, bool]:
         """Return the name of a type, and whether it is new."""

@@ -19,7 +19,7 @@ from typing import cast
 import httpx
 
 from app.errors import MalformedError
-from app.transport.transport import fields_of
+from app.transport.transport import UpstreamBody, fields_of
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 """``wbits`` of zlib: the largest window, and the expected header (zlib manual, inflateInit2)."""
@@ -164,12 +164,15 @@ JSON_TYPES = frozenset(
 """Media types under which services send JSON, besides ``…+json``; empty without a header."""
 
 
-async def read_body(response: httpx.Response, limit: int) -> bytes:
+async def read_body(
+    response: httpx.Response, limit: int, headers: Mapping[str, str] | None = None
+) -> bytes:
     """Read the body of a response, decompressed and without a byte order mark.
 
     Args:
         response: The response, its body not read yet.
         limit: The most bytes of the decompressed body.
+        headers: What ``fields_of`` returns for the response, if that is known already.
 
     Returns:
         The body.
@@ -178,7 +181,8 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
         MalformedError: Its type is not JSON, it is too long, or its encoding is unknown or wrong.
         httpx.HTTPError: It did not arrive.
     """
-    headers = fields_of(response)
+    if headers is None:
+        headers = fields_of(response)
     if not is_json(headers.get("content-type", "")):
         raise MalformedError("the body is of a type that is not JSON")
     if response.is_stream_consumed:  # by a transport that reads the body itself
@@ -186,13 +190,23 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
             raise too_long(limit)
         return response.content.removeprefix(BOM_UTF8)
     encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding in _COMPRESSED:
+    if encoding in _UNCOMPRESSED and (arrived := _arrived(response)) is not None:
+        if len(arrived) > limit:
+            raise too_long(limit)
+        body = arrived
+    elif encoding in _COMPRESSED:
         body = await _read_compressed(response, limit, may_be_raw=encoding == "deflate")
     elif encoding in _UNCOMPRESSED:
         body = await _read_uncompressed(response, limit)
     else:
         raise MalformedError(f"content encoding {encoding[:40]!r}: expected gzip, deflate or none")
     return body.removeprefix(BOM_UTF8)  # some write it, against RFC 8259, section 8.1
+
+
+def _arrived(response: httpx.Response) -> bytes | None:
+    """Return the whole body if it has arrived, and nobody has read of it."""
+    stream = response.stream
+    return stream.arrived() if isinstance(stream, UpstreamBody) else None
 
 
 async def _read_uncompressed(response: httpx.Response, limit: int) -> bytes:

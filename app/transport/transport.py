@@ -111,6 +111,20 @@ STRAYS = "strays"
 because of bytes that answered no request."""
 
 
+class UpstreamBody(httpx.AsyncByteStream):
+    """The body of an answer, in pieces."""
+
+    def arrived(self) -> bytes | None:
+        """Take the whole body, if all of it has arrived before anybody has read of it.
+
+        Most answers are so short that they arrive in one piece with their headers.
+
+        Returns:
+            The body; ``None`` if it has to be read in pieces.
+        """
+        return None
+
+
 class RawResponse(httpx.Response):
     """An answer as it arrived; its headers are parsed only when somebody reads them."""
 
@@ -129,7 +143,16 @@ class RawResponse(httpx.Response):
             stream: The body.
             extensions: Notes on how the answer arrived, such as ``REPEATED`` and ``STRAYS``.
         """
-        super().__init__(status, stream=stream, extensions=extensions)
+        # Sets what httpx's constructor would set. That one also makes headers that nobody reads.
+        self.status_code = status
+        self.stream: httpx.SyncByteStream | httpx.AsyncByteStream = stream
+        self.extensions = {} if extensions is None else extensions
+        self.default_encoding = "utf-8"
+        self.history = []
+        self.next_request = None
+        self.is_closed = self.is_stream_consumed = False
+        self._request = None
+        self._num_bytes_downloaded = 0
         self._pairs = pairs
         self._parsed: httpx.Headers | None = None
         self._fields: Mapping[str, str] | None = None

@@ -120,6 +120,46 @@ async def test_who_waits_too_long_is_refused_and_makes_room_to_wait() -> None:
     assert visits.scene.answers == ["good", FULL, "good"]
 
 
+async def test_each_wait_ends_at_its_own_time() -> None:
+    visits = BulkheadVisits(limit=1, queue=5)
+    await visits.come(1)
+    for seconds in (5.0, 2.0, 3.0, 2.0, 9.0):
+        await visits.come_with(seconds)
+
+    left: list[int] = []
+    for _ in range(9):
+        visits.clock.advance(1.0)
+        await visits.clock.settle()
+        left.append(visits.bulkhead.waiting)
+
+    assert left == [5, 3, 2, 2, 1, 1, 1, 1, 0]
+    assert not visits.clock.pending
+    await visits.scene.end()
+
+
+async def test_no_timer_is_left_once_nobody_waits() -> None:
+    visits = BulkheadVisits(limit=1, queue=2)
+    await visits.come(3)
+    assert len(visits.clock.pending) == 1
+
+    visits.scene.give_up(2)
+    visits.service.end("0")
+    await visits.clock.settle()
+
+    assert not visits.clock.pending
+    await visits.scene.end()
+
+
+async def test_who_has_no_time_to_wait_is_refused_at_once() -> None:
+    visits = BulkheadVisits(limit=1, queue=1)
+    await visits.come(1)
+
+    await visits.come_with(0.0)
+
+    assert visits.scene.callers[-1].done()
+    await visits.scene.end()
+
+
 async def test_who_gives_up_while_waiting_makes_room_to_wait() -> None:
     visits = BulkheadVisits(limit=1, queue=1)
     await visits.come(2)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from app.errors import Code, SourceFailure
+from app.errors import Code, MalformedError, SourceFailure
 from app.fastpath.wire import wire_transport
 from app.settings.source import SourceSettings
 from app.transport.body import read_body
@@ -355,6 +355,30 @@ async def test_what_is_there_twice_alike_counts_once(other: str) -> None:
         assert dict(fields_of(response)) == told
         response.headers["Age"] = "1"
         assert dict(fields_of(response)) == told
+        await response.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[12]",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n3\r\n12]\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[12]",
+    ],
+)
+async def test_a_body_that_arrives_at_once_is_read_up_to_the_limit(answer: bytes) -> None:
+    async with (
+        serving(writing(answer)) as server,
+        wire_transport(source(server)) as transport,
+    ):
+        request = ReadyRequest("GET", server.base_url, ODD, HEADERS)
+        response = await transport.handle_async_request(request)
+        assert await read_body(response, 4) == b"[12]"
+        await response.aclose()
+
+        response = await transport.handle_async_request(request)
+        with pytest.raises(MalformedError, match="longer than 3 bytes"):
+            await read_body(response, 3)
         await response.aclose()
 
 

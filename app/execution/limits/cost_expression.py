@@ -19,7 +19,7 @@ from graphql import (
     get_named_type,
     is_composite_type,
 )
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.schema.connection import MAX_FIRST
 from app.schema.directives import Cost, ListSize, directives_of
@@ -80,7 +80,7 @@ class Rate(Struct, frozen=True):
 
     weight: int
     size: Size = ONE
-    sized: Mapping[str, Size] = field(default_factory=dict[str, Size])
+    sized: Mapping[str, Size] = {}
 
 
 class Rates:

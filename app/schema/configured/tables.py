@@ -32,10 +32,10 @@ class SchemaTables(Struct, frozen=True):
     """
 
     schema: SchemaSettings = field(default_factory=SchemaSettings)
-    user: Mapping[str, UserFieldSettings] = field(default_factory=dict[str, UserFieldSettings])
-    types: Mapping[str, ObjectSettings] = field(default_factory=dict[str, ObjectSettings])
-    enums: Mapping[str, EnumSettings] = field(default_factory=dict[str, EnumSettings])
-    sources: Mapping[str, SourceSettings] = field(default_factory=dict[str, SourceSettings])
+    user: Mapping[str, UserFieldSettings] = {}
+    types: Mapping[str, ObjectSettings] = {}
+    enums: Mapping[str, EnumSettings] = {}
+    sources: Mapping[str, SourceSettings] = {}
     module: LoadedModule | None = None
     unread: frozenset[str] = frozenset()
     lost_fields: frozenset[str] = frozenset()

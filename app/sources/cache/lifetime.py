@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 HEADERS = frozenset({"cache-control", "expires"})
 """A response without these headers, and without ``Vary: *``, has no bounds."""
@@ -146,7 +146,7 @@ class SeenResponse(Struct):
 
     at: datetime
     took: float = 0.0
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = {}
     lifetime: Lifetime | None = None
 
     def bound(self) -> FreshnessBound:

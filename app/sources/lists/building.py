@@ -10,7 +10,7 @@ the next page, too, the page goes on after it.
 """
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from msgspec import Struct
 
@@ -29,7 +29,46 @@ from app.sources.lists.reader import UpstreamPage
 
 R = TypeVar("R", bound=Record)
 
+_START = Position(cursor=None, item=None)
+"""The start of a list."""
+
 READ_BEFORE = "the next page is one that was read before"
+
+
+class PageRules(Struct, frozen=True):
+    """What the settings of a list say about its pages. It is read once, and used for each page.
+
+    Attributes:
+        way: How the next page is requested.
+        counts: Whether pages are requested by numbers that the gateway counts itself.
+        shows_end: Whether each answer shows whether more items follow.
+        most: The most items of an upstream page.
+        first: The number of the first upstream page.
+    """
+
+    way: PagingWay
+    counts: bool
+    shows_end: bool
+    most: int
+    first: int
+
+    @classmethod
+    def of(cls, settings: ListSettings) -> Self:
+        """Read the settings of a list.
+
+        Args:
+            settings: The settings.
+
+        Returns:
+            The rules.
+        """
+        return cls(
+            way=settings.way,
+            counts=settings.way.counts,
+            shows_end=settings.shows_end,
+            most=settings.max_page_size,
+            first=settings.first_page,
+        )
 
 
 class _Found(Struct, frozen=True):
@@ -53,20 +92,20 @@ class PageBuilder(Generic[R]):
 
     Args:
         request: The page.
-        settings: The settings of the list.
+        rules: What the settings of the list say.
 
     Attributes:
         cursor: The cursor of the next upstream page that is needed.
         items: The items of the page so far.
     """
 
-    def __init__(self, request: PageRequest, settings: ListSettings) -> None:
-        position = request.after or Position(cursor=None, item=None)
+    def __init__(self, request: PageRequest, rules: PageRules) -> None:
+        position = request.after or _START
         self.cursor = position.cursor
         self.items: list[PageItem[R]] = []
         self._first = request.first
-        self._settings = settings
-        self._way = settings.way
+        self._rules = rules
+        self._way = rules.way
         self._wanted = position.item
         self._last: str | None = None
         self._trail = position.trail
@@ -75,7 +114,7 @@ class PageBuilder(Generic[R]):
     @property
     def size(self) -> int:
         """How many items to request from the service."""
-        most, way = self._settings.max_page_size, self._way
+        most, way = self._rules.most, self._way
         searching = self._wanted is not None
         # By offset, a page begins at the item after which the wanted ones are.
         at_item = way is PagingWay.OFFSET and not (searching and self._before)
@@ -85,7 +124,7 @@ class PageBuilder(Generic[R]):
         needed = self._first - len(self.items)
         if at_item and (searching or self._last is not None):
             needed += 1
-        if not self._settings.shows_end:
+        if not self._rules.shows_end:
             needed += 1  # it shows whether more follow
         return max(1, min(most, needed))
 
@@ -126,7 +165,7 @@ class PageBuilder(Generic[R]):
                 f"the list was cut off, as told by {upstream.sign}, and the next page is not known"
             )
         trail = self._next_trail(following)
-        if found.start < found.end and not self._way.counts:
+        if found.start < found.end and not self._rules.counts:
             self.items[-1] = PageItem(self.items[-1].item, Position(following, None, trail))
         if full and more:
             return Page(tuple(self.items), has_next=True)
@@ -142,7 +181,7 @@ class PageBuilder(Generic[R]):
         keys, before = upstream.keys, self._before
         # If one item alone came before, a longer page may begin with it because of a new one.
         if (
-            self._way.counts
+            self._rules.counts
             and before[:1] == keys[:1] != []
             and (len(before) > 1 or len(keys) == 1)
         ):
@@ -166,7 +205,7 @@ class PageBuilder(Generic[R]):
             PageItem(upstream.items[index], self._position(keys[index], index))
             for index in range(start, end)
         ]
-        if self._way.counts and keys and not searched:
+        if self._rules.counts and keys and not searched:
             self._last = keys[-1]
         return _Found(start, end, searched, moved)
 
@@ -187,7 +226,7 @@ class PageBuilder(Generic[R]):
         """Return the cursor of the next upstream page; ``None`` if it cannot be requested."""
         match self._way:
             case PagingWay.PAGE:
-                return str(int(self.cursor or self._settings.first_page) + 1)
+                return str(int(self.cursor or self._rules.first) + 1)
             case PagingWay.OFFSET:
                 return str(int(self.cursor or 0) + len(upstream.keys)) if upstream.keys else None
             case _:
@@ -195,7 +234,7 @@ class PageBuilder(Generic[R]):
 
     def _next_trail(self, following: str) -> PageTrail:
         """Return the trail to the next upstream page."""
-        if self._way.counts:
+        if self._rules.counts:
             return self._trail  # numbers never repeat
         trail = self._trail.to(following)
         if following == self.cursor or trail is None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import Code, SourceFailure
@@ -30,32 +30,61 @@ from app.sources.base import (
     joined_fetches,
 )
 from app.sources.credentials import identity_of
-from app.sources.division import fetch_parts
+from app.sources.division import each_in_turn
 from app.sources.trace import SourceTrace
 
 R = TypeVar("R", bound=Record)
 
 _Fetched: TypeAlias = FetchResult[PageResult[R]]
 
+_PageKey: TypeAlias = tuple[str, PageRequest]
+"""The identity of a request, and the page."""
 
-class _PageInFlight(Struct, Generic[R], eq=False, frozen=True):
+
+class _PageInFlight(Struct, Generic[R], eq=False):
     """A page that one request fetches.
 
     Attributes:
+        key: What makes the page the same for two requests.
+        request: The page.
         ends_at: When the deadline of that request ends the call, by ``clock.monotonic()``.
         requests: The ids of the requests that share the page; the one that fetches it is first.
-        done: The result; ``None`` if that request ended without one.
+        found: The result; ``None`` while there is none.
+        done: Gets the result; ``None`` in it if that request ended without one. It is made when
+            another request joins: most pages are not shared.
     """
 
+    key: _PageKey
+    request: PageRequest
     ends_at: float
     requests: list[str]
-    done: "asyncio.Future[_Fetched[R] | None]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    found: "_Fetched[R] | None" = None
+    done: "asyncio.Future[_Fetched[R] | None] | None" = None
 
     def sharers(self) -> Sequence[str]:
         """Return the ids of the requests that share the page now."""
         return self.requests
+
+    def joined(self, request_id: str) -> "asyncio.Future[_Fetched[R] | None]":
+        """Let another request join, and return the future of the result."""
+        self.requests.append(request_id)
+        if self.done is None:
+            self.done = asyncio.get_running_loop().create_future()
+        return self.done
+
+
+class _JoinedPage(Struct, Generic[R], eq=False, frozen=True):
+    """A page that another request fetches.
+
+    Attributes:
+        place: Its place among the requested pages.
+        page: The page.
+        done: Gets the result.
+    """
+
+    place: int
+    page: _PageInFlight[R]
+    done: "asyncio.Future[_Fetched[R] | None]"
 
 
 class CoalescedPages(Generic[R]):
@@ -87,7 +116,7 @@ class CoalescedPages(Generic[R]):
         self._forwards = settings.auth.forwards
         self._reserve = deadlines.reserve
         self._clock = clock
-        self._in_flight: dict[tuple[str, PageRequest], _PageInFlight[R]] = {}
+        self._in_flight: dict[_PageKey, _PageInFlight[R]] = {}
 
     @property
     def name(self) -> str:
@@ -108,26 +137,29 @@ class CoalescedPages(Generic[R]):
         """
         identity = identity_of(context, self._forwards) if self._forwards else ""
         asked_at = self._clock.monotonic()
-        fetched: dict[PageRequest, _Fetched[R]] = {}
-        left: Sequence[PageRequest] = requests
+        ends_at = _end_of(context.deadline)
+        fetched: dict[int, _Fetched[R]] = {}
+        left: Sequence[int] = range(len(requests))
         while left:
-            own: dict[PageRequest, _PageInFlight[R]] = {}
-            others: dict[PageRequest, _PageInFlight[R]] = {}
-            for request in left:
-                page = self._in_flight.get((identity, request))
+            own: dict[int, _PageInFlight[R]] = {}
+            others: list[_JoinedPage[R]] = []
+            for place in left:
+                request = requests[place]
+                key = (identity, request)
+                page: _PageInFlight[R] | None = self._in_flight.get(key)
                 if page is None:
-                    page = _PageInFlight[R](_end_of(context.deadline), [context.request_id])
-                    own[request] = self._in_flight[identity, request] = page
+                    page = _PageInFlight(key, request, ends_at, [context.request_id])
+                    own[place] = self._in_flight[key] = page
                 else:
-                    page.requests.append(context.request_id)
-                    others[request] = page
+                    others.append(_JoinedPage(place, page, page.joined(context.request_id)))
             self.shared += len(others)
             if own:
-                fetched |= await self._fetch(own, identity, context)
+                await self._fetch([*own.values()], context)
+                fetched |= {place: page.found for place, page in own.items() if page.found}
             if others:
                 fetched |= await self._wait_for(others, context.deadline, asked_at)
-            left = [request for request in others if request not in fetched]
-        return joined_fetches([fetched[request] for request in requests])
+            left = [one.place for one in others if one.place not in fetched]
+        return joined_fetches([fetched[place] for place in range(len(requests))])
 
     def forget(self, is_outdated: Callable[[UserId], bool]) -> None:
         """Let no further request join a call. Those who wait for it still get its result.
@@ -138,48 +170,37 @@ class CoalescedPages(Generic[R]):
         for key in [one for one in self._in_flight if is_outdated(one[1].user)]:
             del self._in_flight[key]
 
-    async def _fetch(
-        self, own: Mapping[PageRequest, _PageInFlight[R]], identity: str, context: RequestContext
-    ) -> Mapping[PageRequest, _Fetched[R]]:
+    async def _fetch(self, own: Sequence[_PageInFlight[R]], context: RequestContext) -> None:
         """Fetch pages, and give the result of each to the requests that wait for it."""
-        fetched: dict[PageRequest, _Fetched[R]] = {}
 
-        async def fetch(request: PageRequest) -> _Fetched[R]:
-            page = own[request]
-            found = await self._pages.fetch_pages([request], replace(context, sharers=page.sharers))
-            fetched[request] = found
-            self._end(identity, request, page, found)
-            return found
+        async def fetch(page: _PageInFlight[R]) -> None:
+            shared = replace(context, sharers=page.sharers)
+            page.found = await self._pages.fetch_pages([page.request], shared)
+            self._end(page)
 
         try:
-            await fetch_parts([*own], fetch, at_a_time=self._at_a_time)
+            await each_in_turn(own, fetch, at_a_time=self._at_a_time)
         finally:
-            for request, page in own.items():
-                if request not in fetched:  # this request was cancelled, or a bug of ours ended it
-                    self._end(identity, request, page, None)
-        return fetched
+            for page in own:
+                if page.found is None:  # this request was cancelled, or a bug of ours ended it
+                    self._end(page)
 
-    def _end(
-        self,
-        identity: str,
-        request: PageRequest,
-        page: _PageInFlight[R],
-        found: _Fetched[R] | None,
-    ) -> None:
+    def _end(self, page: _PageInFlight[R]) -> None:
         """Let no further request join a page, and wake those who wait for it."""
-        if self._in_flight.get((identity, request)) is page:
-            del self._in_flight[identity, request]
-        page.done.set_result(found)
+        if self._in_flight.get(page.key) is page:
+            del self._in_flight[page.key]
+        if page.done is not None:
+            page.done.set_result(page.found)
 
     async def _wait_for(
         self,
-        others: Mapping[PageRequest, _PageInFlight[R]],
+        others: Sequence[_JoinedPage[R]],
         deadline: Deadline | None,
         asked_at: float,
-    ) -> Mapping[PageRequest, _Fetched[R]]:
+    ) -> Mapping[int, _Fetched[R]]:
         """Wait for pages that other requests fetch. Pages to fetch again are left out."""
         # Not awaited themselves: a cancelled wait would cancel what other requests wait for.
-        waits = [page.done for page in others.values()]
+        waits = [one.done for one in others]
         try:
             if deadline is None:
                 await asyncio.wait(waits)
@@ -188,17 +209,17 @@ class CoalescedPages(Generic[R]):
                     await asyncio.wait(waits)
         except TimeoutError:
             pass  # each page without a result gets its failure below
-        fetched: dict[PageRequest, _Fetched[R]] = {}
-        for request, page in others.items():
-            if not page.done.done():
+        fetched: dict[int, _Fetched[R]] = {}
+        for one in others:
+            if not one.done.done():
                 found = self._timed_out()
-            elif (result := page.done.result()) is None or (
-                result.trace.code is Code.SOURCE_TIMEOUT and page.ends_at < _end_of(deadline)
+            elif (result := one.done.result()) is None or (
+                result.trace.code is Code.SOURCE_TIMEOUT and one.page.ends_at < _end_of(deadline)
             ):
                 continue
             else:
                 found = result
-            fetched[request] = FetchResult(found.results, _joined(found.trace, asked_at))
+            fetched[one.place] = FetchResult(found.results, _joined(found.trace, asked_at))
         return fetched
 
     def _timed_out(self) -> _Fetched[R]:

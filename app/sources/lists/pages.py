@@ -17,7 +17,7 @@ from app.sources.base import (
 )
 from app.sources.client import Reply, ServiceClient
 from app.sources.division import fetch_parts
-from app.sources.lists.building import PageBuilder
+from app.sources.lists.building import PageBuilder, PageRules
 from app.sources.lists.contract import settings_of
 from app.sources.lists.reader import MalformedPage, PageReader, UpstreamPage
 from app.sources.lists.requests import ListEncoder
@@ -50,12 +50,15 @@ async def build_page(
     Returns:
         The page, or why there is none.
     """
-    trace = SourceTrace()
+    trace: SourceTrace | None = None
     result: PageResult[R] = None
     for _ in range(MAX_CALLS):
         reply = await call()
         upstream = reply.value
-        trace.add(reply.trace)
+        if trace is None:
+            trace = reply.trace
+        else:
+            trace.add(reply.trace)
         if isinstance(upstream, MalformedPage):
             result = malformed(upstream.detail)
         elif isinstance(upstream, UpstreamPage):
@@ -73,6 +76,7 @@ async def build_page(
         if not builder.items:
             detail = f"{MAX_CALLS} pages without the item looked for, or empty"
             result = malformed(detail)
+    trace = trace or SourceTrace()
     if isinstance(result, SourceFailure):
         trace.code = result.code
     return FetchResult([result], trace)
@@ -122,6 +126,7 @@ class RestPages(Generic[R]):
         """
         self._spec = spec
         self._settings: ListSettings = settings_of(spec, client.settings)
+        self._rules = PageRules.of(self._settings)
         answer = self._settings.answer
         self._client = client.endpoint(
             client.name, client.settings.model_copy(update={"answer": answer})
@@ -152,6 +157,8 @@ class RestPages(Generic[R]):
         Returns:
             One result per request, in their order, as ``PagedSource.fetch_pages`` describes.
         """
+        if len(requests) == 1:  # the common case: requests share each page on its own
+            return await self._fetch(requests[0], context)
         return await fetch_parts(
             requests,
             lambda request: self._fetch(request, context),
@@ -162,7 +169,7 @@ class RestPages(Generic[R]):
         self, request: PageRequest, context: RequestContext
     ) -> FetchResult[PageResult[R]]:
         """Fetch one page. One call is enough if it starts and ends where upstream pages do."""
-        builder = PageBuilder[R](request, self._settings)
+        builder: PageBuilder[R] = PageBuilder(request, self._rules)
         if not self._encoder.accepts(builder.cursor):
             return FetchResult([PositionGone()])
         return await build_page(
@@ -171,24 +178,28 @@ class RestPages(Generic[R]):
             lambda detail: self._malformed(detail, context),
         )
 
-    async def _call(
+    def _call(
         self, page: PageRequest, builder: PageBuilder[R], context: RequestContext
-    ) -> Reply[UpstreamAnswer[R]]:
+    ) -> Awaitable[Reply[UpstreamAnswer[R]]]:
         """Fetch the upstream page that the builder needs."""
         cursor, size = builder.cursor, builder.size
         request = self._encoder.encode(page.user, cursor, size)
         if request is None:
-            self._client.seldom.warn("source.not_written", self.name, context, keys=1)
-            detail = "the key cannot be written in the form of the request, and was not sent"
-            failure = SourceFailure(self.name, Code.SOURCE_REJECTED, detail, unwritten=True)
-            return Reply(failure, SourceTrace(code=failure.code))
-        return await self._client.send(
+            return self._refuse(context)
+        return self._client.send(
             request,
             context,
             lambda answer: self._reader.read(answer, cursor, size),
             limit=self._client.settings.page_timeout,
             absent=self._encoder.absent if cursor is None else frozenset(),
         )
+
+    async def _refuse(self, context: RequestContext) -> Reply[UpstreamAnswer[R]]:
+        """Log that a key cannot be written, and return the failure."""
+        self._client.seldom.warn("source.not_written", self.name, context, keys=1)
+        detail = "the key cannot be written in the form of the request, and was not sent"
+        failure = SourceFailure(self.name, Code.SOURCE_REJECTED, detail, unwritten=True)
+        return Reply(failure, SourceTrace(code=failure.code))
 
     def _malformed(self, detail: str, context: RequestContext) -> SourceFailure:
         """Log that the pages do not fit the contract, and return the failure."""

@@ -19,11 +19,12 @@ from app.expressions.expression import (
     path_expression,
 )
 from app.settings.lists import ListSettings, PagingWay
+from app.settings.response import MoreSettings
 from app.sources.base import PageSpec, Record, UserId
 from app.sources.failures import failure_of_status, meaning_of
 from app.sources.lists.contract import named_in_full
 from app.sources.mapping.contract import Observer, RowDamage
-from app.sources.mapping.decoding import BY_LIBRARIES, ReadMethods
+from app.sources.mapping.decoding import BY_LIBRARIES, PageDecoder, ReadMethods
 from app.sources.mapping.paging import (
     NextPage,
     PageSigns,
@@ -40,7 +41,7 @@ MAX_CURSOR = 2_048
 """Maximum length of a cursor. Cursors of the public connection contain it."""
 
 
-class UpstreamPage(Struct, Generic[R], frozen=True):
+class UpstreamPage(Struct, Generic[R]):
     """A page of the service.
 
     Attributes:
@@ -82,6 +83,14 @@ class _Extent(Struct, frozen=True):
 
 
 _END = _Extent(more=False)
+
+_NEXT_PAGE = "a next page"
+"""The sign of a response that names the next page."""
+
+_SIGNS = frozenset({"link", "content-range"})
+"""The headers that may show whether more items follow."""
+
+_NAMED = PagingWay.NAMED
 
 
 def checked_cursor(cursor: str) -> str:
@@ -144,6 +153,8 @@ class PageReader(Generic[R]):
         self._key_expression = self._mapper.key or self._mapper.compiled(
             path_expression((self._key,))
         )
+        self._key_name = spec.key
+        self._decode = None if observer is not None else self._decoder(spec, methods)
 
     def read(
         self, answer: RawAnswer, cursor: str | None, size: int
@@ -165,6 +176,10 @@ class PageReader(Generic[R]):
         meaning = meaning_of(answer.status, self._answer)
         if meaning == "absent":
             return None if cursor is None else failure_of_status(self._name, answer.status, None)
+        if self._decode is not None and meaning == "rows":
+            page = self._decoded(self._decode, answer)
+            if page is not None:
+                return page
         document = self._mapper.scan(answer.body, self._answer)
         if document.rows is None or (document.null and not self._lenient):
             signs = signs_of(document, answer.headers, self._more)
@@ -175,6 +190,44 @@ class PageReader(Generic[R]):
                 return self._page(document, answer, cursor, size, partial=meaning == "partial")
             except MalformedError as error:
                 return MalformedPage(str(error))
+
+    def _decoder(self, spec: PageSpec[R], methods: ReadMethods) -> PageDecoder[R] | None:
+        """Return the decoder of pages that are an object with the items and a cursor beside them.
+
+        There is none if items are mapped, or if anything else shows whether more items follow.
+        """
+        settings, more = self._settings, self._more
+        if settings.fields or settings.words or settings.defaults or self._way is not _NAMED:
+            return None
+        if MoreSettings(next_cursor=settings.next_cursor) != more:
+            return None
+        match (settings.rows, settings.next_cursor):
+            case ((str(items),), (str(cursor),)):
+                return methods.pages(spec.record, items, cursor)
+            case _:
+                return None
+
+    def _decoded(self, decode: PageDecoder[R], answer: RawAnswer) -> UpstreamPage[R] | None:
+        """Return the page that a decoder makes of a response; ``None`` if it cannot.
+
+        So each page that is malformed, or is not usual, is read in one way only.
+        """
+        if not _SIGNS.isdisjoint(answer.headers):
+            return None
+        page = decode(answer.body)
+        if page is None or len(page.items) > self._answer.max_rows:
+            return None
+        keys: list[object] = [getattr(item, self._key_name) for item in page.items]
+        if any(type(key) is not str for key in keys):
+            return None
+        cursor = page.cursor
+        if cursor is None or not cursor.strip():
+            return UpstreamPage(page.items, cast("list[str]", keys))
+        if len(cursor) > MAX_CURSOR:
+            return None
+        return UpstreamPage(
+            page.items, cast("list[str]", keys), more=True, cursor=cursor, sign=_NEXT_PAGE
+        )
 
     def _page(
         self,
@@ -213,7 +266,7 @@ class PageReader(Generic[R]):
         """Return whether items follow, if the response says so in words; else ``None``."""
         if signs.following is not None:
             cursor = self._cursor_in(signs.following)
-            return _Extent(more=True, cursor=cursor, sign="a next page")
+            return _Extent(more=True, cursor=cursor, sign=_NEXT_PAGE)
         if signs.has_more:
             return _Extent(more=True, sign="`has_more`")
         part = signs.part

@@ -69,10 +69,9 @@ class ListEncoder:
         Returns:
             The request; ``None`` if the key or the cursor cannot be written in it.
         """
-        encoded = self._encoder.encode([user])
-        if not encoded.sent:
+        request = self._encoder.encode_one(user)
+        if request is None:
             return None
-        [request] = encoded.sent
         pairs = self._page(cursor, size)
         if request.body:
             body = json.dumps({**json.loads(request.body), **dict(pairs)}, separators=(",", ":"))

@@ -5,7 +5,7 @@ bytes, in objects with the same attributes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 from pydantic import FailFast, TypeAdapter
@@ -35,6 +35,55 @@ class DecoderFactory(Protocol):
             The decoder. Its results have the attributes of the record, but may have another type.
         """
         ...
+
+
+class DecodedPage(Struct, Generic[R]):
+    """A page of a list, decoded at once.
+
+    Attributes:
+        items: The items.
+        cursor: The cursor of the next page; ``None`` if there is none.
+    """
+
+    items: Sequence[R]
+    cursor: str | None
+
+
+PageDecoder: TypeAlias = Callable[[bytes], DecodedPage[R] | None]
+"""Decodes an object with a list of items and a cursor beside it; ``None`` if it has another form,
+or if an item does not fit."""
+
+
+class PageDecoderFactory(Protocol):
+    """Creates the decoder for the pages of a list whose items have the fields of their record."""
+
+    def __call__(self, record: type[R], items: str, cursor: str) -> PageDecoder[R] | None:
+        """Create a decoder.
+
+        Args:
+            record: The type of an item.
+            items: The name of the member with the items.
+            cursor: The name of the member with the cursor.
+
+        Returns:
+            The decoder; ``None`` if ``PageReader`` decodes each page.
+        """
+        ...
+
+
+def each_page(record: type[R], items: str, cursor: str) -> PageDecoder[R] | None:
+    """Leave all pages to ``PageReader``. A ``PageDecoderFactory``.
+
+    Args:
+        record: The type of an item.
+        items: The name of the member with the items.
+        cursor: The name of the member with the cursor.
+
+    Returns:
+        ``None``.
+    """
+    del record, items, cursor
+    return None
 
 
 class ExpressionCompiler(Protocol):
@@ -138,12 +187,14 @@ class ReadMethods(Struct, frozen=True):
         scan: Decodes bytes to plain data.
         expressions: Compiles expressions.
         records: Creates the maker of the records of a source.
+        pages: Creates the decoder of the pages of a list.
     """
 
     decoders: DecoderFactory = validating_decoder
     scan: Scanner = scan
     expressions: ExpressionCompiler = compile_expression
     records: RecordMakerFactory = each_row
+    pages: PageDecoderFactory = each_page
 
 
 BY_LIBRARIES = ReadMethods()

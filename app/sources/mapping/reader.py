@@ -5,7 +5,7 @@ from decimal import localcontext
 from enum import Enum
 from typing import Any, Generic, TypeGuard, TypeVar, cast
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import Code, MalformedError, SourceFailure
@@ -444,7 +444,7 @@ class KeyedRows(Struct):
         nameless: How many further rows have no readable key.
     """
 
-    keys: list[str] = field(default_factory=list[str])
-    values: list[object] = field(default_factory=list[object])
+    keys: list[str] = []
+    values: list[object] = []
     without_key: int = 0
     nameless: int = 0

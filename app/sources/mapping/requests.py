@@ -11,7 +11,7 @@ from string import ascii_letters, digits
 from typing import Any, assert_never
 from urllib.parse import quote
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.expressions import escapes
 from app.expressions.escapes import Escape, Write, in_text
@@ -98,7 +98,7 @@ class RequestEncoder(Struct, frozen=True):
     max_bytes: int
     at_a_time: int
     absent: frozenset[int] = frozenset()
-    key_headers: Mapping[str, KeyPlaces] = field(default_factory=dict[str, KeyPlaces])
+    key_headers: Mapping[str, KeyPlaces] = {}
 
     @property
     def method(self) -> str:
@@ -139,6 +139,18 @@ class RequestEncoder(Struct, frozen=True):
             start += len(some)
         return EncodedRequests(sent, refused)
 
+    def encode_one(self, key: UserId) -> UpstreamRequest | None:
+        """Encode the request for one key.
+
+        Args:
+            key: The key.
+
+        Returns:
+            The request; ``None`` if the key cannot be encoded in it.
+        """
+        text = self._encoded_key(key)
+        return None if text is None else self._request([key], text)
+
     def _encoded(
         self, keys: Sequence[UserId]
     ) -> tuple[Sequence[UserId], Sequence[str], Sequence[UserId]]:
@@ -165,7 +177,8 @@ class RequestEncoder(Struct, frozen=True):
             key.encode()
         except UnicodeEncodeError:  # a lone surrogate, which no service could read
             return None
-        if any(places.written(key) is None for places in self.key_headers.values()):
+        headers = self.key_headers
+        if headers and any(places.written(key) is None for places in headers.values()):
             return None
         return self.write(key)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
-from msgspec import Struct, field
+from msgspec import Struct
 from pydantic import ValidationError
 
 from app.errors import Code, MalformedError, SourceFailure
@@ -156,7 +156,7 @@ class Rows(Struct, Generic[R]):
     unasked: int
     remainder: Remainder = NOTHING
     facts: ResponseFacts = NO_RESPONSE
-    other_case: Mapping[int, str] = field(default_factory=dict[int, str])
+    other_case: Mapping[int, str] = {}
 
     @property
     def unexpected(self) -> bool:

@@ -15,7 +15,7 @@ from app.sources.base import (
 )
 from app.sources.client import Reply
 from app.sources.division import fetch_parts
-from app.sources.lists.building import PageBuilder
+from app.sources.lists.building import PageBuilder, PageRules
 from app.sources.lists.contract import default_list
 from app.sources.lists.pages import UpstreamAnswer, build_page
 from app.sources.lists.reader import MalformedPage, UpstreamPage, checked_cursor
@@ -38,7 +38,7 @@ class OwnPages(Generic[R]):
         self._spec = spec
         self._service = service
         self._items = OwnItems(spec, service.own.lists[spec.list])
-        self._settings = default_list(spec)  # each page names the next one
+        self._rules = PageRules.of(default_list(spec))  # each page names the next one
 
     @property
     def name(self) -> str:
@@ -67,7 +67,7 @@ class OwnPages(Generic[R]):
         self, request: PageRequest, context: RequestContext
     ) -> FetchResult[PageResult[R]]:
         """Fetch one page."""
-        builder = PageBuilder[R](request, self._settings)
+        builder: PageBuilder[R] = PageBuilder(request, self._rules)
         try:  # a client may have made it up
             _ = builder.cursor is None or checked_cursor(builder.cursor)
         except MalformedError:
