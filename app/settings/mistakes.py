@@ -108,7 +108,7 @@ def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
 
 
 def _counts_only_right_items(details: ErrorDetails) -> bool:
-    """Return whether a list is too short only because its wrong items, each a mistake, count not."""
+    """Return whether a list seems too short because wrong items, each a mistake, do not count."""
     if details["type"] != "too_short" or not isinstance(details["input"], Sized):
         return False
     return len(details["input"]) >= int(details.get("ctx", {})["min_length"])

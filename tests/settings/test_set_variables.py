@@ -103,7 +103,7 @@ def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
         (
             "TLS",
             "on",
-            'object: expected one such as {"certificate": "/etc/ssl/gateway.pem"}, or a variable for',
+            'object: expected one such as {"certificate": "/etc/ssl/gateway.pem"}, or a ',
         ),
         (
             "SOURCES",

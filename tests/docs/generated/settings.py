@@ -5,11 +5,15 @@ from app.cli.settings import settings_tables
 _HEAD = """\
 # Settings
 
-Each setting is a variable, in the environment or in a file `.env`, and a key of the [configuration file](file.md):
-`GATEWAY_DEADLINE__BUDGET` is `budget` in the table `[deadline]`. `<SOURCE>` is the name of a source: `PROFILE`, `BILLING`, `ACTIVITY` or one of yours.
-A variable wins over the file, and the file wins over the defaults of an installation (`GATEWAY_DEFAULTS`). `user-gateway settings` prints these tables.
+Each setting is a variable, in the environment or in a file `.env`, and a key of the
+[configuration file](file.md): `GATEWAY_DEADLINE__BUDGET` is `budget` in the table `[deadline]`.
+`<SOURCE>` is the name of a source: `PROFILE`, `BILLING`, `ACTIVITY` or one of yours. A variable
+wins over the file, and the file wins over the defaults of an installation (`GATEWAY_DEFAULTS`).
+`user-gateway settings` prints these tables.
 
-A variable with a list of texts has commas between them (`GATEWAY_HOSTS=api.example.com,localhost`), or is a JSON list. Other lists and tables are JSON in a variable.
+A variable with a list of texts has commas between them
+(`GATEWAY_HOSTS=api.example.com,localhost`), or is a JSON list. Other lists and tables are JSON in a
+variable.
 """
 
 
