@@ -96,9 +96,7 @@ schema: .venv/dev ## export schema.graphql from the code, and write its page
 	$(BIN)/user-gateway schema print > schema.graphql
 	$(BIN)/python -m tests.docs.generated
 
-reference: .venv/dev ## write the generated pages of docs/reference/ from the code
-	$(BIN)/user-gateway errors > docs/reference/errors.md
-	$(BIN)/user-gateway errors --typescript > docs/clients/error-codes.ts
+reference: .venv/dev ## write all generated pages of docs/reference/ from the code
 	$(BIN)/python -m tests.docs.generated
 
 dashboard: .venv/dev ## write the Grafana dashboard from deploy/grafana/panels.yml

@@ -47,9 +47,16 @@ def in_a_file(settings: Settings) -> Settings:
     tables["user"] = {
         name: _read_by_source(one) if _reads(sources[one["source"]], name) else one
         for name, one in tables["user"].items()
+        if _is_given(sources[one["source"]], name, one)
     }
     made = Settings.model_validate({**settings_in(settings), **tables})
     return made.model_copy(update={"sources": sources})
+
+
+def _is_given(source: SourceSettings, name: str, field: Mapping[str, Any]) -> bool:
+    """Return whether a source has a field: one with endpoints has the fields that these name."""
+    named = [one.fields for one in source.endpoints.values()]
+    return not named or "connection" in field or any(one is None or name in one for one in named)
 
 
 def _reads(source: SourceSettings, name: str) -> bool:

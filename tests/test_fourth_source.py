@@ -128,3 +128,6 @@ def test_the_file_is_compared_with_an_exported_schema(file: Path) -> None:
 
     assert checked.returncode == 1
     assert "User.avatarUrl was removed." in checked.stdout
+    assert checked.stdout.endswith(
+        f"To accept the changes: user-gateway schema print --config {file} > schema.graphql\n"
+    )

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from app.settings.variables import CONFIG
+from app.errors import ConfigurationError
+from app.settings.variables import CONFIG, ENV_FILE, read_environment
 
 UNUSABLE = "The settings cannot be used:"
 
@@ -44,6 +45,22 @@ def refuse(headline: str, mistakes: Sequence[str], *, exit_code: int = EXIT_MISU
     for mistake in mistakes:
         click.echo(f"  - {mistake}", err=True)
     sys.exit(exit_code)
+
+
+def refuse_settings(error: ConfigurationError, config: Path | None) -> NoReturn:
+    """Print the mistakes in settings, and exit. If no file was named, say how to name one.
+
+    Args:
+        error: The mistakes.
+        config: The configuration file that an option names, if any.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    mistakes = list(error.mistakes)
+    if config is None and CONFIG.name not in read_environment(ENV_FILE).variables:
+        mistakes.append(f"no configuration file was read: --config or {CONFIG.name} names one")
+    refuse(UNUSABLE, mistakes)
 
 
 def document_text(document: str) -> str:

@@ -1,5 +1,6 @@
 """The commands about the public schema."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -121,9 +122,9 @@ def schema_check(
         return
     for other in SchemaForm:
         if exported == other.text(definition).rstrip("\n"):
-            command = _command("check", other, f"{file}")
+            command = _command("check", other, config, f"{file}")
             refuse(f"{file} is in another form:", [f"expected {command}"], exit_code=EXIT_WRONG)
-    _explain(drift, file, form)
+    _explain(drift, _command("print", form, config, f"> {file}"))
     sys.exit(EXIT_WRONG)
 
 
@@ -147,8 +148,8 @@ def _definition(config: Path | None) -> SchemaDefinition:
     return DEFAULT_SCHEMA if definition is None else definition
 
 
-def _explain(drift: Drift, file: Path, form: SchemaForm) -> None:
-    """Print how the code's schema differs from the file, and the effect on clients."""
+def _explain(drift: Drift, accepting: str) -> None:
+    """Print how the schema differs from the file, the effect on clients, and how to accept it."""
     click.echo(drift.diff)
     if drift.breaking:
         click.echo("Would break clients:")
@@ -158,9 +159,10 @@ def _explain(drift: Drift, file: Path, form: SchemaForm) -> None:
     if drift.dangerous:
         click.echo("May surprise clients:")
         click.echo("\n".join(f"  - {change}" for change in drift.dangerous))
-    click.echo(f"To accept the changes: {_command('print', form, f'> {file}')}")
+    click.echo(f"To accept the changes: {accepting}")
 
 
-def _command(name: str, form: SchemaForm, rest: str) -> str:
+def _command(name: str, form: SchemaForm, config: Path | None, rest: str) -> str:
     """Write a command of this group."""
-    return " ".join(filter(None, ("user-gateway schema", name, form.value, rest)))
+    settings = "" if config is None else shlex.join(("--config", str(config)))
+    return " ".join(filter(None, ("user-gateway schema", name, form.value, settings, rest)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.cli.base import UNUSABLE, config_option, refuse
+from app.cli.base import config_option, refuse_settings
 from app.errors import ConfigurationError
 from app.execution.source_fit import completed, misfits_in
 from app.settings.defaults import DEFAULTS
@@ -93,7 +93,7 @@ def config_show(config: Path | None, *, everything: bool) -> None:
             )
         )
     except ConfigurationError as error:
-        refuse(UNUSABLE, error.mistakes)
+        refuse_settings(error, config)
 
 
 @config.command("schema")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, header_pairs, refuse
+from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, header_pairs, refuse, refuse_settings
 from app.cli.import_openapi import import_openapi
 from app.errors import ConfigurationError
 from app.main import load_settings
@@ -155,7 +155,7 @@ def _settings(config: Path | None) -> Settings:
     try:
         return load_settings(config=config)
     except ConfigurationError as error:
-        refuse(UNUSABLE, error.mistakes)
+        refuse_settings(error, config)
 
 
 def _ids(ids: Sequence[str], settings: Settings) -> Sequence[str]:

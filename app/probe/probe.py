@@ -20,6 +20,7 @@ from app.main import create_app
 from app.probe.operations import fields_of, list_operation, lists_of, operation
 from app.probe.recorder import RecordedExchange, Recorder
 from app.resilience.clock import Clock, SystemClock
+from app.schema.configured import configured
 from app.settings.auth import OpenCallers
 from app.settings.models import Settings
 from app.settings.source import OWN_ADDRESS, SourceSettings
@@ -81,6 +82,7 @@ async def probe(
     headers: Sequence[tuple[str, str]] = (),
     transports: TransportFactory = client_transport,
     clock: Clock | None = None,
+    schema: GatewaySchema | None = None,
 ) -> Sequence[ProbeResult]:
     """Request users from sources, one source after the other.
 
@@ -91,12 +93,17 @@ async def probe(
         headers: Headers of the gateway's client, for sources that forward some of them.
         transports: Makes the transport to each service.
         clock: The clock; by default that of the machine.
+        schema: The schema, if it is built already: of settings that differ only in the requests of
+            sources. By default, it is built here.
 
     Returns:
         One result for each source, with those of its lists: the first page of the first user that
         the source knows.
     """
-    schema, watched = schema_for(_watched(settings))
+    if schema is None:
+        schema, watched = schema_for(_watched(settings))
+    else:
+        _, watched = configured(_watched(settings))
     recorder = Recorder(watched, transports, clock or SystemClock())
     app = create_app(
         watched,

@@ -222,8 +222,8 @@ def example_of(setting: Setting) -> object:
         setting: The setting.
 
     Returns:
-        The first example in its description, or its default, or else one of its first item or
-        setting.
+        The first example in its description, or its default, or else one of its first item or of
+        all required settings.
     """
     schema = setting.schema
     for given in (*setting.examples, setting.default):
@@ -238,8 +238,10 @@ def example_of(setting: Setting) -> object:
     if schema.tag is not None:
         return {schema.tag: next(iter(schema.kinds()))}
     required = [name for name in schema.names() if schema.below(name).required]
-    first = (required or schema.names())[0]
-    return {first: next(iter(schema.below(first).examples), "value")}
+    return {
+        name: next(iter(schema.below(name).examples), "value")
+        for name in required or schema.names()[:1]
+    }
 
 
 def _schema_of_field(info: FieldInfo) -> FieldSchema:

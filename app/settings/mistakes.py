@@ -9,7 +9,7 @@ key.
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from datetime import date, time
 from difflib import get_close_matches
 from typing import Any
@@ -70,7 +70,11 @@ def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding
         Each mistake once. In a union of types, only the mistakes for the type that fits best.
     """
     unions: dict[Keys, dict[str, list[Finding]]] = {}
-    found = [_finding(details, model) for details in error.errors(include_url=False)]
+    found = [
+        _finding(details, model)
+        for details in error.errors(include_url=False)
+        if not _counts_only_right_items(details)
+    ]
     for one in found:
         if one.union is not None:
             unions.setdefault(one.union, {}).setdefault(one.label, []).append(one)
@@ -103,6 +107,13 @@ def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
     return Finding(keys, setting, around, details, kind, kinds, union, label)
 
 
+def _counts_only_right_items(details: ErrorDetails) -> bool:
+    """Return whether a list seems too short because wrong items, each a mistake, do not count."""
+    if details["type"] != "too_short" or not isinstance(details["input"], Sized):
+        return False
+    return len(details["input"]) >= int(details.get("ctx", {})["min_length"])
+
+
 def _is_misspelt(keys: Keys, unknown: Iterable[Keys]) -> bool:
     """Return whether a missing setting seems to be there under a name that is reported anyway."""
     beside = [str(one[-1]) for one in unknown if one[:-1] == keys[:-1]]
@@ -129,6 +140,31 @@ _OF_A_TABLE = {"model_type", "model_attributes_type", "dict_type", "mapping_type
 _OF_A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"}
 _OF_NO_TEXT = {"int_type", "float_type", "bool_type"}
 _KINDS: Mapping[type, str] = {dict: "a table", list: "a list", date: "a date", time: "a time"}
+_KINDS_IN_JSON: Mapping[type, str] = {dict: "a JSON object", list: "a JSON list"}
+
+_WORDS: Mapping[str, str] = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "literal_error": "{expected}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "a length of at least {min_length}",
+    "too_long": "a length of at most {max_length}",
+    "string_too_short": "a length of at least {min_length}",
+    "string_too_long": "a length of at most {max_length}",
+    "string_pattern_mismatch": "text that matches the pattern {pattern}",
+}
+"""What is expected, by pydantic's type of the error. Its own messages speak of what parsers do."""
+
+_OF_PYDANTIC = re.compile("^input should be ")
 
 
 class Mistakes:
@@ -240,7 +276,7 @@ class Mistakes:
                 self._add_missing(one.keys, one.setting)
             case "union_tag_not_found":
                 setting = one.setting.schema.below(tag)
-                meaning = f"Expected one of {', '.join(map(repr, kinds))}."
+                meaning = f"expected one of {', '.join(map(repr, kinds))}."
                 self._add_missing((*one.keys, tag), replace(setting, meaning=meaning))
             case "union_tag_invalid":
                 word = str(one.details.get("ctx", {}).get("tag"))
@@ -330,7 +366,8 @@ class Mistakes:
         """Write what is wrong with a value, and what is expected."""
         in_file = self._origins.variable(one.keys) is None and self._file(one.keys) is not None
         every = (_expected(details, in_file=in_file) for details in (one.details, *one.others))
-        expected = " or ".join(dict.fromkeys(every))
+        first, *others = dict.fromkeys(every)
+        expected = " or ".join((first, *(other.removeprefix("expected ") for other in others)))
         value = one.details["input"]
         if in_file and isinstance(value, str) and one.details["type"] in _OF_NO_TEXT:
             expected += ", without quotes"
@@ -349,7 +386,7 @@ class Mistakes:
             reference = self._origins.reference(one.keys)
             return "a secret value" if reference is None else f"a secret value from {reference}"
         if not one.setting.schema.plain or not isinstance(value, str | int | float):
-            return _kind_of(value) if in_file else "something else"
+            return _kind_of(value, in_file=in_file)
         if in_file and not isinstance(value, str):
             return str(value).lower()  # as TOML writes it
         return _quoted(without_secrets(str(value)))
@@ -365,9 +402,12 @@ def _is_name(keys: Keys) -> bool:
     return all(isinstance(key, str) and _NAME.fullmatch(key) for key in keys)
 
 
-def _kind_of(value: object) -> str:
+def _kind_of(value: object, *, in_file: bool) -> str:
     """Return the kind of a value as words for a message."""
-    kinds = (word for kind, word in _KINDS.items() if isinstance(value, kind))
+    if isinstance(value, list) and not value:
+        return "an empty list"
+    every = _KINDS if in_file else _KINDS_IN_JSON
+    kinds = (word for kind, word in every.items() if isinstance(value, kind))
     return next(kinds, "a single value")
 
 
@@ -383,5 +423,12 @@ def _expected(details: ErrorDetails, *, in_file: bool) -> str:
     if details["type"] in _OF_A_LIST:
         return "expected a list" if in_file else "expected a JSON list"
     context: Mapping[str, Any] = details.get("ctx", {})
+    if (words := _WORDS.get(details["type"])) is not None:
+        return f"expected {words.format_map({name: _plain(one) for name, one in context.items()})}"
     message = str(context.get("error", details["msg"]))
-    return message[:1].lower() + message[1:]
+    return _OF_PYDANTIC.sub("expected ", message[:1].lower() + message[1:])
+
+
+def _plain(bound: object) -> object:
+    """Write a whole number without a point."""
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound

@@ -293,6 +293,7 @@ class AnswerSettings(SettingsModel):
         " `partial` (as 206), `absent` (no requested user is known), `auth` (the gateway has no"
         " access), `retry` (a later call may succeed), `failure` (nothing of this, also where 404"
         " is `absent` by default).",
+        examples=[{"404": "absent"}],
     )
     max_rows: int = Field(
         default=5_000,

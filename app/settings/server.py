@@ -288,6 +288,7 @@ class CorsSettings(SettingsModel):
         default=(),
         description="Headers that requests of these pages may have, in addition to those that the"
         " gateway reads.",
+        examples=[["X-Tenant"]],
     )
     max_age: int = Field(
         default=600,

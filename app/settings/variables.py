@@ -377,7 +377,7 @@ def _no_json(name: str, setting: Setting) -> str:
     schema = setting.schema
     right = "list" if schema.entries is None and not schema.tables else "object"
     example = json.dumps(example_of(setting), ensure_ascii=False)
-    what = f"{name} got something else: expected a JSON {right} such as {example}"
+    what = f"{name} is not a JSON {right}: expected one such as {example}"
     if schema.tables:
         return f"{what}, or a variable for each setting in it"
     if _is_list_of_texts(schema):

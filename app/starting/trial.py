@@ -14,6 +14,7 @@ import httpx
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.execution.schema import GatewaySchema, schema_for
 from app.probe.probe import probe
 from app.probe.recorder import RecordedExchange
 from app.probe.verdict import Redaction
@@ -128,6 +129,7 @@ class ServiceTrial:
         self._transports = transports
         self._attempts: list[TrialRequest] = []
         self._all = True  # whether a way has to find all users, or at least one
+        self._schema: GatewaySchema | None = None  # built once: attempts differ in their requests
 
     async def run(self, address: GivenAddress) -> FoundService:
         """Try the ways at an address, the likeliest first.
@@ -281,8 +283,13 @@ class ServiceTrial:
             user={"requested": field},
             sources={self._source: source},
         )
+        if self._schema is None:
+            self._schema, _ = schema_for(settings)
         [result] = await probe(
-            settings, requested, transports=lambda _: _KeptTransport(place.opened)
+            settings,
+            requested,
+            transports=lambda _: _KeptTransport(place.opened),
+            schema=self._schema,
         )
         hiding = Redaction(settings)
         own = [one for one in result.exchanges if one.url.startswith(source.base_url)]

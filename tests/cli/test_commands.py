@@ -173,6 +173,22 @@ def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
     assert SECRET not in result.output
 
 
+@pytest.mark.parametrize("command", [("sources", "list"), ("config", "show")])
+def test_settings_that_are_missing_without_a_file_are_said_to_be_in_none(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    Path("gateway.toml").write_text("", encoding="utf-8")
+    hint = "no configuration file was read: --config or GATEWAY_CONFIG names one"
+
+    alone = run(*command)
+    named = run(*command, "--config", "gateway.toml")
+    monkeypatch.setenv("GATEWAY_CONFIG", "gateway.toml")
+    by_variable = run(*command)
+
+    assert [one.exit_code for one in (alone, named, by_variable)] == [2, 2, 2]
+    assert [hint in one.stderr for one in (alone, named, by_variable)] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -11,30 +11,19 @@ from app.observability.metric_list import (
     EVENT_LOOP_LAG,
     HTTP_CLIENT_DURATION,
 )
-from app.observability.metrics import MetricInfo, MetricKind
-from app.observability.prometheus import prometheus_name
+from app.observability.metrics import MetricInfo
 from app.resilience.breaker import BreakerState, ChangeReason
 from app.resilience.pace import PaceState
 from app.settings.fastpath import FastpathSettings
 from tests.deploy.files import ROOT
 from tests.deploy.queries import label_of
+from tests.docs.generated.metrics import ROW, row_of
 
 PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text("utf-8")
-ROW = re.compile(r"^\| `([a-z_.]+)` \| `\w+` \| (?:counter|gauge|histogram),.*\|$", re.MULTILINE)
 BUCKETS = (HTTP_CLIENT_DURATION, EVENT_LOOP_LAG, BATCH_KEYS)
 """Histograms with different buckets."""
 
 ATTRIBUTE = re.compile(r"^\| `([a-z_.]+)` \| `(\w+)` \| ([^|]*) \|$", re.MULTILINE)
-
-
-def row_of(info: MetricInfo) -> str:
-    """Write the row of a metric."""
-    name = prometheus_name(info) + ("_total" if info.kind is MetricKind.COUNTER else "")
-    attributes = ", ".join(f"`{one}`" for one in info.attributes)
-    return (
-        f"| `{info.name}` | `{name}` | {info.kind}, `{info.unit}` |"
-        f" {f'{attributes} ' if attributes else ''}| {info.description} |"
-    )
 
 
 def test_the_page_has_the_metrics_of_the_code() -> None:

@@ -38,7 +38,7 @@ def test_the_index_and_a_page_of_groups_say_how_many_lines_its_activity_takes(na
     page = ExamplePage(name)
 
     assert page.figures.lines == page.lines_of("activity")
-    assert re.search(rf"And after[^`]*\({page.lines_of('activity')} lines[,)]", page.text)
+    assert re.search(rf"With `group`[^`]*\({page.lines_of('activity')} lines[,)]", page.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

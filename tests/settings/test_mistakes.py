@@ -93,18 +93,18 @@ def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ('port = "80"', "port got '80': input should be a valid integer, without quotes. Port "),
-        ("port = 80.0", "port got 80.0: input should be a valid integer. Port "),
-        ("port = true", "port got true: input should be a valid integer. Port "),
-        ("port = 70000", "port got 70000: input should be less than or equal to 65535. Port "),
-        ("port = []", "port got a list: input should be a valid integer. Port "),
-        ("port = {}", "[port] got a table: input should be a valid integer. Port "),
-        ('graphiql = "yes"', "graphiql got 'yes': input should be a valid boolean, without quot"),
-        ("host = 12:00:00", "host got a time: input should be a valid string. Address "),
-        ("host = 3", "host got 3: input should be a valid string. Address "),
+        ('port = "80"', "port got '80': expected a whole number, without quotes. Port "),
+        ("port = 80.0", "port got 80.0: expected a whole number. Port "),
+        ("port = true", "port got true: expected a whole number. Port "),
+        ("port = 70000", "port got 70000: expected at most 65535. Port "),
+        ("port = []", "port got an empty list: expected a whole number. Port "),
+        ("port = {}", "[port] got a table: expected a whole number. Port "),
+        ('graphiql = "yes"', "graphiql got 'yes': expected true or false, without quot"),
+        ("host = 12:00:00", "host got a time: expected text. Address "),
+        ("host = 3", "host got 3: expected text. Address "),
         ("log = 3", "log got a single value: expected a table. The log."),
-        ("log = []", "log got a list: expected a table. The log."),
-        ("deadline = { budget = nan }", "[deadline] budget got nan: input should be a finite n"),
+        ("log = []", "log got an empty list: expected a table. The log."),
+        ("deadline = { budget = nan }", "[deadline] budget got nan: expected a finite n"),
         ("[deadlin]", "[deadlin] is not a setting: did you mean deadline?"),
         ("[profile]", "[profile] is not a setting: did you mean sources.profile?"),
         ("config = 'x'", "config is not a setting: `user-gateway config schema` prints all "),
@@ -169,7 +169,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
     [
         ("auth = { kind = 'beerer' }", ":4: [services.users.auth] kind got 'beerer': did you mea"),
         ("auth = { kind = 'x' }", ":4: [services.users.auth] kind got 'x': expected one of 'none'"),
-        ("auth = {}", ":4: [services.users.auth] kind is missing: Expected one of 'none', 'bearer"),
+        ("auth = {}", ":4: [services.users.auth] kind is missing: expected one of 'none', 'bearer"),
         ("auth = 'none'", ":4: [services.users] auth got a single value: expected a table. How o"),
         (
             "auth.kind = 'none'\nauth.user = 'x'",
@@ -185,7 +185,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
         ),
         (
             "[[services.users.rules]]\nstatus = 200\n[[services.users.rules]]\nstatus = 99",
-            ":7: [services.users.rules#2] status got 99: input should be greater than or equal",
+            ":7: [services.users.rules#2] status got 99: expected at least 100",
         ),
         (
             "[[services.users.rules]]\nmeans = 'absent'",
@@ -196,17 +196,17 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
             ":6: [services.users.rules#1] stauts is not a setting: did you mean status?",
         ),
         ("rules = { }", ":4: [services.users.rules] got a table: expected a list. What statuses"),
-        ("rows = ['a', 3]", ":4: [services.users] rows#2 got 3: input should be a valid string."),
-        ("fields.a = 3", ":4: [services.users.fields] a got 3: input should be a valid string."),
-        ("headers.'X Y' = 3", ':4: [services.users.headers] "X Y" got a secret value: input shou'),
+        ("rows = ['a', 3]", ":4: [services.users] rows#2 got 3: expected text."),
+        ("fields.a = 3", ":4: [services.users.fields] a got 3: expected text."),
+        ("headers.'X Y' = 3", ':4: [services.users.headers] "X Y" got a secret value: expected te'),
         ("headers.X.env = 'NOT'", ":4: [services.users.headers] X names the variable NOT, which"),
-        ("limit = 1.5", ":4: [services.users] limit got 1.5: input should be a valid integer or"),
-        ("limit = 'all'", ":4: [services.users] limit got 'all': input should be a valid integer"),
+        ("limit = 1.5", ":4: [services.users] limit got 1.5: expected a whole number or"),
+        ("limit = 'all'", ":4: [services.users] limit got 'all': expected a whole number"),
         (
             "request = { parameter = 'a', filter = 'b' }",
             ":4: [services.users.request] is wrong: expected either parameter or filter, got both.",
         ),
-        ("plan = { status = 3 }", ":4: [services.users.plan] status got 3: input should be great"),
+        ("plan = { status = 3 }", ":4: [services.users.plan] status got 3: expected at least"),
         ("plan = { size = 3, status = 404 }", ":4: [services.users.plan] status is not a setting"),
         ("plan = 3", ":4: [services.users] plan got a single value: expected a table."),
     ],
@@ -231,18 +231,18 @@ def test_mistakes_below_kinds_of_tables_lists_and_free_names_are_told_at_their_p
             "__AUTH__USER is not a setting where kind = 'bearer': it is one where kind is 'basic'.",
         ),
         ("AUTH__USR", "x", "__AUTH__USR is not a setting: did you mean GATEWAY_SERVICES__USERS__A"),
-        ("RULES", "404", "__RULES got something else: expected a JSON list"),
-        ("RULES", '{"a": 1}', "__RULES got something else: expected a JSON list"),
-        ("RULES", '[{"status": 3}]', "__RULES (#1.status) got '3': input should be greater than"),
+        ("RULES", "404", "__RULES is not a JSON list: expected one such"),
+        ("RULES", '{"a": 1}', "__RULES is not a JSON list: expected one such"),
+        ("RULES", '[{"status": 3}]', "__RULES (#1.status) got '3': expected at least"),
         ("RULES", '[{"means": "retry"}]', "__RULES (#1.status) is missing: The status."),
         ("RULES", '[{"status": 404, "x": 1}]', "__RULES (#1.x) is not a setting: expected one of"),
-        ("FIELDS", "x", "__FIELDS got something else: expected a JSON object"),
-        ("FIELDS", '{"a b": 3}', "__FIELDS (\"a b\") got '3': input should be a valid string."),
+        ("FIELDS", "x", "__FIELDS is not a JSON object: expected one such"),
+        ("FIELDS", '{"a b": 3}', "__FIELDS (\"a b\") got '3': expected text."),
         ("FIELDS__A__B", "x", "__FIELDS__A__B is not a setting: "),
-        ("ROWS", "[" * 100_000, "__ROWS got something else: expected a JSON list"),
-        ("PAGING__SIZE", "0", "__PAGING__SIZE got '0': input should be greater than 0. Rows of"),
+        ("ROWS", "[" * 100_000, "__ROWS is not a JSON list: expected one such"),
+        ("PAGING__SIZE", "0", "__PAGING__SIZE got '0': expected more than 0. Rows of"),
         ("PAGING__CURSOR", "x", "[services.users.paging] size is missing: Rows of a page."),
-        ("LIMIT", "few", "__LIMIT got 'few': input should be a valid integer, unable to parse st"),
+        ("LIMIT", "few", "__LIMIT got 'few': expected a whole number or 'none'."),
     ],
 )
 def test_mistakes_of_variables_below_them_name_the_variable(
@@ -295,6 +295,35 @@ def test_mistakes_of_how_a_service_is_reached_are_told_with_their_line(
 
     assert mistake.startswith(f"gateway.toml:6: {told}")
     assert SECRET not in mistake
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AUTH__ALGORITHMS", "RS256,HS", ["(#2) got 'HS': expected 'RS256', "]),
+        ("AUTH__ALGORITHMS", "a,b", ["(#1) got 'a': expected 'RS", "(#2) got 'b': expected 'RS"]),
+        ("AUTH__ALGORITHMS", "[]", ["got an empty list: expected a length of at least 1. Sig"]),
+        ("AUTH__AUDIENCE", '[""]', ["(#1) got '': expected a length of at least 1."]),
+        ("AUTH__AUDIENCE", "[]", ["got an empty list: expected text or a length of at least 1. "]),
+        ("LOG__SAMPLE", "-0.5", ["got '-0.5': expected at least 0. Share"]),
+        ("TYPES", "x", ['is not a JSON object: expected one such as {"name": {"description": ']),
+    ],
+)
+def test_each_mistake_of_a_variable_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: list[str]
+) -> None:
+    for source in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{source}__BASE_URL", "http://x")
+    for setting, text in (("MODE", "jwt"), ("ISSUER", "https://x"), ("AUDIENCE", "x")):
+        monkeypatch.setenv(f"GATEWAY_AUTH__{setting}", text)
+    monkeypatch.setenv(f"GATEWAY_{name}", value)
+
+    found = mistakes()
+
+    assert [
+        sentence.removeprefix(f"GATEWAY_{name} ")[: len(part)]
+        for sentence, part in zip(found, told, strict=True)
+    ] == told
 
 
 def test_a_path_that_is_one_text_is_told_what_a_path_looks_like(write: Write) -> None:

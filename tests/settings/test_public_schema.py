@@ -311,7 +311,7 @@ TAKEN = "is a type of the schema already: expected another name"
         # The schema as a whole.
         (
             '[schema]\nextends = "defaults"\n',
-            ["2: [schema] extends got 'defaults': input should be 'default' or 'none'"],
+            ["2: [schema] extends got 'defaults': expected 'default' or 'none'"],
         ),
         (
             '[schema]\nextend = "none"\n',

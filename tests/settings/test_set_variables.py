@@ -85,16 +85,36 @@ def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
 @pytest.mark.parametrize(
     ("name", "written", "told"),
     [
-        ("HOSTS", "['a']", 'list such as ["api.example.com"], or texts with commas between them'),
-        ("HOSTS", ",", 'list such as ["api.example.com"], or texts with commas between them'),
-        ("CACHE_CONTROL__FIELDS", "60", 'object such as {"displayName": 300, "plan": 60}'),
-        ("TLS", "on", 'object such as {"certificate": "/etc/ssl/gateway.pem"}, or a variable for'),
+        (
+            "HOSTS",
+            "['a']",
+            'list: expected one such as ["api.example.com"], or texts with commas between them',
+        ),
+        (
+            "HOSTS",
+            ",",
+            'list: expected one such as ["api.example.com"], or texts with commas between them',
+        ),
+        (
+            "CACHE_CONTROL__FIELDS",
+            "60",
+            'object: expected one such as {"displayName": 300, "plan": 60}',
+        ),
+        (
+            "TLS",
+            "on",
+            'object: expected one such as {"certificate": "/etc/ssl/gateway.pem"}, or a ',
+        ),
         (
             "SOURCES",
             "x",
-            'object such as {"profile": {"base_url": "https://service.internal/api"}}',
+            'object: expected one such as {"profile": {"base_url": "https://service.internal/api"}}',
         ),
-        ("SOURCES__A__AUTH", "x", 'object such as {"kind": "none"}, or a variable for each'),
+        (
+            "SOURCES__A__AUTH",
+            "x",
+            'object: expected one such as {"kind": "none"}, or a variable for each',
+        ),
     ],
 )
 def test_what_should_be_json_and_is_not_is_told_with_an_example(
@@ -104,7 +124,7 @@ def test_what_should_be_json_and_is_not_is_told_with_an_example(
 
     [mistake] = from_variables(read_environment(None), Settings, standing={}).mistakes
 
-    assert mistake.startswith(f"GATEWAY_{name} got something else: expected a JSON {told}")
+    assert mistake.startswith(f"GATEWAY_{name} is not a JSON {told}")
 
 
 def test_free_names_are_those_of_the_file_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,8 +182,8 @@ def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of
     ("written", "told"),
     [
         ("timout = 1", "[source_defaults] timout is not a setting: did you mean "),
-        ("timeout = '1'", "[source_defaults] timeout got '1': input should be a valid number, wit"),
-        ("timeout = 0", "[source_defaults] timeout got 0: input should be greater than or equal"),
+        ("timeout = '1'", "[source_defaults] timeout got '1': expected a number, without quotes"),
+        ("timeout = 0", "[source_defaults] timeout got 0: expected at least 0.001"),
         ("retry = 3", "[source_defaults] retry got a single value: expected a table."),
         ("retry = { max_retires = 1 }", "[source_defaults.retry] max_retires is not a setting: di"),
         ("proxy = {}", "[source_defaults.proxy] url is missing: "),
