@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.settings.credentials import NoAuth
+from app.sources.base import UserId
+from app.sources.cache.store import EntryKey
 from app.sources.cache.stored_entry import StoredEntry, read_entries, write_entry
 from tests.fakes import Behaviour, FakeServices, failing, json_response, profile_row, user_id
 from tests.store.instances import (
@@ -215,10 +217,10 @@ def test_an_entry_is_read_as_it_was_written(
     is_long: bool,  # noqa: FBT001 # a generated value
 ) -> None:
     row = None if name is None else name.encode("utf-8", "replace") * (100 if is_long else 1)
-    entry = StoredEntry(("i", "u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
+    entry = StoredEntry(key_of("u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
 
     written = write_entry(entry)
-    owners = [("i", "u"), ("i", "v"), ("i", "w")]
+    owners = [key_of(user) for user in "uvw"]
     assert read_entries([written, written, None], owners) == [entry, None, None]
 
 
@@ -227,11 +229,16 @@ def test_no_bytes_are_more_than_not_readable(
     value: bytes,
     is_plain: bool,  # noqa: FBT001 # a generated value
 ) -> None:
-    entry = StoredEntry(("i", "u"), 1, 2, None, (), None, b"{}")
+    entry = StoredEntry(key_of("u"), 1, 2, None, (), None, b"{}")
     wrong = b"\x01" + value if is_plain else value
-    found = read_entries([wrong, write_entry(entry)], [("", "u"), ("i", "u")])
+    found = read_entries([wrong, write_entry(entry)], [EntryKey("", UserId("u")), key_of("u")])
 
     assert found == [None, entry]
+
+
+def key_of(user: str) -> EntryKey:
+    """Make the key of an entry."""
+    return EntryKey("i", UserId(user))
 
 
 def with_header(name: str, value: str, row: Mapping[str, object]) -> Behaviour:

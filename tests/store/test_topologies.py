@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from app.fastpath.store import DirectCommands
 from app.settings.store import StoreSettings
 from app.store.contract import StoredValue, StoreError, StoreFailureKind
-from app.store.redis_client import connect
+from app.store.redis_client import LibraryCommands, RedisClient, connect
 from tests.certificates import Certificates
 from tests.store.instances import until
 from tests.stores import StoreServer, StoreWire, needs_store, running_store
@@ -15,13 +16,19 @@ pytestmark = needs_store
 
 
 async def check_store(settings: StoreSettings) -> None:
+    """Use each command that has keys, by the library and by the fast path."""
+    for commands in LibraryCommands, DirectCommands:
+        await check_commands(connect(settings, commands))
+
+
+async def check_commands(client: RedisClient) -> None:
     """Use each command that has keys."""
-    client = connect(settings)
     try:
         await client.put_many([StoredValue(key, key.encode(), 10_000) for key in "abc"])
         assert await client.get_many(["a", "x", "c"]) == [b"a", None, b"c"]
         await client.remove(["a", "b"])
         assert await client.get_many(["a", "b", "c"]) == [None, None, b"c"]
+        await client.remove(["l", "m", "n", "log"])
         assert await client.lease(["l", "m", "n"], 10_000) == [True] * 3
         assert await client.lease(["l"], 10_000) == [False]
         assert await client.evaluate("return {1, 2, #ARGV}", "k", (7, 8)) == (1, 2, 2)
