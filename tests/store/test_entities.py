@@ -23,7 +23,7 @@ from tests.store.instances import (
     stored,
     until,
 )
-from tests.stores import needs_store, running_store
+from tests.stores import StoreServer, needs_store, running_store
 from tests.ways import BOTH, Ways
 
 pytestmark = needs_store
@@ -91,6 +91,50 @@ async def test_what_cannot_be_read_is_not_there() -> None:
                 other.services.know(1)
                 assert await other.names(1) == ["User 1"]
                 assert (other.asked, other.lookups("unreadable")) == ([[1]], 1)
+
+
+async def test_an_entry_that_is_a_list_is_not_there_and_is_replaced() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source())
+        async with instance(settings) as one:
+            one.services.know(1)
+            await one.names(1)
+            await stored(server, 1)
+        [key] = await server.keys("*:e:profile:*")
+        whole = await server.get(key)
+        await server.command("DEL", key)
+        await server.command("LPUSH", key, "x")
+        async with instance(settings) as other:
+            other.services.know(1)
+            assert await other.names(1) == ["User 1"]
+            assert (other.asked, other.lookups("miss")) == ([[1]], 1)
+            await until(lambda: has_type(server, key, b"+string"))
+            assert len(await server.get(key)) == len(whole)
+
+
+async def test_what_the_store_confirms_is_used_until_it_is_old_or_the_store_has_another() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source(ttl=1.5), local_ttl=0.001)
+        async with instances(2, settings) as (one, other):
+            one.services.know(1)
+            other.services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
+            await one.names(1)
+            await stored(server, 1)
+            for _ in range(5):
+                await passed(0.002)
+                assert await one.names(1) == ["User 1"]
+            assert (one.asked, one.lookups("hit")) == ([[1]], 5)
+
+            await passed(1.5)
+            assert await other.names(1) == ["New"]
+            await stored(server, 1)
+            assert await one.names(1) == ["New"]
+            assert (one.asked, other.asked) == ([[1]], [[1]])
+
+
+async def has_type(server: StoreServer, key: str, kind: bytes) -> bool:
+    """Return whether a key has a value of a type."""
+    return await server.command("TYPE", key) == kind
 
 
 async def test_several_gateways_renew_a_stale_entry_once() -> None:
