@@ -1,5 +1,6 @@
 """Stores that are a cluster, that Sentinels know, or that use TLS and a password."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,24 @@ async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -
         assert distrusted.value.failure.kind is StoreFailureKind.CONNECTION
         for one in (wrong, stranger):
             await one.close()
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations" / "caching-and-store.md"
+
+
+async def test_the_rights_that_the_page_lists_are_enough(tmp_path: Path) -> None:
+    [listed] = [
+        line for line in PAGE.read_text("utf-8").split("\n\n") if "needs these commands" in line
+    ]
+    needed, _, of_databases = listed.partition(". All keys")[0].partition(";")
+    rights = [f"+{one.lower()}" for one in re.findall(r"`([A-Z]+)`", needed)]
+    assert len(rights) == 11
+    assert re.findall(r"`([A-Z]+)`", of_databases) == ["SELECT"]
+    file = tmp_path / "store.conf"
+    for database, more in ("0", []), ("1", ["+select"]):
+        rule = " ".join(["user gateway on >secret ~*", *rights, *more])
+        file.write_text(f"{rule}\n", encoding="utf-8")
+        async with running_store(file=file) as server:
+            url = f"{server.url}/{database}"
+            values = {"url": url, "username": "gateway", "password": "secret"}
+            await check_store(StoreSettings.model_validate(values))
