@@ -71,7 +71,7 @@ from app.settings.variables import ENV_FILE
 from app.sources.mapping.contract import Observer
 from app.sources.mapping.decoding import ReadMethods, each_page, each_row, validating_decoder
 from app.sources.mapping.scan import scan
-from app.store.redis_client import connect
+from app.store.redis_client import LibraryCommands, MakeCommands, connect
 from app.store.shared import SharedStore
 from app.transport.client import client_transport
 from app.transport.transport import TransportFactory
@@ -144,9 +144,9 @@ def create_app(
     if settings.store.url is not None:
         store = shared.kept(
             "store",
-            with_files(settings.store),
+            (with_files(settings.store), settings.fastpath),
             lambda: SharedStore(
-                connect,
+                partial(connect, commands=store_commands_of(settings)),
                 settings.store,
                 clock=time,
                 chance=chance,
@@ -424,6 +424,22 @@ def buckets_of(settings: Settings, store: SharedStore | None) -> TokenBuckets:
     return SharedBuckets(rate, store, alone)
 
 
+def store_commands_of(settings: Settings) -> MakeCommands:
+    """Choose what carries commands out at the store.
+
+    Args:
+        settings: All settings, with a store.
+
+    Returns:
+        What makes it.
+    """
+    if not settings.fastpath.uses("store"):
+        return LibraryCommands
+    from app.fastpath.store import DirectCommands  # noqa: PLC0415 # few have a store
+
+    return DirectCommands
+
+
 def usable(
     settings: Settings, version_of: Callable[[str], str] = version
 ) -> tuple[Settings, Mapping[str, str]]:
@@ -437,9 +453,14 @@ def usable(
         The settings, and the reason for each fast path that was switched off, by its name.
     """
     fastpath = settings.fastpath
+    needed = [responses.REQUIRES, wire.REQUIRES]
+    if settings.store.url is not None:
+        from app.fastpath.store import REQUIRES  # noqa: PLC0415 # few have a store
+
+        needed.append(REQUIRES)
     missing = {
         required.name: reason
-        for required in (responses.REQUIRES, wire.REQUIRES)
+        for required in needed
         if fastpath.uses(required.name) and (reason := required.missing(version_of)) is not None
     }
     if missing:

@@ -1,6 +1,7 @@
 """Code on a library's private parts is not used where the library is another one."""
 
 import io
+from importlib.metadata import version
 
 import orjson
 import pytest
@@ -10,6 +11,7 @@ from app.libraries import Requirement
 from app.main import create_app, protocol_of, usable
 from app.observability.logs import make_log
 from app.settings.fastpath import FastpathSettings
+from app.settings.store import StoreSettings
 from tests.conftest import OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 
@@ -73,9 +75,21 @@ def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> N
         "rows": True,
         "expressions": True,
         "wire": False,
+        "store": True,
         "responses": False,
         "route": True,
     }
+
+
+def test_the_library_of_the_store_is_looked_at_where_there_is_a_store() -> None:
+    store = StoreSettings(url="redis://127.0.0.1:1")
+    settings, missing = usable(
+        settings_for_fakes().model_copy(update={"store": store}),
+        lambda package: "9.9" if package == "redis" else version(package),
+    )
+
+    assert missing == {"store": "written for redis 8.1, found 9.9"}
+    assert not settings.fastpath.uses("store")
 
 
 def test_with_another_uvicorn_there_is_no_protocol_for_connections() -> None:

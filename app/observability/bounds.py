@@ -15,6 +15,14 @@ MAX_LINE = 8_192
 MAX_TEXT = 2_000
 """The most characters of a value on a console, or in a line of JSON that would be too long."""
 
+MISTAKES = "mistakes"
+"""The name of the value with the mistakes of settings. They are the operator's own text, and are
+logged once for each start or reload. So they may be longer than others, to be in one event."""
+
+MAX_MISTAKES = 15_000
+"""The most bytes of a line with mistakes, or of their characters on a console: container runtimes
+accept 16 KiB as one line."""
+
 TRACEBACK = "exception"
 """The name of the value that may be longer than others."""
 
@@ -139,12 +147,13 @@ def for_people(_: object, __: str, event: EventDict) -> EventDict:
         The event.
     """
     for name, value in event.items():
+        most = MAX_MISTAKES if name == MISTAKES else MAX_TEXT
         if name == "exc_info" or value is None or isinstance(value, bool | float):
             continue
         if isinstance(value, int) and value.bit_length() <= _PLAIN_BITS:
             continue
         text = value if isinstance(value, str) else as_text(value, repr)
-        event[name] = printable(cut(text, MAX_TEXT))
+        event[name] = printable(cut(text, most))
     return event
 
 

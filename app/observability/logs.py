@@ -31,7 +31,9 @@ from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 from app.observability.bounds import (
     MAX_LINE,
+    MAX_MISTAKES,
     MAX_TEXT,
+    MISTAKES,
     TRACEBACK_SHARE,
     as_text,
     cut,
@@ -521,7 +523,8 @@ def _json_writer(max_line: int) -> Processor:
             return fitting(event, _json_of, max_line)
         if len(line) <= max_line and line.isascii() and _DELETE not in line:
             return line.decode()  # the usual line needs no search for unsafe characters
-        return fitting(event, _json_of, max_line)
+        is_long = MISTAKES in event and max_line == MAX_LINE
+        return fitting(event, _json_of, MAX_MISTAKES if is_long else max_line)
 
     return write
 

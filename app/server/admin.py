@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from app.observability.metrics import Metrics
 from app.observability.prometheus import exposition
-from app.server.admin_access import AdminHosts, HostNames
+from app.server.admin_access import MAX_BODY_BYTES, AdminHosts, HostNames
 from app.server.bound_address import base_url_of
 from app.server.control import ControlListener
 from app.server.health import readiness_response
@@ -31,9 +31,6 @@ from app.settings.server import LOOPBACK_HOSTS, ConnectionSettings
 
 LIMITS = ConnectionSettings(max_connections=100)
 """The limits of connections, so that a client cannot use up what the supervisor needs."""
-
-MAX_BODY_BYTES = 1_048_576
-"""The most bytes of a request body: an invalidation may name many users."""
 
 PATHS = ("/metrics", "/healthz", "/readyz")
 

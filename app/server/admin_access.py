@@ -15,7 +15,7 @@ from ipaddress import ip_address
 
 from msgspec import Struct
 from pydantic import SecretStr
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,11 +26,17 @@ from app.server.responses import error_response
 AdminHandler = Callable[[Request], Awaitable[Response]]
 """Answers a request to the admin port."""
 
+MAX_BODY_BYTES = 1_048_576
+"""The most bytes of a request body: an invalidation may name many users."""
+
 NOTHING_ALLOWED = (
     "nothing can be changed by this port until a token is set: expected the setting"
     " GATEWAY_ADMIN__TOKEN"
 )
 """Why every client is refused while the settings have no token."""
+
+CUT_SHORT = "the client has disconnected before all of the body was there"
+"""What became of a request whose client has gone."""
 
 NOT_ALLOWED = (
     "the request has not the token of this port: expected Authorization: Bearer, with the value of"
@@ -82,7 +88,10 @@ class AdminAccess(Struct, frozen=True):
 
         @wraps(handle)
         async def guarded(request: Request) -> Response:
-            return self.refusal(request) or await handle(request)
+            try:
+                return self.refusal(request) or await handle(request)
+            except ClientDisconnect:
+                return error_response(400, Code.BAD_REQUEST, CUT_SHORT)  # nobody reads it
 
         return guarded
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.errors import Code
-from app.server.admin_access import AdminAccess
+from app.server.admin_access import MAX_BODY_BYTES, AdminAccess
 from app.server.commands import Acknowledgement, InvalidateCache
 from app.server.control import ControlListener
 from app.server.responses import error_response
@@ -33,6 +33,11 @@ WITHIN = 3.0
 """Seconds in which all processes have to answer."""
 
 NOBODY = "no process of this gateway runs: try again when it has started"
+
+TOO_LONG = (
+    f"the body is longer than the limit of {MAX_BODY_BYTES} bytes: expected several requests, or"
+    " only sources and tags"
+)
 
 NOT_SHARED = (
     "the shared store could not be told ({kind}), so that only this gateway has forgotten: send the"
@@ -59,8 +64,11 @@ def invalidation_route(
     """
 
     async def invalidate(request: Request) -> Response:
+        body = await _body_of(request)
+        if body is None:
+            return error_response(413, Code.BAD_REQUEST, TOO_LONG)
         try:
-            invalidation = read_invalidation(await request.body(), sources())
+            invalidation = read_invalidation(body, sources())
         except InvalidationError as error:
             return error_response(400, Code.BAD_REQUEST, str(error))
         answers, publisher = await asyncio.to_thread(_tell_all, control, workers, invalidation)
@@ -69,10 +77,20 @@ def invalidation_route(
             mistakes.append(NOBODY)
         if mistakes:
             return error_response(503, Code.GATEWAY_OVERLOADED, "; ".join(dict.fromkeys(mistakes)))
-        body = orjson.dumps({"status": "ok", "processes": len(answers)})
-        return Response(body, media_type="application/json")
+        done = orjson.dumps({"status": "ok", "processes": len(answers)})
+        return Response(done, media_type="application/json")
 
     return Route(PATH, access.guarded(invalidate), methods=["POST"])
+
+
+async def _body_of(request: Request) -> bytes | None:
+    """Read the body of a request; ``None`` if it is too long. Then it is not read to its end."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
 
 
 def _tell_all(

@@ -36,7 +36,7 @@ from app.server.commands import (
     PrepareReload,
 )
 from app.server.control import ControlListener
-from app.server.unusable import portions
+from app.server.unusable import MOST_OF_SUPERVISOR, portions
 from app.settings.changes import applicable, changes
 from app.settings.files import WithFiles, with_files
 from app.settings.models import Settings
@@ -221,7 +221,7 @@ class Reloader:
     def _refused(self, trigger: str, mistakes: Sequence[str]) -> ReloadOutcome:
         """Log why settings are not used."""
         self._count.add(1, "refused")
-        for some in portions(mistakes):
+        for some in portions(mistakes, MOST_OF_SUPERVISOR):
             library_event(
                 _log, logging.ERROR, "gateway.reload_refused", trigger=trigger, mistakes=[*some]
             )

@@ -106,7 +106,9 @@ TAKE = """
 local window, quota, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local before = math.max((tonumber(redis.call('GET', KEYS[1])) or now) - now, 0)
+local before = (tonumber(redis.call('GET', KEYS[1])) or now) - now
+if before > window then before = window end -- the clock was set back, or another program wrote it
+if not (before > 0) then before = 0 end
 local after = before + cost * window / quota
 if after > window then
     return {1, math.floor(before), math.ceil(after - window)}

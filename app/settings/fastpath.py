@@ -32,6 +32,11 @@ class FastpathSettings(SettingsModel):
         description="Whether the gateway writes requests to services itself, instead of"
         " `httpx.AsyncClient`.",
     )
+    store: bool = Field(
+        default=True,
+        description="Whether the gateway itself reads the replies of the shared store, instead of"
+        " redis-py.",
+    )
     responses: bool = Field(
         default=True,
         description="Whether the gateway writes most responses itself, with one call, instead of"

@@ -5,9 +5,12 @@ A store is never needed. So a command that fails is a value for those who use th
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
+
+StoreCommand: TypeAlias = tuple[str | bytes | int, ...]
+"""The words of a command of Redis."""
 
 
 class StoreFailureKind(StrEnum):
@@ -88,6 +91,28 @@ class LogExtent(Struct, frozen=True):
 
     first: str | None
     trimmed: bool
+
+
+class StoreCommands(Protocol):
+    """Carries commands out at one server, each by one round trip.
+
+    A command fails with an exception of the client library.
+    """
+
+    async def run(self, command: StoreCommand) -> object:
+        """Carry a command out.
+
+        Args:
+            command: The words of the command.
+
+        Returns:
+            What the server answers.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give all connections back to the library, which closes them."""
+        ...
 
 
 class StoreClient(Protocol):

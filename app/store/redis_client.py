@@ -18,6 +18,8 @@ from app.settings.store import StoreSettings
 from app.store.contract import (
     LogEntry,
     LogExtent,
+    StoreCommand,
+    StoreCommands,
     StoredValue,
     StoreError,
     StoreFailure,
@@ -26,8 +28,6 @@ from app.store.contract import (
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
-
-    from app.store.spare_connections import SpareConnections
 
     RedisConnection: TypeAlias = Redis | RedisCluster
     """The library's client of a server, or of a cluster."""
@@ -48,12 +48,37 @@ MESSAGE = b"message"
 """The field of a log entry that has its message."""
 
 
+class LibraryCommands:
+    """Carries commands out by the library alone: the reference. A ``StoreCommands``.
+
+    Args:
+        client: The library's client.
+        seconds: How long a command may take: the library's own limit.
+    """
+
+    def __init__(self, client: "Redis", seconds: float) -> None:
+        del seconds
+        self._client: Any = client  # the library leaves types open
+
+    async def run(self, command: StoreCommand) -> object:
+        """Carry a command out; see ``StoreCommands``."""
+        found: object = await self._client.execute_command(*command)
+        return found
+
+    async def close(self) -> None:
+        """Do nothing: the library has all connections."""
+
+
+MakeCommands: TypeAlias = Callable[["Redis", float], StoreCommands]
+"""Makes what carries commands out, of the library's client and the seconds that one may take."""
+
+
 class RedisClient:
     """The commands of a store. A ``StoreClient``.
 
     Args:
         connection: The library's client.
-        spare: The connections for commands; ``None`` if the store is a cluster.
+        commands: Carries commands out; ``None`` if the store is a cluster.
         sentinels: The library's clients of Sentinels, which it does not close itself.
     """
 
@@ -61,18 +86,18 @@ class RedisClient:
         self,
         connection: "RedisConnection",
         *,
-        spare: "SpareConnections | None",
+        commands: StoreCommands | None,
         sentinels: "Sequence[Redis]" = (),
     ) -> None:
         self._sentinels = sentinels
         # The library leaves some types open, and types its two clients together.
         self._connection: Any = connection
         self._digests: dict[str, str] = {}
-        self._spare = spare
+        self._commands = commands
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         """Read values; see ``StoreClient``."""
-        if self._spare is None:
+        if self._commands is None:
             found = await self._each([("GET", key) for key in keys])
         else:
             found = await self._run("MGET", *keys)
@@ -80,7 +105,7 @@ class RedisClient:
 
     async def put_many(self, values: Sequence[StoredValue]) -> None:
         """Store values; see ``StoreClient``."""
-        if self._spare is None:
+        if self._commands is None:
             await self._each([("SET", key, value, "PX", time) for key, value, time in values])
             return
         keys, contents, times = zip(*values, strict=True)
@@ -88,7 +113,7 @@ class RedisClient:
 
     async def remove(self, keys: Sequence[str]) -> None:
         """Remove values; see ``StoreClient``."""
-        if self._spare is None:
+        if self._commands is None:
             await self._each([("UNLINK", key) for key in keys])
         else:
             await self._run("UNLINK", *keys)
@@ -144,6 +169,8 @@ class RedisClient:
     async def close(self) -> None:
         """Close all connections; see ``StoreClient``."""
         with translated():
+            if self._commands is not None:
+                await self._commands.close()
             for one in (self._connection, *self._sentinels):
                 await one.aclose()
 
@@ -165,35 +192,17 @@ class RedisClient:
         return await self._run("EVAL", script, len(keys), *keys, *arguments)
 
     async def _run(self, *command: str | bytes | int) -> object:
-        """Run one command.
-
-        ``execute_command`` writes a command in Python, and takes its connection from a pool that
-        costs more than the command. What it has beside that, the retries, is switched off here.
-        """
-        spare = self._spare
-        if spare is None:
-            with translated():
-                found: object = await self._connection.execute_command(*command)
-                return found
-        import hiredis  # noqa: PLC0415 # few have a store
-
-        writer: Any = hiredis  # it has typed commands of one word
+        """Run one command."""
         with translated():
-            packed: bytes = writer.pack_command(command)
-            connection = await spare.take()
-            try:
-                await connection.send_packed_command(packed, check_health=False)
-                answer: object = await connection.read_response()
-            except BaseException:
-                await spare.give_up(connection)
-                raise
-            await spare.give_back(connection)
-            return answer
+            if self._commands is not None:
+                return await self._commands.run(command)
+            found: object = await self._connection.execute_command(*command)
+            return found
 
     async def _each(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> object:
         """Run commands by one round trip to each node. One that fails fails all."""
         with translated():
-            options = {} if self._spare is None else {"transaction": False}
+            options = {} if self._commands is None else {"transaction": False}
             async with self._connection.pipeline(**options) as pipeline:
                 for one in commands:
                     pipeline.execute_command(*one)
@@ -270,11 +279,12 @@ Connect: TypeAlias = Callable[[StoreSettings], RedisClient]
 """Makes the client of a store. It opens no connection yet."""
 
 
-def connect(settings: StoreSettings) -> RedisClient:
+def connect(settings: StoreSettings, commands: MakeCommands = LibraryCommands) -> RedisClient:
     """Make the client of a store. It opens no connection yet.
 
     Args:
         settings: The settings, with an address.
+        commands: Makes what carries commands out at one server.
 
     Returns:
         The client.
@@ -290,8 +300,6 @@ def connect(settings: StoreSettings) -> RedisClient:
     from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 # the same
     from redis.asyncio.retry import Retry  # noqa: PLC0415 # the same
     from redis.backoff import NoBackoff  # noqa: PLC0415 # the same
-
-    from app.store.spare_connections import SpareConnections  # noqa: PLC0415 # the same
 
     # Not longer than a connection may take: a request does not wait for either.
     common: dict[str, Any] = {
@@ -313,7 +321,7 @@ def connect(settings: StoreSettings) -> RedisClient:
             **common,
             **tls,
         )
-        return RedisClient(cluster, spare=None)
+        return RedisClient(cluster, commands=None)
     if settings.topology == "sentinel":
         of_sentinels: dict[str, Any] = {
             "socket_timeout": settings.connect_timeout,
@@ -336,7 +344,7 @@ def connect(settings: StoreSettings) -> RedisClient:
         )
         return RedisClient(
             server,
-            spare=SpareConnections(server.connection_pool, settings.max_connections),
+            commands=commands(server, settings.connect_timeout),
             sentinels=sentinels.sentinels,
         )
     ((host, port),) = settings.hosts
@@ -351,8 +359,8 @@ def connect(settings: StoreSettings) -> RedisClient:
         **common,
         **tls,
     )
-    spare = SpareConnections(pool, settings.max_connections)
-    return RedisClient(Redis.from_pool(pool), spare=spare)
+    client = Redis.from_pool(pool)
+    return RedisClient(client, commands=commands(client, settings.connect_timeout))
 
 
 def _tls_of(settings: StoreSettings) -> dict[str, Any]:

@@ -1,15 +1,18 @@
 """The services of ``deploy/compose.yaml`` run together, as processes of this machine."""
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
 
 import httpx
 import orjson
+import pytest
 import yaml
 
 from tests.deploy.composed import FILE, compose_file
+from tests.deploy.kubernetes import MANIFESTS
 from tests.deploy.local import LocalContainers
 from tests.deploy.schemas import compose_mistakes
 
@@ -28,6 +31,13 @@ def test_no_service_that_clients_reach_may_write_files_or_has_a_capability() -> 
 
     for name in ("sources", *GATEWAYS, "proxy", "store"):
         assert (services[name].read_only, services[name].cap_drop) == (True, ["ALL"]), name
+
+
+@pytest.mark.parametrize("file", [FILE, MANIFESTS / "components" / "store" / "store.yaml"])
+def test_a_full_store_never_drops_the_log_of_invalidations(file: Path) -> None:
+    # It is the one key without a time to live. A gateway that starts reads it.
+    [policy] = re.findall(r"--maxmemory-policy\s+- (\S+)", file.read_text("utf-8"))
+    assert policy == "volatile-ttl"
 
 
 def test_both_gateways_answer_behind_the_proxy_and_one_alone_goes_on(tmp_path: Path) -> None:

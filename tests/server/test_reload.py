@@ -4,12 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from app.errors import ConfigurationError
-from app.observability.logs import make_log
+from app.observability.logs import LogFormat, make_log, uvicorn_formatter
 from app.server.commands import AbandonReload, Command, CommitReload, PrepareReload
 from app.server.control import ControlListener
 from app.server.process_link import keep_link
@@ -204,18 +203,23 @@ async def test_a_signal_is_not_lost_when_a_process_connects_after_it(clock: Manu
     assert other.told == one.told
 
 
-async def test_no_mistake_is_cut_out_of_the_log(
-    clock: ManualClock, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(("count", "events"), [(40, 1), (100, 3)])
+async def test_one_event_has_every_mistake_and_no_more_than_a_line_may_have(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture, form: LogFormat, count: int, events: int
 ) -> None:
-    mistakes = tuple(f"setting_{number} is wrong: {'x' * 300}" for number in range(30))
+    mistakes = tuple(f"setting_{number} is wrong: é\x7f{'x' * 300}" for number in range(count))
     async with supervised(clock, settings_for_fakes(), Process()) as supervisor:
         supervisor.files = ConfigurationError(mistakes)
         with caplog.at_level(logging.ERROR, "uvicorn.error"):
             await asyncio.to_thread(supervisor.reloader.reload, "test")
 
-    logged: list[Any] = [vars(one)["event_fields"]["mistakes"] for one in caplog.records]
-    assert all(len(str(some)) < 4_000 for some in logged)
-    assert tuple(mistake for some in logged for mistake in some) == mistakes
+    lines = [uvicorn_formatter(form).format(one) for one in caplog.records]
+    assert len(lines) == events
+    assert all(len(line.encode()) <= 16_384 for line in lines)
+    for number in range(count):
+        assert [line for line in lines if f"setting_{number} is wrong" in line]
+    assert not [line for line in lines if "characters cut" in line]
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.settings.credentials import NoAuth
+from app.sources.base import UserId
+from app.sources.cache.store import EntryKey
 from app.sources.cache.stored_entry import StoredEntry, read_entries, write_entry
 from tests.fakes import Behaviour, FakeServices, failing, json_response, profile_row, user_id
 from tests.store.instances import (
@@ -21,7 +23,7 @@ from tests.store.instances import (
     stored,
     until,
 )
-from tests.stores import needs_store, running_store
+from tests.stores import StoreServer, needs_store, running_store
 from tests.ways import BOTH, Ways
 
 pytestmark = needs_store
@@ -89,6 +91,50 @@ async def test_what_cannot_be_read_is_not_there() -> None:
                 other.services.know(1)
                 assert await other.names(1) == ["User 1"]
                 assert (other.asked, other.lookups("unreadable")) == ([[1]], 1)
+
+
+async def test_an_entry_that_is_a_list_is_not_there_and_is_replaced() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source())
+        async with instance(settings) as one:
+            one.services.know(1)
+            await one.names(1)
+            await stored(server, 1)
+        [key] = await server.keys("*:e:profile:*")
+        whole = await server.get(key)
+        await server.command("DEL", key)
+        await server.command("LPUSH", key, "x")
+        async with instance(settings) as other:
+            other.services.know(1)
+            assert await other.names(1) == ["User 1"]
+            assert (other.asked, other.lookups("miss")) == ([[1]], 1)
+            await until(lambda: has_type(server, key, b"+string"))
+            assert len(await server.get(key)) == len(whole)
+
+
+async def test_what_the_store_confirms_is_used_until_it_is_old_or_the_store_has_another() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source(ttl=1.5), local_ttl=0.001)
+        async with instances(2, settings) as (one, other):
+            one.services.know(1)
+            other.services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
+            await one.names(1)
+            await stored(server, 1)
+            for _ in range(5):
+                await passed(0.002)
+                assert await one.names(1) == ["User 1"]
+            assert (one.asked, one.lookups("hit")) == ([[1]], 5)
+
+            await passed(1.5)
+            assert await other.names(1) == ["New"]
+            await stored(server, 1)
+            assert await one.names(1) == ["New"]
+            assert (one.asked, other.asked) == ([[1]], [[1]])
+
+
+async def has_type(server: StoreServer, key: str, kind: bytes) -> bool:
+    """Return whether a key has a value of a type."""
+    return await server.command("TYPE", key) == kind
 
 
 async def test_several_gateways_renew_a_stale_entry_once() -> None:
@@ -215,10 +261,10 @@ def test_an_entry_is_read_as_it_was_written(
     is_long: bool,  # noqa: FBT001 # a generated value
 ) -> None:
     row = None if name is None else name.encode("utf-8", "replace") * (100 if is_long else 1)
-    entry = StoredEntry(("i", "u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
+    entry = StoredEntry(key_of("u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
 
     written = write_entry(entry)
-    owners = [("i", "u"), ("i", "v"), ("i", "w")]
+    owners = [key_of(user) for user in "uvw"]
     assert read_entries([written, written, None], owners) == [entry, None, None]
 
 
@@ -227,11 +273,16 @@ def test_no_bytes_are_more_than_not_readable(
     value: bytes,
     is_plain: bool,  # noqa: FBT001 # a generated value
 ) -> None:
-    entry = StoredEntry(("i", "u"), 1, 2, None, (), None, b"{}")
+    entry = StoredEntry(key_of("u"), 1, 2, None, (), None, b"{}")
     wrong = b"\x01" + value if is_plain else value
-    found = read_entries([wrong, write_entry(entry)], [("", "u"), ("i", "u")])
+    found = read_entries([wrong, write_entry(entry)], [EntryKey("", UserId("u")), key_of("u")])
 
     assert found == [None, entry]
+
+
+def key_of(user: str) -> EntryKey:
+    """Make the key of an entry."""
+    return EntryKey("i", UserId(user))
 
 
 def with_header(name: str, value: str, row: Mapping[str, object]) -> Behaviour:

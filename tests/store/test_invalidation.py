@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,7 @@ import httpx
 import hypothesis
 import pytest
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from tests.conftest import PROPERTY_TIMEOUT
 from tests.fakes import FakeServices, json_response, profile_row, settings_for_fakes, user_id
@@ -202,6 +203,54 @@ async def test_what_is_no_invalidation_is_logged_and_has_no_effect() -> None:
         await one.names(1)
 
         assert one.asked == [[1]]
+
+
+async def test_a_body_that_is_too_long_or_cut_short_is_refused_without_a_traceback() -> None:
+    async with instance(local_settings()) as one:
+        long = b'{"users": ["' + b"x" * 1_100_000 + b'"]}'
+        refused = await one.admin.post("/cache/invalidate", content=long, headers=ALLOWED)
+        assert refused.status_code == 413
+        assert "expected several requests" in refused.json()["errors"][0]["message"]
+
+        async def gone() -> AsyncGenerator[bytes]:
+            yield b'{"users": ["'
+            raise ClientDisconnect
+
+        response = await one.admin.post("/cache/invalidate", content=gone(), headers=ALLOWED)
+        assert response.status_code == 400
+
+
+async def test_ids_with_any_characters_are_forgotten() -> None:
+    async with instance(local_settings()) as one:
+        for user in ("'; DROP", "\0", "\u202e", "a\r\nb", "\U0001f600" * 1_000, "*", "a:b"):
+            assert (await one.invalidate({"users": [user]})).status_code == 200
+        many = [user_id(number) for number in range(10_000)]
+        one.services.know(1)
+        await one.names(1)
+        assert (await one.invalidate({"users": many})).status_code == 200
+        await one.names(1)
+        assert one.asked == [[1]] * 2
+        half = await one.admin.post(
+            "/cache/invalidate", content=b'{"users": ["\\ud800"]}', headers=ALLOWED
+        )
+        assert half.status_code == 400
+
+
+@needs_store
+async def test_a_log_that_another_program_has_overwritten_is_told_once_and_nothing_stale_used() -> (
+    None
+):
+    async with running_store() as server, instance(settings_for(server, cached_source())) as one:
+        one.services.know(1)
+        await server.set(LOG, b"x")
+        await until(lambda: length_is(one.client.events("cache.invalidations_unknown"), 1))
+        response = await one.invalidate({"users": [USER]})
+        assert (response.status_code, await one.names(1)) == (503, ["User 1"])
+
+        await server.command("DEL", LOG)
+        await until(lambda: length_is(one.client.events("cache.invalidations_known"), 1))
+        assert (await one.invalidate({"users": [USER]})).status_code == 200
+        assert len(one.client.events("cache.invalidations_unknown")) == 1
 
 
 @needs_store

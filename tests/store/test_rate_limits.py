@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import httpx
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 
 from app.server.token_buckets import MemoryBuckets, state_of
@@ -15,14 +16,21 @@ from tests.store.instances import NAMES, Instance, instance, instances
 from tests.stores import StoreServer, needs_store, running_store
 
 DAY = 86_400
+PATIENCE = 30.0
 DOCUMENT = len(NAMES) // 4
 """What it costs to prepare the document, once at each gateway."""
 
 
 def settings_of(server: StoreServer, quota: int, **store: object) -> Settings:
-    """Make settings of a gateway with a quota."""
+    """Make settings of a gateway with a quota.
+
+    A gateway counts alone if the store is late. So the time limit is one that no settings allow: a
+    busy machine must not end it.
+    """
     limits = LimitsSettings(rate=RateSettings(quota=quota, window=DAY))
-    return settings_for_fakes(limits=limits).model_copy(update={"store": server.settings(**store)})
+    patient = server.settings(connect_timeout=PATIENCE, **store)
+    patient = patient.model_copy(update={"timeout": PATIENCE})
+    return settings_for_fakes(limits=limits).model_copy(update={"store": patient})
 
 
 async def ask(one: Instance, cost: int = 1) -> httpx.Response:
@@ -71,6 +79,47 @@ async def test_many_requests_at_once_take_no_more_than_the_quota() -> None:
         found = [one.result().status_code for one in asked]
 
         assert found.count(200) == 20
+
+
+@needs_store
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"nonsense", 200),
+        (b"", 200),
+        (b"nan", 200),
+        (b"-1e300", 200),
+        (b"99999999999999999", 429),
+        (b"1e300", 429),
+    ],
+)
+async def test_a_bucket_with_a_strange_value_costs_a_caller_no_more_than_the_window(
+    value: bytes, expected: int
+) -> None:
+    async with (
+        running_store() as server,
+        instance(settings_of(server, 2 * DOCUMENT)) as one,
+    ):
+        await ask(one)
+        [key] = await server.keys("*:rate:*")
+        await server.set(key, value)
+        response = await ask(one)
+
+        assert response.status_code == expected
+        assert int(response.headers.get("retry-after", 0)) <= DAY + 1
+
+
+@needs_store
+async def test_a_bucket_that_is_a_list_is_counted_by_each_gateway_alone() -> None:
+    async with running_store() as server, instance(settings_of(server, DOCUMENT + 2)) as one:
+        await ask(one)
+        [key] = await server.keys("*:rate:*")
+        await server.command("DEL", key)
+        await server.command("LPUSH", key, "x")
+
+        # The bucket in memory begins full.
+        several = [one] * (DOCUMENT + 3)
+        assert await statuses(*several) == [200] * (DOCUMENT + 2) + [429]
 
 
 @needs_store

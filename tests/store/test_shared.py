@@ -5,22 +5,26 @@ import io
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
 import pytest
 
+from app.fastpath.store import DirectCommands
 from app.observability.logs import make_log
 from app.observability.telemetry import GatewayMetrics
 from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.store import StoreSettings
 from app.store.contract import StoredValue, StoreError, StoreFailure, StoreFailureKind
-from app.store.redis_client import connect, translated
+from app.store.redis_client import LibraryCommands, MakeCommands, connect, translated
 from app.store.shared import SharedStore
 from tests.stores import NAMES, needs_store, running_store
 
 FAST = 0.02
+
+BOTH_WAYS = pytest.mark.parametrize("commands", [LibraryCommands, DirectCommands])
 
 
 class OpenStore:
@@ -47,11 +51,13 @@ class OpenStore:
 
 
 @asynccontextmanager
-async def opened(settings: StoreSettings) -> AsyncGenerator[OpenStore]:
+async def opened(
+    settings: StoreSettings, commands: MakeCommands = LibraryCommands
+) -> AsyncGenerator[OpenStore]:
     """Open a store."""
     log = io.StringIO()
     async with SharedStore(
-        connect,
+        partial(connect, commands=commands),
         settings,
         clock=SystemClock(),
         chance=lambda: 0.0,
@@ -67,9 +73,10 @@ def kind_of(result: object) -> StoreFailureKind | None:
 
 
 @needs_store
+@BOTH_WAYS
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_store_gives_what_it_was_given(name: str) -> None:
-    async with running_store(name) as server, opened(server.settings()) as one:
+async def test_a_store_gives_what_it_was_given(commands: MakeCommands, name: str) -> None:
+    async with running_store(name) as server, opened(server.settings(), commands) as one:
         await one.put("a", b"1")
         assert await one.get("a", "b") == [b"1", None]
         await one.store.run("remove", lambda client: client.remove(["a"]))
@@ -88,8 +95,11 @@ async def test_a_store_gives_what_it_was_given(name: str) -> None:
 
 
 @needs_store
-async def test_a_store_that_hangs_costs_its_time_and_then_nothing_and_is_logged_once() -> None:
-    async with running_store() as server, opened(server.settings(timeout=FAST)) as one:
+@BOTH_WAYS
+async def test_a_store_that_hangs_costs_its_time_and_then_nothing_and_is_logged_once(
+    commands: MakeCommands,
+) -> None:
+    async with running_store() as server, opened(server.settings(timeout=FAST), commands) as one:
         while kind_of(await one.put("a", b"1")) is not None:
             pass  # the first connection may take longer than the time limit
         server.pause()
@@ -106,8 +116,11 @@ async def test_a_store_that_hangs_costs_its_time_and_then_nothing_and_is_logged_
 
 
 @needs_store
-async def test_a_full_store_can_be_read_and_says_once_that_it_is_full() -> None:
-    async with running_store() as server, opened(server.settings()) as one:
+@BOTH_WAYS
+async def test_a_full_store_can_be_read_and_says_once_that_it_is_full(
+    commands: MakeCommands,
+) -> None:
+    async with running_store() as server, opened(server.settings(), commands) as one:
         await one.put("a", b"1")
         await server.command("CONFIG", "SET", "maxmemory", "1")
         for _ in range(10):
@@ -118,9 +131,12 @@ async def test_a_full_store_can_be_read_and_says_once_that_it_is_full() -> None:
         assert one.events == [("store.unavailable", "full"), ("store.available", None)]
 
 
-async def test_a_store_that_is_not_there_is_a_value() -> None:
+@BOTH_WAYS
+async def test_a_store_that_is_not_there_is_a_value(
+    commands: MakeCommands,
+) -> None:
     settings = StoreSettings(url="redis://127.0.0.1:1", timeout=1.0)
-    async with opened(settings) as one:
+    async with opened(settings, commands) as one:
         kinds = [kind_of(await one.get("a")) for _ in range(8)]
         assert kinds[0] is StoreFailureKind.CONNECTION
         assert kinds[-1] is StoreFailureKind.NOT_ASKED
@@ -173,8 +189,11 @@ async def test_writes_that_come_together_are_one_command_and_what_is_removed_is_
 
 
 @needs_store
-async def test_connections_that_the_store_has_closed_cost_no_command() -> None:
-    async with running_store() as server, opened(server.settings()) as one:
+@BOTH_WAYS
+async def test_connections_that_the_store_has_closed_cost_no_command(
+    commands: MakeCommands,
+) -> None:
+    async with running_store() as server, opened(server.settings(), commands) as one:
         await one.put("a", b"1")
         await asyncio.gather(*(one.get("a") for _ in range(8)))
         await server.command("CLIENT", "KILL", "TYPE", "normal")

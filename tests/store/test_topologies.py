@@ -1,12 +1,14 @@
 """Stores that are a cluster, that Sentinels know, or that use TLS and a password."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from app.fastpath.store import DirectCommands
 from app.settings.store import StoreSettings
 from app.store.contract import StoredValue, StoreError, StoreFailureKind
-from app.store.redis_client import connect
+from app.store.redis_client import LibraryCommands, RedisClient, connect
 from tests.certificates import Certificates
 from tests.store.instances import until
 from tests.stores import StoreServer, StoreWire, needs_store, running_store
@@ -15,13 +17,19 @@ pytestmark = needs_store
 
 
 async def check_store(settings: StoreSettings) -> None:
+    """Use each command that has keys, by the library and by the fast path."""
+    for commands in LibraryCommands, DirectCommands:
+        await check_commands(connect(settings, commands))
+
+
+async def check_commands(client: RedisClient) -> None:
     """Use each command that has keys."""
-    client = connect(settings)
     try:
         await client.put_many([StoredValue(key, key.encode(), 10_000) for key in "abc"])
         assert await client.get_many(["a", "x", "c"]) == [b"a", None, b"c"]
         await client.remove(["a", "b"])
         assert await client.get_many(["a", "b", "c"]) == [None, None, b"c"]
+        await client.remove(["l", "m", "n", "log"])
         assert await client.lease(["l", "m", "n"], 10_000) == [True] * 3
         assert await client.lease(["l"], 10_000) == [False]
         assert await client.evaluate("return {1, 2, #ARGV}", "k", (7, 8)) == (1, 2, 2)
@@ -79,3 +87,24 @@ async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -
         assert distrusted.value.failure.kind is StoreFailureKind.CONNECTION
         for one in (wrong, stranger):
             await one.close()
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations" / "caching-and-store.md"
+
+
+async def test_the_rights_that_the_page_lists_are_enough(tmp_path: Path) -> None:
+    [listed] = [
+        line for line in PAGE.read_text("utf-8").split("\n\n") if "needs these commands" in line
+    ]
+    needed, _, of_databases = listed.partition(". All keys")[0].partition(";")
+    rights = [f"+{one.lower()}" for one in re.findall(r"`([A-Z]+)`", needed)]
+    assert len(rights) == 11
+    assert re.findall(r"`([A-Z]+)`", of_databases) == ["SELECT"]
+    file = tmp_path / "store.conf"
+    for database, more in ("0", []), ("1", ["+select"]):
+        rule = " ".join(["user gateway on >secret ~*", *rights, *more])
+        file.write_text(f"{rule}\n", encoding="utf-8")
+        async with running_store(file=file) as server:
+            url = f"{server.url}/{database}"
+            values = {"url": url, "username": "gateway", "password": "secret"}
+            await check_store(StoreSettings.model_validate(values))

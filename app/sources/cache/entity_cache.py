@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import Context
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
@@ -169,7 +169,7 @@ class CachedSource(Generic[R]):
             if entry is None
             else fresh_use
             if entry.fields is None
-            and entry.seen.at <= now < entry.fresh_until
+            and entry.seen.known_at <= now < entry.fresh_until
             and entry.began > unmarked
             else EntryUse.NONE  # the store may have a newer one
             if shared is not None and now >= entry.checked_until
@@ -187,6 +187,7 @@ class CachedSource(Generic[R]):
                 lookup.arrival = asyncio.get_running_loop().create_future()
                 shared.read(
                     [EntryKey(identity, keys[place]) for place in places],
+                    [entries[place] for place in places],
                     lambda found: self._resume(lookup, places, found),
                 )
                 return lookup
@@ -263,7 +264,7 @@ class CachedSource(Generic[R]):
                 entry = lookup.entries[place]
                 lookup.uses[place] = self._use_of(entry, now, lookup.fields, doubtful)
         elif shared is not None:
-            stale = self._choose(lookup, places, found, shared.local_ttl)
+            stale = self._choose(lookup, places, found, shared)
             if stale:
                 self._begin_renewal(shared, stale, lookup.context, lookup.fields)
         if not lookup.ended:
@@ -279,39 +280,36 @@ class CachedSource(Generic[R]):
         lookup: PendingLookup[R],
         places: Sequence[int],
         found: Sequence[Entry[R] | None],
-        local_ttl: timedelta,
+        shared: SharedEntries[R],
     ) -> Sequence[EntryKey]:
         """Choose the newer entry of both levels for each place; return the keys of stale ones."""
         now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
         unmarked = max(self._invalidations.last, doubtful)
         entries, uses, fields = lookup.entries, lookup.uses, lookup.fields
+        fresh_use = EntryUse.FRESH
         kept: list[Entry[R]] = []
         stale: list[EntryKey] = []
         for place, stored in zip(places, found, strict=True):
             entry = entries[place]
-            if stored is not None and (
-                entry is None or entry.began <= stored.began or not entry.holds(fields)
-            ):
-                entry = entries[place] = stored
-                kept.append(entry)
-            elif entry is not None:  # there is no newer one
-                until = now + local_ttl
-                fresh = fresh_until(
-                    self._settings, entry.fetched_at, entry.lifetime, is_known=entry.is_known
-                )
-                entry = replace(entry, checked_until=until, fresh_until=min(fresh, until))
+            if entry is None or stored is not entry:  # else the store has what is in memory
+                if stored is not None and (
+                    entry is None or entry.began <= stored.began or not entry.holds(fields)
+                ):
+                    entry = stored
+                elif entry is not None:  # there is no newer one
+                    until = now + shared.local_ttl
+                    fresh = min(until, shared.fresh_until(entry))
+                    entry = replace(entry, checked_until=until, fresh_until=fresh)
+                else:
+                    uses[place] = EntryUse.NONE
+                    continue
                 entries[place] = entry
                 kept.append(entry)
-            if (
-                entry is not None
-                and entry.fields is None
-                and now < entry.fresh_until
-                and entry.began > unmarked
-            ):  # the common case
-                uses[place] = EntryUse.FRESH
+            if entry.fields is None and now < entry.fresh_until and entry.began > unmarked:
+                uses[place] = fresh_use  # the common case
                 continue
             use = uses[place] = self._use_of(entry, now, fields, doubtful)
-            if use is EntryUse.REVALIDATE and entry is not None:
+            if use is EntryUse.REVALIDATE:
                 stale.append(entry.key)
         self._store.put_many(kept)
         return stale

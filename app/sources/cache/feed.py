@@ -27,7 +27,7 @@ from app.sources.cache.invalidation import (
     Invalidations,
     read_invalidation,
 )
-from app.store.contract import LogEntry, StoreClient, StoreFailure
+from app.store.contract import LogEntry, StoreClient, StoreFailure, StoreFailureKind
 from app.store.shared import SharedStore
 
 BLOCK = 0.2
@@ -92,7 +92,7 @@ class InvalidationFeed:
         self._log = log
         self._key = f"{store.settings.prefix}:invalidations"
         self._after: str | None = None
-        self._is_current = False
+        self._is_current = self._is_refused = False
         self._block = min(BLOCK, store.settings.connect_timeout / 2)
         self._tasks = Tasks()
 
@@ -133,17 +133,29 @@ class InvalidationFeed:
     async def _follow(self) -> None:
         """Follow the log, again and again."""
         while not self._tasks.closed:  # the client library may lose a cancellation
-            if not await self._step():
+            failure = await self._step()
+            self._log_change(failure)
+            if failure is not None:
                 self._is_current = False
                 self._invalidations.doubt_calls()
                 await self._clock.sleep(AGAIN_AFTER)
 
-    async def _step(self) -> bool:
-        """Compare the clocks, and wait once for new entries; return whether the store answered."""
+    def _log_change(self, failure: StoreFailure | None) -> None:
+        """Log once that the log cannot be read, and once that it can. The store may be well."""
+        refused = failure is not None and failure.kind is StoreFailureKind.REFUSED
+        if refused and not self._is_refused and failure is not None:
+            self._is_refused = True
+            self._log.warning("cache.invalidations_unknown", key=self._key, reason=failure.detail)
+        elif failure is None and self._is_refused:
+            self._is_refused = False
+            self._log.info("cache.invalidations_known", key=self._key)
+
+    async def _step(self) -> StoreFailure | None:
+        """Compare the clocks, and wait once for new entries; return why the store has failed."""
         asked_at = self._clock.monotonic()
         moment = await self._store.insist("follow", lambda client: client.time())
         if isinstance(moment, StoreFailure):
-            return False
+            return moment
         self._invalidations.set_time(moment, self._clock.monotonic() - asked_at)
         if not self._is_current:
             return await self._catch_up(moment)
@@ -152,14 +164,14 @@ class InvalidationFeed:
             "follow", lambda client: client.follow_log(self._key, after, block), measured=False
         )
         if isinstance(entries, StoreFailure):
-            return False
+            return entries
         self._apply(entries)
         waited = 0 if entries else block * 1000
         self._invalidations.known_until(moment + waited)
-        return True
+        return None
 
-    async def _catch_up(self, moment: int) -> bool:
-        """Read all entries that were added meanwhile; return whether the store answered."""
+    async def _catch_up(self, moment: int) -> StoreFailure | None:
+        """Read all entries that were added meanwhile; return why the store has failed."""
         start = moment - int(self._horizon * MICROSECONDS)
         if self._after is None:
             self._after = f"{max(start // 1000, 0)}-0"
@@ -170,18 +182,18 @@ class InvalidationFeed:
                 "follow", partial(_read_page, log=self._key, after=after)
             )
             if isinstance(entries, StoreFailure):
-                return False
+                return entries
             self._apply(entries)
             if len(entries) < PAGE:
                 break
         extent = await self._store.insist("follow", lambda client: client.log_extent(self._key))
         if isinstance(extent, StoreFailure):
-            return False
+            return extent
         if extent.trimmed and extent.first is not None:
             self._invalidations.doubt_before(min(moment_of(extent.first), moment))
         self._invalidations.known_until(moment)
         self._is_current = True
-        return True
+        return None
 
     def _apply(self, entries: Collection[LogEntry]) -> None:
         """Apply entries of the log."""

@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -131,23 +132,36 @@ SILENT = FreshnessBound()
 """What a response without cache headers allows."""
 
 
-class SeenResponse(Struct):
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+"""The headers of a response that had none of interest."""
+
+
+class SeenResponse(Struct, gc=False):
     """When a response was seen, and its cache headers, which are read only if somebody asks.
 
     Reading them takes longer than the rest of a call's accounting, and few gateways let others
-    store their answers.
+    store their answers. A struct, because each entry of the shared store has one.
 
     Attributes:
-        at: When it arrived, by the time of day.
+        known_at: When this process got to know it, by the time of day.
         took: Seconds from the request to its arrival.
         headers: Its headers, by names in lower case.
         lifetime: Its lifetime, if that is known already.
+        known_after: Microseconds from its arrival until then; 0 if it arrived at this process.
     """
 
-    at: datetime
+    known_at: datetime
     took: float = 0.0
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = NO_HEADERS
     lifetime: Lifetime | None = None
+    known_after: int = 0
+
+    @property
+    def at(self) -> datetime:
+        """When it arrived, by the time of day. Few need it, and it takes long to make."""
+        if not self.known_after:
+            return self.known_at
+        return self.known_at - timedelta(microseconds=self.known_after)
 
     def bound(self) -> FreshnessBound:
         """Return what the response allows to those who get data of it.

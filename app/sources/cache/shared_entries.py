@@ -21,7 +21,7 @@ from app.settings.source import SourceSettings
 from app.sources.base import Record
 from app.sources.cache.entry_use import fresh_until
 from app.sources.cache.invalidation import MICROSECONDS, Invalidations
-from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
+from app.sources.cache.lifetime import NO_HEADERS, UNBOUNDED, Lifetime, SeenResponse
 from app.sources.cache.lookup import StoredEntries
 from app.sources.cache.store import Entry, EntryKey
 from app.sources.cache.stored_entry import RecordCodec, StoredEntry, read_entries, write_entry
@@ -98,6 +98,8 @@ class SharedEntries(Generic[R]):
         self._invalidations = invalidations
         self._clock = clock
         self._lookups = lookups
+        # An entry that is not older is fresh for all of ``local_ttl``, if the service says nothing.
+        self._young = int((settings.cache.ttl - store.settings.local_ttl) * MICROSECONDS)
         self._prefix = f"{store.settings.prefix}:e:{name}:{meaning}:"
         self._of_leases = f"{store.settings.prefix}:l:{name}:{meaning}:"
 
@@ -111,26 +113,35 @@ class SharedEntries(Generic[R]):
         """How long an entry is used from memory before the store is asked for a newer one."""
         return timedelta(seconds=self._store.settings.local_ttl)
 
-    def read(self, keys: Sequence[EntryKey], then: Callable[[StoredEntries[R]], None]) -> None:
+    def read(
+        self,
+        keys: Sequence[EntryKey],
+        known: Sequence[Entry[R] | None],
+        then: Callable[[StoredEntries[R]], None],
+    ) -> None:
         """Read entries, and call a function with them.
 
         Args:
             keys: The keys of the entries, at least one.
+            known: The entry of each key in memory. If the store has the same bytes, nothing is
+                decoded: this entry is the result, with new times.
             then: Called once and always. It gets the entry of each key; ``None`` for one that is
                 not there, or that cannot be used. ``None`` for all if the store did not answer in
                 time.
         """
         prefix = self._prefix
-        names = [f"{prefix}{identity}:{user}" for identity, user in keys]
-        self._store.reads.add(names, lambda answer: then(self._entries_in(keys, answer)))
+        names = [f"{prefix}{key.identity}:{key.user}" for key in keys]
+        self._store.reads.add(names, lambda answer: then(self._entries_in(keys, known, answer)))
 
-    def _entries_in(self, keys: Sequence[EntryKey], answer: ReadAnswer) -> StoredEntries[R]:
+    def _entries_in(
+        self, keys: Sequence[EntryKey], known: Sequence[Entry[R] | None], answer: ReadAnswer
+    ) -> StoredEntries[R]:
         """Read the entries in an answer of the store, and count them."""
         if isinstance(answer, StoreFailure):
             self._lookups.add(len(keys), self._name, "unavailable")
             return None
         found = len(answer) - answer.count(None)
-        entries = self._entries(keys, answer) if found else [None] * len(keys)
+        entries = self._entries(keys, known, answer) if found else [None] * len(keys)
         read = len(entries) - entries.count(None)
         for result, count in (
             ("hit", read),
@@ -151,7 +162,8 @@ class SharedEntries(Generic[R]):
         moment = self._invalidations.now()
         for entry in entries:
             seconds = useful_for(entry, self._settings)
-            value = None if seconds <= 0 else self._value_of(entry, now, moment)
+            entry.arrived = moment - int(entry.age(now) * MICROSECONDS)
+            entry.value = value = None if seconds <= 0 else self._value_of(entry)
             if value is not None:
                 name = self._prefix + entry.key.identity + ":" + entry.key.user
                 values.append(StoredValue(name, value, max(int(seconds * 1000), 1)))
@@ -184,7 +196,7 @@ class SharedEntries(Generic[R]):
             return keys
         return [key for key, taken in zip(keys, answer, strict=True) if taken]
 
-    def _value_of(self, entry: Entry[R], now: datetime, moment: int) -> bytes | None:
+    def _value_of(self, entry: Entry[R]) -> bytes | None:
         """Write an entry; ``None`` if its record cannot be written."""
         row = None
         if entry.record is not None:
@@ -201,9 +213,9 @@ class SharedEntries(Generic[R]):
         try:
             return write_entry(
                 StoredEntry(
-                    (entry.key.identity, entry.key.user),
+                    entry.key,
                     entry.began,
-                    moment - int((now - entry.fetched_at).total_seconds() * MICROSECONDS),
+                    entry.arrived,
                     None if lifetime == UNBOUNDED else bounds,
                     entry.tags,
                     None if entry.fields is None else tuple(sorted(entry.fields)),
@@ -214,8 +226,44 @@ class SharedEntries(Generic[R]):
             return None
 
     def _entries(
-        self, keys: Sequence[EntryKey], values: Sequence[bytes | None]
+        self,
+        keys: Sequence[EntryKey],
+        known: Sequence[Entry[R] | None],
+        values: Sequence[bytes | None],
     ) -> list[Entry[R] | None]:
+        """Read the entries of values, except those that are known."""
+        now = self._clock.now()
+        until, oldest = now + self.local_ttl, self._invalidations.now() - self._young
+        entries, places = [*known], list[int]()
+        for place, (entry, value) in enumerate(zip(known, values, strict=True)):
+            if entry is None or value is None or entry.value != value:
+                places.append(place)
+                continue
+            entry.checked_until = entry.fresh_until = until  # the store has nothing newer
+            unbounded = entry.seen.lifetime is UNBOUNDED and entry.record is not None
+            if entry.arrived < oldest or not unbounded:
+                entry.fresh_until = min(until, self.fresh_until(entry))
+        if places:
+            read = self._read([keys[one] for one in places], [values[one] for one in places])
+            for place, entry in zip(places, read, strict=True):
+                entries[place] = entry
+        return entries
+
+    def fresh_until(self, entry: Entry[R]) -> datetime:
+        """Return before which time an entry is fresh, by the settings and by the service.
+
+        Args:
+            entry: The entry.
+
+        Returns:
+            The time.
+        """
+        at, lifetime = entry.fetched_at, entry.lifetime
+        return fresh_until(self._settings, at, lifetime, is_known=entry.is_known)
+
+    def _read(
+        self, keys: Sequence[EntryKey], values: Sequence[bytes | None]
+    ) -> Sequence[Entry[R] | None]:
         """Read the entries of values; ``None`` for one that cannot be read or used."""
         now, invalidations = self._clock.now(), self._invalidations
         moment, unmarked = invalidations.now(), invalidations.last
@@ -234,41 +282,45 @@ class SharedEntries(Generic[R]):
             for key, one in zip(keys, read_entries(values, keys), strict=True)
         ]
         with_rows = [one for one in stored if one is not None and one.row is not None]
-        records = iter(
-            self._codec.read(
-                [one.row or b"" for one in with_rows],
-                [None if one.fields is None else frozenset(one.fields) for one in with_rows],
-            )
+        records = self._codec.read(
+            [one.row or b"" for one in with_rows],
+            [None if one.fields is None else frozenset(one.fields) for one in with_rows],
         )
-        until = now + self.local_ttl
-        seen, fresh, last = SeenResponse(now), until, None
+        until, oldest = now + self.local_ttl, moment - self._young
+        arrived = [
+            one.arrived
+            for one in with_rows
+            if one.fields is None and one.lifetime is None and oldest <= one.arrived <= moment
+        ]
+        if len(arrived) == len(stored) and None not in records:  # the common case
+            # Entries of one response have the same object.
+            responses = {
+                at: SeenResponse(now, 0.0, NO_HEADERS, UNBOUNDED, moment - at) for at in {*arrived}
+            }
+            return [
+                Entry(
+                    *(key, record, responses[at], None, until, until, one.began, one.tags),
+                    *(False, at, value),
+                )
+                for key, one, record, at, value in zip(
+                    keys, with_rows, records, arrived, values, strict=True
+                )
+            ]
+        found = iter(records)
         entries: list[Entry[R] | None] = []
-        for key, one in zip(keys, stored, strict=True):
-            record = None if one is None or one.row is None else next(records)
+        for key, one, value in zip(keys, stored, values, strict=True):
+            record = None if one is None or one.row is None else next(found)
             if one is None or (record is None and one.row is not None):
                 entries.append(None)
                 continue
-            if (
-                last is None
-                or one.arrived != last.arrived
-                or one.lifetime != last.lifetime
-                or (one.row is None) != (last.row is None)
-            ):  # else it is of the same response, as neighbours often are
-                seen, fresh = self._response_of(one, now, moment)
-                fresh, last = min(fresh, until), one
+            lifetime = UNBOUNDED if one.lifetime is None else Lifetime(*one.lifetime)
+            seen = SeenResponse(now, 0.0, NO_HEADERS, lifetime, max(moment - one.arrived, 0))
             fields = None if one.fields is None else frozenset(one.fields)
-            entries.append(Entry(key, record, seen, fields, fresh, until, one.began, one.tags))
+            entry = Entry(key, record, seen, fields, until, until, one.began, one.tags)
+            entry.arrived, entry.value = one.arrived, value
+            entry.fresh_until = min(until, self.fresh_until(entry))
+            entries.append(entry)
         return entries
-
-    def _response_of(
-        self, stored: StoredEntry, now: datetime, moment: int
-    ) -> tuple[SeenResponse, datetime]:
-        """Make the response of an entry, and the time until which the entry is fresh."""
-        at = now - timedelta(microseconds=max(moment - stored.arrived, 0))
-        lifetime = UNBOUNDED if stored.lifetime is None else Lifetime(*stored.lifetime)
-        is_known = stored.row is not None
-        fresh = fresh_until(self._settings, at, lifetime, is_known=is_known)
-        return SeenResponse(at, lifetime=lifetime), fresh
 
 
 def useful_for(entry: Entry[Any], settings: SourceSettings) -> float:

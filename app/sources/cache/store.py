@@ -6,9 +6,9 @@ A store does not decide how old an entry may be; ``entity_cache.py`` does.
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
-import msgspec
+from msgspec import Struct
 
 from app.sources.base import FieldSet, R_co, Record, UserId
 from app.sources.cache.lifetime import UNBOUNDED, Lifetime, SeenResponse
@@ -19,8 +19,8 @@ R = TypeVar("R", bound=Record)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class EntryKey(NamedTuple):
-    """The key of an entry; a tuple, because many are created and compared.
+class EntryKey(Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
+    """The key of an entry. A struct, because many are created, compared and looked up.
 
     Attributes:
         identity: The identity of the caller (``RequestContext.identity``).
@@ -31,8 +31,10 @@ class EntryKey(NamedTuple):
     user: UserId
 
 
-class Entry(msgspec.Struct, Generic[R_co], eq=False):
+class Entry(Struct, Generic[R_co], eq=False, gc=False):
     """A source result that is kept.
+
+    The garbage collector does not search entries and their keys: nothing in them refers back.
 
     Attributes:
         key: The key of the entry.
@@ -43,8 +45,11 @@ class Entry(msgspec.Struct, Generic[R_co], eq=False):
         checked_until: Before this time the shared store is not asked for a newer one.
         began: The moment at which its call began (``Invalidations.now``).
         tags: The tags of its response.
-        used: Whether it was looked up since the store last looked for an entry to remove. Nothing
-            else of an entry changes.
+        used: Whether it was looked up since the store last looked for an entry to remove.
+        arrived: The moment at which its response arrived, if the shared store has it.
+        value: What the shared store has of it, byte by byte; ``None`` if it has nothing.
+
+    Only ``used`` changes, and what the shared store confirms: the two times and the last two.
     """
 
     key: EntryKey
@@ -56,6 +61,8 @@ class Entry(msgspec.Struct, Generic[R_co], eq=False):
     began: int = 0
     tags: tuple[str, ...] = ()
     used: bool = False
+    arrived: int = 0
+    value: bytes | None = None
 
     @property
     def is_known(self) -> bool:
@@ -179,23 +186,32 @@ class EntityStore(Generic[R]):
     def put_many(self, entries: Sequence[Entry[R]]) -> None:
         """Keep entries, and remove old ones above ``max_entries``.
 
+        An entry for a kept one gets its place, and counts as used.
+
         Args:
             entries: The entries.
         """
+        records, unknown = self._records, self._unknown
         for entry in entries:
-            key, old = entry.key, None
-            if (of_identity := self._entries.get(key.identity)) is not None:
-                old = of_identity.get(key.user)
+            key = entry.key
+            identity, user = key.identity, key.user
+            of_identity = self._entries.get(identity)
+            old = None if of_identity is None else of_identity.get(user)
+            order = unknown if entry.record is None else records
             if old is not None:
-                del self._order_of(old)[key]
-            elif self.size >= self._max and not self._make_room(entry):
-                continue
-            self._order_of(entry)[key] = entry
-            self._entries.setdefault(key.identity, {})[key.user] = entry
-
-    def _order_of(self, entry: Entry[R]) -> _Order[R]:
-        """Return the order that an entry belongs to."""
-        return self._unknown if entry.record is None else self._records
+                before = unknown if old.record is None else records
+                if before is order:
+                    entry.used = True
+                else:
+                    del before[key]
+            elif len(records) + len(unknown) >= self._max:
+                if not self._make_room(entry):
+                    continue
+                of_identity = self._entries.get(identity)  # it may have been the last of it
+            order[key] = entry
+            if of_identity is None:
+                of_identity = self._entries[identity] = {}
+            of_identity[user] = entry
 
     def _make_room(self, new: Entry[R]) -> bool:
         """Remove an entry for a new one; return whether the new one may be kept."""

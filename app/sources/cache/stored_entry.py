@@ -7,6 +7,9 @@ The record is the JSON of a row by the default contract. So all records of a bat
 together, by the decoder that reads responses, which also checks them. An entry of another version,
 or one that cannot be read, counts as missing. A later version may add fields at its end:
 an earlier one reads the entry without them.
+
+The version is a number of MessagePack, too. So entries one after the other are an array of numbers
+and entries, and all entries of a batch are decoded together.
 """
 
 import zlib
@@ -17,6 +20,7 @@ import msgspec
 from pydantic import BaseModel
 
 from app.sources.base import FieldSet, Record
+from app.sources.cache.store import EntryKey
 from app.sources.mapping.decoding import RowDecoder, values_of
 from app.sources.records_in_parts import with_fields
 
@@ -46,7 +50,7 @@ class StoredEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
         row: The record as JSON; ``None`` if the source did not know the user.
     """
 
-    owner: tuple[str, str]
+    owner: EntryKey
     began: int
     arrived: int
     lifetime: tuple[float, float, float, bool] | None
@@ -57,7 +61,7 @@ class StoredEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(StoredEntry).decode
-_decode_all = msgspec.msgpack.Decoder(list[StoredEntry]).decode
+_decode_all = msgspec.msgpack.Decoder(list[StoredEntry | int]).decode
 
 
 def write_entry(entry: StoredEntry) -> bytes:
@@ -76,7 +80,7 @@ def write_entry(entry: StoredEntry) -> bytes:
 
 
 def read_entries(
-    values: Sequence[bytes | None], owners: Sequence[tuple[str, str]]
+    values: Sequence[bytes | None], owners: Sequence[EntryKey]
 ) -> Sequence[StoredEntry | None]:
     """Read entries.
 
@@ -88,41 +92,54 @@ def read_entries(
         The entries; ``None`` for one that is not there, cannot be read, or is for another.
     """
     there = [value for value in values if value is not None]
-    read: Sequence[StoredEntry | None] = _read_plain(there)
-    if not read:
-        read = [_read_entry(value) for value in there]
-    entries = iter(read)
-    found = [None if value is None else next(entries) for value in values]
+    read: Sequence[StoredEntry | None] = _read_together(there)
+    if len(read) != len(there):
+        plain = [_decompressed(value) for value in there]
+        read = _read_together(plain)
+        if len(read) != len(there):
+            read = [_read_entry(value) for value in plain]
+    if len(there) < len(values):
+        entries = iter(read)
+        read = [None if value is None else next(entries) for value in values]
     return [
         None if one is None or one.owner != owner else one
-        for one, owner in zip(found, owners, strict=True)
+        for one, owner in zip(read, owners, strict=True)
     ]
 
 
-def _read_plain(values: Sequence[bytes]) -> Sequence[StoredEntry]:
-    """Read entries together, as an array; none if one of them cannot be read, or is compressed."""
-    if not all(value.startswith(PLAIN) for value in values):
-        return ()
-    head = b"\xdd" + len(values).to_bytes(4, "big")
+def _read_together(values: Sequence[bytes]) -> Sequence[StoredEntry]:
+    """Read entries together; none if one of them cannot be read, or is compressed.
+
+    A value with more or less than one entry moves others to a wrong place. Their owners show that.
+    """
+    head = b"\xdd" + (2 * len(values)).to_bytes(4, "big")  # an array of so many items
     try:
-        return _decode_all(head + b"".join([value[1:] for value in values]))
+        items = _decode_all(head + b"".join(values))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ()
+    entries = [one for one in items[1::2] if type(one) is StoredEntry]
+    return entries if items[::2].count(PLAIN[0]) == len(entries) else ()
+
+
+def _decompressed(value: bytes) -> bytes:
+    """Return an entry as it is without compression; empty if it cannot be decompressed."""
+    if not value.startswith(COMPRESSED):
+        return value
+    unpacked = zlib.decompressobj()
+    try:
+        body = unpacked.decompress(value[1:], MOST_BYTES)
+    except zlib.error:
+        return b""
+    return b"" if unpacked.unconsumed_tail else PLAIN + body
 
 
 def _read_entry(value: bytes) -> StoredEntry | None:
-    """Read an entry; ``None`` if it cannot be read."""
-    form, body = value[:1], value[1:]
+    """Read an entry that is not compressed; ``None`` if it cannot be read."""
+    if not value.startswith(PLAIN):
+        return None
     try:
-        if form == COMPRESSED:
-            unpacked = zlib.decompressobj()
-            body = unpacked.decompress(body, MOST_BYTES)
-            if unpacked.unconsumed_tail:
-                return None
-        elif form != PLAIN:
-            return None
-        return _decode(body)
-    except (msgspec.MsgspecError, zlib.error, ValueError, RecursionError):
+        return _decode(value[1:])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

@@ -48,6 +48,11 @@ class StoreAndModel(RuleBasedStateMachine):
         entries = [entry(key, self.versions, known=known) for key in keys]
         self.store.put_many(entries)
         for one in entries:
+            kept_keys = [(kept.key, kept.record is None) for kept in self.model]
+            if (one.key, one.record is None) in kept_keys:  # it gets the place of the other
+                self.model[kept_keys.index((one.key, one.record is None))] = one
+                self.used.add(one.key)
+                continue
             others = [kept for kept in self.model if kept.key != one.key]
             is_full = len(self.model) == len(others) == self.most
             self.model = others
