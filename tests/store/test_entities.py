@@ -112,10 +112,12 @@ async def test_an_entry_that_is_a_list_is_not_there_and_is_replaced() -> None:
             assert len(await server.get(key)) == len(whole)
 
 
-async def test_what_the_store_confirms_is_used_until_it_is_old_or_the_store_has_another() -> None:
+async def test_what_the_store_confirms_is_used_until_the_store_has_another_or_it_is_old() -> None:
     async with running_store() as server:
-        settings = settings_for(server, cached_source(ttl=1.5), local_ttl=0.001)
-        async with instances(2, settings) as (one, other):
+        source = cached_source(ttl=2)
+        mine = settings_for(server, source, local_ttl=0.001)
+        theirs = settings_for(server, source, prefix="theirs")
+        async with instance(mine) as one, instance(theirs) as other:
             one.services.know(1)
             other.services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
             await one.names(1)
@@ -125,11 +127,17 @@ async def test_what_the_store_confirms_is_used_until_it_is_old_or_the_store_has_
                 assert await one.names(1) == ["User 1"]
             assert (one.asked, one.lookups("hit")) == ([[1]], 5)
 
-            await passed(1.5)
-            assert await other.names(1) == ["New"]
-            await stored(server, 1)
+            await other.names(1)
+            await stored(server, 2)
+            [key] = await server.keys("user-gateway:e:profile:*")
+            [newer] = await server.keys("theirs:e:profile:*")
+            await server.set(key, await server.get(newer))
             assert await one.names(1) == ["New"]
-            assert (one.asked, other.asked) == ([[1]], [[1]])
+            assert one.asked == [[1]]
+
+            await passed(2)  # the server keeps this value for longer than it is fresh
+            assert await one.names(1) == ["User 1"]
+            assert one.asked == [[1]] * 2
 
 
 async def has_type(server: StoreServer, key: str, kind: bytes) -> bool:
