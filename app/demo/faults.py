@@ -3,12 +3,12 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import click
-from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,7 +37,8 @@ class FaultKind(StrEnum):
     """Nothing listens on the service's port."""
 
 
-class Latency(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Latency:
     """How much later a service answers.
 
     Attributes:
@@ -49,7 +50,8 @@ class Latency(Struct, frozen=True):
     seconds: float
 
 
-class Fault(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Fault:
     """How a service fails.
 
     Attributes:
