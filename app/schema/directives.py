@@ -6,11 +6,11 @@ uses.
 """
 
 from collections.abc import Iterable
+from dataclasses import field
 from typing import ClassVar
 
 import strawberry
 from graphql import GraphQLField
-from msgspec import field
 from strawberry.federation.schema_directives import FederationDirective, ImportedFrom
 from strawberry.federation.versions import FederationVersion
 from strawberry.schema_directive import Location

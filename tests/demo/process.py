@@ -7,10 +7,9 @@ never answers.
 
 import asyncio
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import orjson
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -47,7 +46,7 @@ def stubborn_gateway(_sources: SourceUrls) -> ASGIApp:
 
 def announce(addresses: DemoAddresses) -> None:
     """Print the addresses."""
-    say(orjson.dumps(asdict(addresses), default=str))
+    say(msgspec.json.encode(addresses, enc_hook=str))
 
 
 def say(line: bytes) -> None:

@@ -5,13 +5,13 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import astuple
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import orjson
 import pytest
+from msgspec.structs import astuple
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response

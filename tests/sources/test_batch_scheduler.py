@@ -510,7 +510,7 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
     await harness.pass_time(1.0)
     await harness.let_go()
 
-    assert harness.requests.trace_of(context) == SourceTrace(
+    assert harness.requests.sums_of(context) == SourceTrace(
         calls=1,
         attempts=3,
         keys=3,
@@ -519,7 +519,7 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
         code=Code.SOURCE_UNAVAILABLE,
         circuit="half_open",
     )
-    assert harness.requests.trace_of(other) == SourceTrace(
+    assert harness.requests.sums_of(other) == SourceTrace(
         keys=2,
         started=began + 1,
         ended=began + 2,
@@ -536,7 +536,7 @@ async def test_the_trace_of_who_ran_out_of_time_says_so(harness: SchedulerHarnes
     await harness.ask("a", context)
     await harness.pass_time(0.75)
 
-    assert harness.requests.trace_of(context) == SourceTrace(
+    assert harness.requests.sums_of(context) == SourceTrace(
         keys=1, started=began, ended=began + 0.75, code=Code.SOURCE_TIMEOUT
     )
 

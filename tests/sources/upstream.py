@@ -83,12 +83,16 @@ class Requests:
         return found
 
     def trace_of(self, context: RequestContext) -> SourceTrace:
-        """Return what a request did, added up, without single calls and responses."""
+        """Return what a request did, added up."""
         trace = SourceTrace()
         for request, part in self.traces:
             if request is context:
                 trace.add(part)
-        return replace(trace, timeline=[], seen=[])  # other tests are about these
+        return trace
+
+    def sums_of(self, context: RequestContext) -> SourceTrace:
+        """Return ``trace_of`` without the single calls and responses."""
+        return replace(self.trace_of(context), timeline=[], seen=[])
 
 
 class Upstream:

@@ -10,10 +10,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
-
-from msgspec import Struct
 
 OLDEST_NODE = 18
 """The oldest major version of Node that the packages support."""
@@ -53,7 +52,8 @@ class BuildError(Exception):
     """The bundle could not be built. The message gives the reason and a remedy."""
 
 
-class NodePrograms(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class NodePrograms:
     """The commands of Node and its npm.
 
     Attributes:
