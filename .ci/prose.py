@@ -50,7 +50,10 @@ def main(files: Sequence[Path]) -> int:
             text=True,
         )
     report = done.stdout.replace(f"{folder}/", "").replace(f"{ROOT}/", "").replace(".prose:", ":")
-    print(report.strip() or f"prose: {len(pages)} pages and {len(docstrings)} modules are right")
+    *found, summary = report.strip().splitlines() or [""]
+    # textlint reads several files at once, and writes of each when it is done with it.
+    print(*sorted(found, key=lambda line: line.partition(":")[0]), sep="\n", end="\n" * bool(found))
+    print(summary or f"prose: {len(pages)} pages and {len(docstrings)} modules are right")
     return 1 if done.returncode else 0
 
 
