@@ -401,15 +401,15 @@ class ResiliencePipeline:
             clock=self._clock,
         )
 
-    def _attempt_once(self, work: _PipelineRun[T]) -> Awaitable[T | SourceFailure]:
+    async def _attempt_once(self, work: _PipelineRun[T]) -> T | SourceFailure:
         """Make one attempt, if the breaker, the bulkhead and the time allow it."""
         if (left := self._seconds_left(work)) <= 0:
-            return _known(self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call"))
+            return self._failure(Code.SOURCE_TIMEOUT, "no time was left for the call")
         if self._breaker.refuses:
-            return _known(self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open"))
+            return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit is open")
         if work.inner is None:
-            return self._attempt_in_service(work, left)
-        return self._attempt_in_endpoint(work.inner, work, left)
+            return await self._attempt_in_service(work, left)
+        return await self._attempt_in_endpoint(work.inner, work, left)
 
     async def _attempt_in_endpoint(
         self, inner: EndpointBulkhead, work: _PipelineRun[T], seconds: float
@@ -536,8 +536,3 @@ class ResiliencePipeline:
     def _failure(self, code: Code, detail: str) -> SourceFailure:
         """Make a failure of this source."""
         return SourceFailure(self.name, code, detail)
-
-
-async def _known(failure: SourceFailure) -> SourceFailure:
-    """Return a failure that is known before any attempt."""
-    return failure

@@ -143,16 +143,7 @@ class RawResponse(httpx.Response):
             stream: The body.
             extensions: Notes on how the answer arrived, such as ``REPEATED`` and ``STRAYS``.
         """
-        # Sets what httpx's constructor would set. That one also makes headers that nobody reads.
-        self.status_code = status
-        self.stream: httpx.SyncByteStream | httpx.AsyncByteStream = stream
-        self.extensions = {} if extensions is None else extensions
-        self.default_encoding = "utf-8"
-        self.history = []
-        self.next_request = None
-        self.is_closed = self.is_stream_consumed = False
-        self._request = None
-        self._num_bytes_downloaded = 0
+        super().__init__(status, stream=stream, extensions=extensions)
         self._pairs = pairs
         self._parsed: httpx.Headers | None = None
         self._fields: Mapping[str, str] | None = None
