@@ -110,6 +110,7 @@ def page_decoder(record: type[R], items: str, cursor: str) -> PageDecoder[R] | N
         ("cursor", str | None, None),
     ]
     page = msgspec.defstruct("Page", fields, rename={"items": items, "cursor": cursor}, gc=False)
+    # The attributes of a struct that is made here are unknown to type checkers.
     decode = cast("Callable[[bytes], Any]", msgspec.json.Decoder(page).decode)
 
     def read(body: bytes) -> DecodedPage[R] | None:

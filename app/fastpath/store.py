@@ -53,7 +53,7 @@ SECOND_LOOK = 0.05
 _MORE: Any = object()
 """What the parser returns until a reply is whole."""
 
-_writer: Any = hiredis  # it has typed commands of one word
+_writer: Any = hiredis  # its types know no command of several words
 
 
 class _Waiting(NamedTuple):

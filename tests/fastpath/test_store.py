@@ -180,10 +180,15 @@ async def test_commands_that_come_one_after_the_other_share_a_connection() -> No
             await outcome(client)
         assert store.connections == 1
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(MOST_CONNECTIONS * 4):
-                group.create_task(outcome(client))
-        assert store.connections <= 32, "the library's pool has the others"
+        opened: list[int] = []
+        for _ in range(3):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(MOST_CONNECTIONS * 4):
+                    group.create_task(outcome(client))
+            opened.append(store.connections)
+        # The library opens some while these connections are being opened. Then there are enough.
+        assert opened[0] > 1
+        assert opened[1:] == opened[:1] * 2
 
 
 async def test_a_command_that_is_cancelled_does_not_give_its_answer_to_another() -> None:
