@@ -140,7 +140,7 @@ class SeenResponse(Struct, gc=False):
     """When a response was seen, and its cache headers, which are read only if somebody asks.
 
     Reading them takes longer than the rest of a call's accounting, and few gateways let others
-    store their answers. A struct, because each entry of the shared store has one.
+    store their answers.
 
     Attributes:
         known_at: When this process got to know it, by the time of day.

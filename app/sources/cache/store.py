@@ -20,7 +20,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class EntryKey(Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
-    """The key of an entry. A struct, because many are created, compared and looked up.
+    """The key of an entry.
 
     Attributes:
         identity: The identity of the caller (``RequestContext.identity``).
