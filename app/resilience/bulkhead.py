@@ -1,12 +1,8 @@
 """The bulkhead: it bounds the calls to one service (M. Nygard, "Release It!", chapter 5)."""
 
 import asyncio
-import math
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import TracebackType
-
-from msgspec import Struct
 
 from app.resilience.clock import Clock
 
@@ -21,10 +17,6 @@ class FullError(Exception):
 class Bulkhead:
     """Bounds the calls that run at the same time, and the calls that wait for a place.
 
-    A call that ends gives its place to the call that has waited longest. So a place is free only
-    while no call waits. All calls that wait have one timer. ``asyncio.Semaphore`` with a timeout
-    for each does the same, and takes several times as long for a call that waits.
-
     Args:
         limit: The most calls that run at the same time.
         queue: The most calls that wait.
@@ -32,22 +24,21 @@ class Bulkhead:
 
     Attributes:
         limit: The most calls that run at the same time.
-        running: How many calls have a place now.
+        waiting: How many calls wait now.
     """
 
     def __init__(self, *, limit: int, queue: int, clock: Clock) -> None:
         self.limit = limit
-        self.running = 0
-        self._queue = queue
-        self._waiters: deque[_Waiter] = deque()
+        self.waiting = 0
+        self._admitted = 0
+        self._capacity = limit + queue
+        self._semaphore = asyncio.Semaphore(limit)
         self._clock = clock
-        self._timer_at = math.inf
-        self._call_off: Callable[[], object] | None = None
 
     @property
-    def waiting(self) -> int:
-        """How many calls wait now."""
-        return len(self._waiters)
+    def running(self) -> int:
+        """How many calls have a place now."""
+        return self._admitted - self.waiting
 
     def slot(self, seconds: float) -> "Slot":
         """Return a context that holds a place for one call.
@@ -61,17 +52,6 @@ class Bulkhead:
         """
         return Slot(self, seconds)
 
-    def try_enter(self) -> bool:
-        """Take a place if one is free. ``leave`` gives it back.
-
-        Returns:
-            Whether a place was free.
-        """
-        if self.running >= self.limit:
-            return False
-        self.running += 1
-        return True
-
     async def enter(self, seconds: float) -> None:
         """Take a place; wait for one if all are taken. ``leave`` gives it back.
 
@@ -81,77 +61,35 @@ class Bulkhead:
         Raises:
             FullError: The queue is full, or no place came free in time.
         """
-        if self.try_enter():
-            return
-        if len(self._waiters) >= self._queue:
+        # Counted here: a semaphore is locked as long as a task waits for it, even when each of
+        # these tasks has just been given a place.
+        if self._admitted >= self._capacity:
             raise FullError("the queue of waiting calls is full")
-        if seconds <= 0 or not await self._wait(seconds):
-            raise FullError("no running call ended in time")
-
-    def leave(self) -> None:
-        """Give back a place that ``try_enter`` or ``enter`` took."""
-        while self._waiters:
-            place = self._waiters.popleft().place
-            if not place.done():  # it is done if its call was cancelled in this turn of the loop
-                place.set_result(True)
-                break
-        else:
-            self.running -= 1
-        self._stop_timer_if_idle()
-
-    async def _wait(self, seconds: float) -> bool:
-        """Wait for a place, and return whether one came."""
-        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(self._clock.monotonic() + seconds, place)
-        self._waiters.append(waiter)
-        if waiter.ends_at < self._timer_at:
-            self._set_timer(waiter.ends_at)
+        self._admitted += 1
         try:
-            return await place
-        except asyncio.CancelledError:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-                self._stop_timer_if_idle()
-            if not place.cancelled() and place.result():  # it came just before the cancellation
-                self.leave()
+            if self._semaphore.locked():
+                await self._wait(seconds)
+            else:
+                await self._semaphore.acquire()
+        except BaseException:  # also when the wait is cancelled
+            self._admitted -= 1
             raise
 
-    def _set_timer(self, at: float) -> None:
-        """Set the timer to a moment."""
-        if self._call_off is not None:
-            self._call_off()
-        self._timer_at = at
-        self._call_off = self._clock.call_later(at - self._clock.monotonic(), self._end_late_waits)
+    def leave(self) -> None:
+        """Give back a place that ``enter`` took."""
+        self._semaphore.release()
+        self._admitted -= 1
 
-    def _stop_timer_if_idle(self) -> None:
-        """Stop the timer once no call waits."""
-        if self._call_off is not None and not self._waiters:
-            self._call_off()
-            self._call_off, self._timer_at = None, math.inf
-
-    def _end_late_waits(self) -> None:
-        """End the waits whose time is over."""
-        now = max(self._timer_at, self._clock.monotonic())
-        self._call_off, self._timer_at = None, math.inf
-        late = [one for one in self._waiters if one.ends_at <= now]
-        self._waiters = deque(one for one in self._waiters if one.ends_at > now)
-        for one in late:
-            if not one.place.done():
-                one.place.set_result(False)
-        if self._waiters:
-            self._set_timer(min(one.ends_at for one in self._waiters))
-
-
-class _Waiter(Struct, eq=False):
-    """A call that waits for a place.
-
-    Attributes:
-        ends_at: When its wait ends, by ``clock.monotonic()``.
-        place: Gets ``True`` with a place, and ``False`` if none came free in time.
-    """
-
-    ends_at: float
-    place: "asyncio.Future[bool]"
+    async def _wait(self, seconds: float) -> None:
+        """Wait for a place, and take it."""
+        self.waiting += 1
+        try:
+            async with self._clock.timeout(seconds):
+                await self._semaphore.acquire()
+        except TimeoutError as error:
+            raise FullError("no running call ended in time") from error
+        finally:
+            self.waiting -= 1
 
 
 class Slot:

@@ -447,35 +447,27 @@ class ResiliencePipeline:
         self, work: _PipelineRun[T], seconds: float
     ) -> T | SourceFailure:
         """Make one attempt in a place of the bulkhead, with a bounded wait for the place."""
-        asked = None
-        if not self.bulkhead.try_enter():
-            asked = self._clock.monotonic()
-            try:
-                await self.bulkhead.enter(seconds)
-            except FullError as error:
-                return self._failure(Code.SOURCE_OVERLOADED, str(error))
+        asked = self._clock.monotonic()
         try:
-            started_call = self._begin(work, asked)
-            if isinstance(started_call, SourceFailure):
-                return started_call
-            try:
-                answer = await work.attempt(started_call.seconds)
-                self._record(work, started_call, answer)
-                return answer
-            finally:
-                work.running -= 1
-                if started_call.step.ended == started_call.started:  # it was cancelled
-                    started_call.step.ended = self._clock.monotonic()
-                # Has an effect only if no result was recorded: the call was cancelled.
-                started_call.permit.release()
-        finally:
-            self.bulkhead.leave()
+            async with self.bulkhead.slot(seconds):
+                started_call = self._begin(work, asked)
+                if isinstance(started_call, SourceFailure):
+                    return started_call
+                try:
+                    answer = await work.attempt(started_call.seconds)
+                    self._record(work, started_call, answer)
+                    return answer
+                finally:
+                    work.running -= 1
+                    if started_call.step.ended == started_call.started:  # it was cancelled
+                        started_call.step.ended = self._clock.monotonic()
+                    # Has an effect only if no result was recorded: the call was cancelled.
+                    started_call.permit.release()
+        except FullError as error:
+            return self._failure(Code.SOURCE_OVERLOADED, str(error))
 
-    def _begin(self, work: _PipelineRun[T], asked: float | None) -> _StartedCall | SourceFailure:
-        """Begin a call, if time, rate and breaker still allow it after the wait for a place.
-
-        The wait began at ``asked``, if there was one.
-        """
+    def _begin(self, work: _PipelineRun[T], asked: float) -> _StartedCall | SourceFailure:
+        """Begin a call, if time, rate and breaker still allow it after the wait for a place."""
         pacer = self._paces.pacer_of(work.caller)
         if pacer is not None and pacer.pause:
             return self._paused_meanwhile()
@@ -487,8 +479,7 @@ class ResiliencePipeline:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
         if not work.made:
             self.retry_budget.count_call()
-        if asked is not None:
-            work.add_wait(StepKind.BULKHEAD, asked, started)
+        work.add_wait(StepKind.BULKHEAD, asked, started)
         step = CallStep(_HEDGE if work.running else _ATTEMPT, started, started)
         work.steps.append(step)
         work.made += 1
