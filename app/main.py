@@ -32,6 +32,7 @@ from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
 from app.fastpath.expressions import compile_to_function
+from app.fastpath.kept_users import KeptUsers
 from app.fastpath.records import record_maker
 from app.fastpath.route import Shortcut
 from app.fastpath.rows import page_decoder, struct_decoder
@@ -399,7 +400,13 @@ def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler 
     Returns:
         The compiler; ``None`` where all is left to Strawberry's executor.
     """
-    return Compiler(schema) if settings.fastpath.uses("compiled") else None
+    if not settings.fastpath.uses("compiled"):
+        return None
+    cached = {name for name, one in settings.sources.items() if one.cache.enabled}
+    kept = None
+    if cached and settings.fastpath.uses("kept_users"):
+        kept = KeptUsers(cached, max_bytes=settings.limits.memory.users)
+    return Compiler(schema, kept)
 
 
 def _opened_once(shared: SharedParts, store: SharedStore) -> AbstractAsyncContextManager[object]:

@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,10 +19,22 @@ from app.execution.planner import Planner
 from app.execution.request import GraphQLRequest
 from app.execution.schema import build_schema
 from app.fastpath.compiled import Compiler
+from app.fastpath.kept_users import KeptUsers
+from app.fastpath.rows import struct_decoder
 from app.settings.limits import LimitsSettings, MemorySettings
 from app.settings.models import Settings
+from app.sources.base import SourceSpec, UserId
 from app.sources.endpoints import endpoints_of
-from tests.fakes import settings_for_fakes
+from app.sources.records import ACTIVITY, BILLING, PROFILE
+from tests.fakes import (
+    Row,
+    account_row,
+    activity_row,
+    json_response,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
 
 pytestmark = pytest.mark.usefixtures("only_what_is_new")
 
@@ -102,6 +115,19 @@ DOCUMENTS: dict[str, Callable[[int], str]] = {
 
 COMPILED = frozenset(DOCUMENTS) - {"syntax error", "invalid", "hopeless", "refused"}
 COUNT = 4
+
+
+def records_of(spec: SourceSpec[Any], row: Callable[[int], Row]) -> Callable[[int], list[Any]]:
+    """Make what makes records as they come from a source."""
+    decode = struct_decoder(spec.record)
+    return lambda number: decode(json_response([row(number)]).content)
+
+
+RECORDS = {
+    "profile": records_of(PROFILE, profile_row),
+    "billing": records_of(BILLING, account_row),
+    "activity": records_of(ACTIVITY, activity_row),
+}
 
 
 def bounded(**bytes_of: int) -> Settings:
@@ -230,6 +256,28 @@ def test_texts_that_clients_have_named_have_no_more_bytes_than_they_may() -> Non
 
         assert texts.bytes <= 50_000
     assert texts.bytes > 40_000
+
+
+@pytest.mark.parametrize(
+    "selection", ["username", "plan balance { amount }", aliased(8, 0), aliased(40, 0)]
+)
+def test_what_kept_users_are_estimated_to_have_is_about_what_they_have(selection: str) -> None:
+    kept = KeptUsers({*RECORDS}, max_bytes=10_000_000)
+    operation = documents().get(of_one(selection)).operations["Q"]
+    variables = operation.coerce(SCHEMA.core, {"id": "1"})
+    assert not isinstance(variables, list)
+    [root] = operation.variant(PLANNER, None, variables, RIGHTS).roots
+    writer = Compiler(SCHEMA, kept).compile([root], variables).roots[root.key].others
+    assert root.others is not None
+    assert writer is not None
+    makers = [RECORDS[name] for name in root.others.needs.sources]
+
+    def keep(number: int) -> None:
+        kept.users(writer, [UserId(user_id(number))], [make(number) for make in makers])
+
+    real, estimated = measured([partial(keep, one) for one in range(200)], lambda: kept.bytes)
+
+    assert real / 2 <= estimated <= real * 2
 
 
 entries = some.lists(

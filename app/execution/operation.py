@@ -175,8 +175,11 @@ def _compiled_parts(
     """Compile the parts of an operation whose answer comes in several payloads."""
     return CompiledParts(
         parts.first,
-        compiler.compile(parts.first, variables),
-        [CompiledPart(one, compiler.compile([one.root], variables)) for one in parts.deferred],
+        compiler.compile(parts.first, variables, in_parts=True),
+        [
+            CompiledPart(one, compiler.compile([one.root], variables, in_parts=True))
+            for one in parts.deferred
+        ],
     )
 
 

@@ -109,7 +109,8 @@ class Rendered(Struct, frozen=True):
     """An answer.
 
     Attributes:
-        data: The data, as JSON values except for times; ``None`` if an error propagated to it.
+        data: The data, as JSON values except for times, and users perhaps as encoded JSON
+            (``msgspec.Raw``); ``None`` if an error propagated to it.
         errors: The errors, as clients see them.
         bugs: Errors that may be bugs of ours, for the log.
     """
@@ -182,13 +183,19 @@ class OperationCompiler(Protocol):
         ...
 
     def compile(
-        self, roots: Sequence[RootSelection], variables: VariableValues
+        self,
+        roots: Sequence[RootSelection],
+        variables: VariableValues,
+        *,
+        in_parts: bool = False,
     ) -> CompiledOperation:
         """Compile the selection of an operation.
 
         Args:
             roots: The root fields of the operation.
             variables: The coerced values of its variables.
+            in_parts: Whether the data are merged with other data of the same users. Else users may
+                be encoded JSON.
 
         Returns:
             The compiled operation.

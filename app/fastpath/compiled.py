@@ -41,8 +41,10 @@ from app.execution.response_errors import in_answer_order
 from app.execution.schema import GatewaySchema
 from app.execution.selection import variables_in
 from app.fastpath.code import FunctionWriter, function_bytes
+from app.fastpath.kept_users import KeptUsers
 from app.fastpath.lists import LIST_BYTES, CompiledList
-from app.fastpath.rendering import CompiledRoot, FieldFailure, Rendering, UserWriter
+from app.fastpath.rendering import Rendering
+from app.fastpath.user_writer import CompiledRoot, FieldFailure, UserWriter
 from app.schema.page_types import page_types
 from app.sources.base import PageRequest, PageSpec
 
@@ -59,12 +61,14 @@ FIELD_BYTES = 330
 class Compiler:
     """Compiles operations of the schema. An ``OperationCompiler``."""
 
-    def __init__(self, schema: GatewaySchema) -> None:
+    def __init__(self, schema: GatewaySchema, kept: KeptUsers | None = None) -> None:
         """Read the fields and policies of the schema.
 
         Args:
             schema: The schema.
+            kept: Keeps the JSON of users whose records are cached; ``None`` to keep none.
         """
+        self._kept = kept
         self._user = schema.user
         self._types = schema.core.type_map
         self._definition = schema.definition
@@ -83,13 +87,18 @@ class Compiler:
         self._own_fields = {"id": "key", "__typename": repr(schema.definition.names.type)}
 
     def compile(
-        self, roots: Sequence[RootSelection], variables: VariableValues
+        self,
+        roots: Sequence[RootSelection],
+        variables: VariableValues,
+        *,
+        in_parts: bool = False,
     ) -> "CompiledSelection":
         """Compile the selection of an operation.
 
         Args:
             roots: The root fields of the operation.
             variables: The coerced values of its variables.
+            in_parts: Whether the data are merged with other data of the same users.
 
         Returns:
             The compiled selection, which renders responses.
@@ -97,7 +106,8 @@ class Compiler:
         Raises:
             NotCoveredError: Only the executor can render the operation.
         """
-        return CompiledSelection({root.key: self._root(root, variables) for root in roots})
+        kept = None if in_parts else self._kept
+        return CompiledSelection({root.key: self._root(root, variables) for root in roots}, kept)
 
     def deciding_variables(
         self, document: DocumentNode, user_roots: Collection[str]
@@ -161,6 +171,7 @@ class Compiler:
             nowhere = " and ".join(f"{record} is None" for record in records)
             rest = f"None if {nowhere} else {rest}"
         text = f"{{{', '.join(whole)}}} if {everywhere} else {rest}"
+        computed = any(self._is_computed(field) for field in selection.fields)
         return UserWriter(
             fields=fields,
             write_user=writer.function(["key", *values], text),
@@ -168,7 +179,9 @@ class Compiler:
             always_wrong=any(field.wrong is not None for field in fields),
             never_null=[field.key for field in fields if field.missing is not None],
             lists=lists,
-            computed=any(self._is_computed(field) for field in selection.fields),
+            computed=computed,
+            # A function of an operator may return another value for the same record.
+            number=None if computed or self._kept is None else self._kept.number_for(sources),
         )
 
     def _is_computed(self, field: PlannedField) -> bool:
@@ -243,8 +256,9 @@ class CompiledSelection:
         roots: The compiled root fields, by response key.
     """
 
-    def __init__(self, roots: Mapping[str, CompiledRoot]) -> None:
+    def __init__(self, roots: Mapping[str, CompiledRoot], kept: KeptUsers | None) -> None:
         self.roots = roots
+        self._kept = kept
         self._has_lists = any(writer.lists for writer in self._writers)
 
     @property
@@ -307,7 +321,7 @@ class CompiledSelection:
             Exception: A bug of ours. The executor finds the same bug, and the field of it.
         """
         plan, on_error = request.plan, request.on_error
-        rendering = Rendering(request, pages)
+        rendering = Rendering(request, pages, self._kept)
         data: dict[str, Any] | None = {
             key: rendering.root(root, self.roots[key]) for key, root in plan.roots.items()
         }

@@ -3,15 +3,15 @@
 Part of ``compiled.py``, which says what it replaces.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import NoneType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from graphql import GraphQLError, GraphQLFormattedError, located_error
 from graphql.language.location import FormattedSourceLocation
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from app.errors import Code, GatewayError, SourceError, SourceFailure, bare
 from app.execution.outcome import DAMAGES, GroupResults, Outcome, outcome_of, results_of
@@ -19,76 +19,15 @@ from app.execution.plan import PlannedRoot, RootSelection, SourceNeeds, UserGrou
 from app.execution.render import PageResults, PagesOfList, RenderRequest
 from app.execution.repeated_errors import RepeatedErrors
 from app.execution.response_errors import public_error
+from app.fastpath.kept_users import KeptUsers
 from app.fastpath.lists import CompiledList, ListArguments, lists_of
+from app.fastpath.user_writer import CompiledRoot, UserData, UserWriter
 from app.schema.connection import ResolvedPage
-from app.sources.base import DamagedRecord, FieldSet, PageRequest, PageSpec, UserId
+from app.sources.base import DamagedRecord, PageRequest, PageSpec, UserId
 from app.sources.results import Result, record_in
 
-UserData = dict[str, Any]
-"""A user in the response."""
-
-
-class FieldFailure(Struct, frozen=True):
-    """The errors that one field of the users of a selection can have.
-
-    Attributes:
-        key: The response key.
-        sources: The sources that the field reads.
-        reads: The record fields that it reads.
-        wrong: The error that the field always has, if any: the caller may not see it, or an
-            argument is not valid.
-        missing: The failure if there is no value; ``None`` if the field may be ``null``.
-        nullable: Whether the field may be ``null`` by the schema.
-        locations: The locations of the field in the document.
-    """
-
-    key: str
-    sources: tuple[str, ...]
-    reads: FieldSet
-    wrong: GatewayError | None
-    missing: SourceFailure | None
-    nullable: bool
-    locations: Sequence[FormattedSourceLocation]
-
-
-class UserWriter(Struct, frozen=True):
-    """Makes the users of one selection in the response.
-
-    Attributes:
-        fields: The selected fields.
-        write_user: Makes a user from its id and the record of each needed source. Returns ``None``
-            if no source knows the user.
-        write_known: Like ``write_user``, for a user that exists although all records may be
-            ``None``, because a source has failed. Its first argument has the response keys of the
-            fields that have failed.
-        always_wrong: Whether a field always has an error.
-        never_null: The response keys of the fields that need a value.
-        lists: The lists that are read page by page. The functions get their pages after the
-            records.
-        computed: Whether functions of operators make some of the values.
-    """
-
-    fields: Sequence[FieldFailure]
-    write_user: Callable[..., UserData | None]
-    write_known: Callable[..., UserData]
-    always_wrong: bool
-    never_null: Sequence[str] = ()
-    lists: Sequence[CompiledList] = ()
-    computed: bool = False
-
-
-class CompiledRoot(Struct, frozen=True):
-    """One root field, compiled.
-
-    Attributes:
-        locations: The locations of the field in the document.
-        others: Makes other users than the caller; ``None`` if the field does not return users.
-        own: Makes the caller's own user. It is ``others`` if the caller may see the same of both.
-    """
-
-    locations: Sequence[FormattedSourceLocation]
-    others: UserWriter | None = None
-    own: UserWriter | None = None
+RenderedUser: TypeAlias = UserData | Raw | None
+"""A user in the response, or the user as JSON; ``None`` if it is unknown or has failed."""
 
 
 class Rendering:
@@ -102,13 +41,16 @@ class Rendering:
         ended: The first error of a field that may not be ``null``.
     """
 
-    def __init__(self, request: RenderRequest, pages: PageResults) -> None:
+    def __init__(
+        self, request: RenderRequest, pages: PageResults, kept: KeptUsers | None = None
+    ) -> None:
         self.errors: list[GraphQLFormattedError] = []
         self.repeated: RepeatedErrors | None = None
         self.bugs: list[GraphQLError] = []
         self.ended: GraphQLFormattedError | None = None
         self._request = request
         self._pages = pages
+        self._kept = kept
 
     def root(self, root: PlannedRoot, compiled: CompiledRoot) -> object:
         """Return the value of a root field.
@@ -129,14 +71,14 @@ class Rendering:
             if not root.selection.nullable:
                 self.ended = self.ended or self.errors[-1]
             return None
-        users: list[UserData | None]
+        users: Sequence[RenderedUser]
         if len(root.groups) == 1 and len(root.groups[0].keys) == root.count:  # the common case
             [group] = root.groups
             writer = compiled.own if group.is_own else compiled.others
             alone = len(self._request.plan.roots) == 1
             users = self._users(root.selection, compiled, writer, group, found[0], alone=alone)
         else:
-            users = [None] * (root.count or 0)
+            every: list[RenderedUser] = [None] * (root.count or 0)
             for place, error in root.wrong.items():
                 path: list[str | int] = [root.selection.key]
                 self._fail(
@@ -146,7 +88,8 @@ class Rendering:
                 writer = compiled.own if group.is_own else compiled.others
                 members = self._users(root.selection, compiled, writer, group, of_group)
                 for place, user in zip(group.places, members, strict=True):
-                    users[place] = user
+                    every[place] = user
+            users = every
         return users if root.selection.is_list else users[0]
 
     def _users(
@@ -158,12 +101,16 @@ class Rendering:
         found: GroupResults,
         *,
         alone: bool = False,
-    ) -> list[UserData | None]:
+    ) -> Sequence[RenderedUser]:
         """Make the users of a group, perhaps all there are. The caller may see the same of all."""
         if found.whole and not (writer.always_wrong or writer.lists):
-            users: list[UserData | None] = [*map(writer.write_user, group.keys, *found.columns)]
-            if not any(_lacks(user, writer.never_null) for user in users if writer.never_null):
-                return users
+            if writer.number is not None and self._kept is not None:
+                if (kept := self._kept.users(writer, group.keys, found.columns)) is not None:
+                    return kept
+            else:
+                users: list[UserData | None] = [*map(writer.write_user, group.keys, *found.columns)]
+                if not (writer.never_null and any(map(writer.lacks, users))):
+                    return users
         if root.is_list and _is_same_for_all(found.columns, group.selection.needs):
             equal = self._equal_users(root, writer, group, found, alone=alone)
             if equal is not None:
@@ -372,11 +319,6 @@ def _is_same_for_all(columns: Sequence[Sequence[Result]], needs: SourceNeeds) ->
                 return False
             known = known or NoneType not in kinds
     return known
-
-
-def _lacks(user: UserData | None, keys: Sequence[str]) -> bool:
-    """Return whether a user lacks one of some values."""
-    return user is not None and any(user[key] is None for key in keys)
 
 
 class _Consequence(Struct, frozen=True):

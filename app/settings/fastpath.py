@@ -17,6 +17,11 @@ class FastpathSettings(SettingsModel):
         description="Whether compiled functions render operations that they support, instead of"
         " Strawberry's executor.",
     )
+    kept_users: bool = Field(
+        default=True,
+        description="Whether the JSON of users is kept as long as the cache has the same records of"
+        " all their sources. Only compiled functions do this.",
+    )
     rows: bool = Field(
         default=True,
         description="Whether msgspec decodes the responses of services; Python's `json` and"

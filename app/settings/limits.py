@@ -51,7 +51,7 @@ class RateSettings(SettingsModel):
 
 
 class MemorySettings(SettingsModel):
-    """The memory for caches of clients' documents, in each process.
+    """The memory for caches of clients' documents and of users, in each process.
 
     The sizes are estimates, within a factor of two of the memory that Python needs.
     """
@@ -77,6 +77,13 @@ class MemorySettings(SettingsModel):
         le=MOST_BYTES,
         description="Maximum number of bytes of memory for the texts of persisted queries, of"
         " which at most `persisted.max_documents` are kept. 0 keeps none.",
+    )
+    users: int = Field(
+        default=16 * MEBIBYTE,
+        ge=0,
+        le=MOST_BYTES,
+        description="Maximum number of bytes of memory for the JSON of users whose records are"
+        " cached, with these records. A user of ten fields needs 3,000. 0 keeps none.",
     )
 
 

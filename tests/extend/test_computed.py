@@ -17,7 +17,7 @@ from app.settings.fastpath import FastpathSettings
 from tests.callers import by_headers, headers_of
 from tests.conftest import GatewayClient, OpenGateway
 from tests.extend.modules import ModuleFolder, imported, settings_with
-from tests.fakes import FakeServices, failing, json_response, profile_row, user_id
+from tests.fakes import FakeServices, failing, json_response, profile_row, user_id, with_cache
 from tests.incremental.reading import applied, asking
 from tests.properties import examples
 from tests.ways import BOTH, Ways
@@ -512,3 +512,40 @@ async def test_a_value_that_does_not_fit_its_type_is_a_bug_of_the_module(
             assert reply.codes == {f"user.{field}": "INTERNAL_SERVER_ERROR"}
             [bug] = gateway.events("extension.bug")
             assert "ValueError" in bug["exception"] or "Unicode" in bug["exception"]
+
+
+TICKETS = """
+from itertools import count
+
+numbers = count(1)
+
+
+def ticket(name: str | None) -> str:
+    return f"{name}-{next(numbers)}"
+
+
+def extension() -> Extension:
+    return Extension(
+        api="1.1",
+        fields=[
+            computed(
+                "ticket", "String", "profile", "Another one each time.",
+                may=PUBLIC, reads=["username"], compute=ticket,
+            )
+        ],
+    )
+"""
+
+
+async def test_a_function_of_an_operator_is_called_for_each_response(
+    folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
+) -> None:
+    services.know(1)
+    wanted = with_cache(settings_with(folder.write(TICKETS)), ["profile"], ttl=10)
+
+    async with open_gateway(wanted) as gateway:
+        query = f'{{ user(id: "{user_id(1)}") {{ ticket }} }}'
+        replies = [await gateway.query(query) for _ in range(2)]
+
+    assert [one.data["user"]["ticket"] for one in replies] == ["user1-1", "user1-2"]
+    assert len(services.profile.requests) == 1

@@ -4,7 +4,7 @@ Here is the one below the client: it speaks HTTP, but no socket is opened. The t
 by the contract from rows in memory. What a test wants to go wrong it says per service.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -13,7 +13,12 @@ import orjson
 
 from app.settings.auth import OpenCallers
 from app.settings.models import DEFAULT_SOURCES, LogSettings, Settings
-from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
+from app.settings.resilience import (
+    BreakerSettings,
+    CacheSettings,
+    PacingSettings,
+    RetrySettings,
+)
 from app.settings.server import LOOPBACK_HOSTS
 from app.settings.source import SourceSettings
 
@@ -308,3 +313,13 @@ def settings_for_fakes(**changes: object) -> Settings:
         log=LogSettings(level="debug", format="json"),
     )
     return settings.model_copy(update=changes)
+
+
+def with_cache(settings: Settings, sources: Collection[str], *, ttl: float) -> Settings:
+    """Let settings cache what these sources say, for so many seconds."""
+    cache = CacheSettings(enabled=True, ttl=ttl)
+    changed = {
+        name: one.model_copy(update={"cache": cache}) if name in sources else one
+        for name, one in settings.sources.items()
+    }
+    return settings.model_copy(update={"sources": changed})

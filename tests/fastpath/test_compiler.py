@@ -14,7 +14,7 @@ from app.execution.planner import Planner
 from app.execution.schema import build_schema
 from app.execution.source_reads import SourceReads
 from app.fastpath.compiled import Compiler
-from app.fastpath.rendering import UserWriter
+from app.fastpath.user_writer import UserWriter
 from app.sources.base import Record
 from app.sources.records import BILLING
 from app.sources.records_in_parts import partial

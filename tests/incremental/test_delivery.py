@@ -7,9 +7,16 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.conftest import GatewayClient, OpenGateway
-from tests.fakes import FakeServices, failing, invoice, settings_for_fakes, user_id
+from tests.fakes import (
+    FakeServices,
+    failing,
+    invoice,
+    settings_for_fakes,
+    user_id,
+    with_cache,
+)
 from tests.incremental.gates import Gates
-from tests.incremental.reading import CURRENT, Json, applied, asking
+from tests.incremental.reading import CURRENT, OF_2022, Json, applied, asking
 
 PAGE = 'query Page($id: ID!) { user(id: $id) { username ... @defer(label: "bill") { plan } } }'
 ID = {"id": user_id(1)}
@@ -427,3 +434,18 @@ async def test_introspection_may_be_deferred(
 
     assert first["data"] == {"__typename": "Query"}
     assert second["incremental"][0]["data"] == {"__schema": {"queryType": {"name": "Query"}}}
+
+
+@pytest.mark.parametrize("form", [CURRENT, OF_2022])
+async def test_payloads_are_the_same_where_the_cache_has_all(
+    open_gateway: OpenGateway, services: FakeServices, form: str
+) -> None:
+    services.know(1, 2, 3)
+    query = "query($ids: [ID!]!) { users(ids: $ids) { username ... @defer { plan } } }"
+    async with open_gateway(with_cache(settings_for_fakes(), services.by_name, ttl=10)) as gateway:
+        fetched, *cached = [
+            await payloads_of(gateway, query, ALL, headers={"Accept": form}) for _ in range(3)
+        ]
+
+    assert cached == [fetched, fetched]
+    assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
