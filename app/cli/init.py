@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.cli.base import EXIT_WRONG, UNUSABLE, refuse
+from app.cli.base import EXIT_WRONG, UNUSABLE, USUAL_FILE, refuse
 from app.cli.new_file import write_new_file
 from app.errors import ConfigurationError, quote
 from app.main import load_settings
@@ -72,7 +72,7 @@ class GivenService(Struct, frozen=True):
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("gateway.toml"),
+    default=Path(USUAL_FILE),
     show_default=True,
     metavar="FILE",
     help="New file to write. An existing one is not changed.",
