@@ -111,7 +111,7 @@ class Lesson:
 
     def _run(self, text: str) -> str:
         """Run commands that end."""
-        # A reader types slower: the port for operators says 503 until the first report of a process.
+        # A reader types slower: the port for operators says 503 until a process has reported.
         curl = "curl --silent --fail --retry 5 "
         script = re.sub(r"^curl ", curl, text, flags=re.MULTILINE)
         done = subprocess.run(  # noqa: S603 # the commands of the page
