@@ -80,6 +80,20 @@ def hint_without_file(config: Path | None) -> Sequence[str]:
     return (f"{hint}, and `user-gateway init` writes one",)
 
 
+def unread_file(error: OSError | UnicodeDecodeError) -> str:
+    """Say why a file cannot be read, without the number of the error.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The file and the reason.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8: {error.reason} at byte {error.start:,}"
+    return f"{error.filename or 'standard input'}: {error.strerror or error}"
+
+
 def document_text(document: str) -> str:
     """Read a GraphQL document from an argument.
 
@@ -98,7 +112,7 @@ def document_text(document: str) -> str:
         if document.startswith("@"):
             return Path(document[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        refuse("The document cannot be read:", [str(error)])
+        refuse("The document cannot be read:", [unread_file(error)])
     return document
 
 

@@ -242,7 +242,7 @@ def _next_steps(found: "Sequence[FoundService]", file: Path) -> str:
     return "\n".join(
         (
             "",
-            f"Read {file}: say what each field means, and who may see it. Then:",
+            f"In {file}, say what each field means, and who may see it. Then:",
             *(f"  export {one}=…" for one in secrets),
             f"  user-gateway serve --config {file}",
         )

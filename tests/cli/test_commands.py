@@ -715,3 +715,18 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_the_default_schema(
     assert result.exit_code == 2
     assert not result.stdout
     assert mistake in flat(result.stderr)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_reason_and_what_writes_it() -> None:
+    schema = run("schema", "check")
+    document = run("explain", "@page.graphql")
+
+    assert (schema.exit_code, document.exit_code) == (2, 2)
+    assert schema.stderr == (
+        "schema.graphql cannot be read:\n"
+        "  - schema.graphql: No such file or directory\n"
+        "  - to write it: user-gateway schema print > schema.graphql\n"
+    )
+    assert document.stderr == (
+        "The document cannot be read:\n  - page.graphql: No such file or directory\n"
+    )
