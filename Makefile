@@ -137,6 +137,7 @@ lock: .venv/dev ## lock the newest versions that pyproject.toml allows
 	for folder in $(NPM_FOLDERS); do $(BIN)/npm --prefix $$folder update --package-lock-only --ignore-scripts --no-audit --no-fund || exit; done
 
 clean: ## remove what the targets above have made
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
-	rm -rf $(NPM_FOLDERS:%=%/node_modules)
+	rm -rf .venv build .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis app/server/graphiql/dist app/server/graphiql/node_modules
+	rm -rf $(NPM_FOLDERS:%=%/node_modules) tests/incremental/clients/build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf benchmarks/.work benchmarks/peers/python/.venv benchmarks/peers/*/node_modules

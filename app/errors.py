@@ -440,7 +440,7 @@ def mistakes_in(error: ValidationError) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         place = [str(part) for part in detail["loc"]]
-        message = _JSON_MESSAGES.get(detail["type"], detail["msg"])
+        message = _JSON_MESSAGES.get(detail["type"], detail["msg"]).removeprefix("Value error, ")
         if detail["type"] in _QUOTING_TYPES:
             message = message.replace("'", '"')
         found.append((place[0] if place else "", f"{'.'.join(place) or 'all of it'}: {message}"))

@@ -70,7 +70,7 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="user-gateway")
 def main() -> None:
-    """One GraphQL endpoint over three REST sources of user data.
+    """One GraphQL endpoint over REST services that each know a part of a user.
 
     To try it: user-gateway demo. To run it over your own services: user-gateway init writes a
     configuration file. Or set the variables that `user-gateway settings` lists. Then check the

@@ -15,6 +15,9 @@ UNUSABLE = "The settings cannot be used:"
 
 UNFIT = "The gateway does not start, because of an installed library:"
 
+USUAL_FILE = "gateway.toml"
+"""The name of the configuration file that `init` writes by default."""
+
 EXIT_WRONG = 1
 """The command ran, and found a mistake in its subject: a document, a schema, a source."""
 
@@ -57,10 +60,38 @@ def refuse_settings(error: ConfigurationError, config: Path | None) -> NoReturn:
     Raises:
         SystemExit: Always, with the exit code.
     """
-    mistakes = list(error.mistakes)
-    if config is None and CONFIG.name not in read_environment(ENV_FILE).variables:
-        mistakes.append(f"no configuration file was read: --config or {CONFIG.name} names one")
-    refuse(UNUSABLE, mistakes)
+    refuse(UNUSABLE, [*error.mistakes, *hint_without_file(config)])
+
+
+def hint_without_file(config: Path | None) -> Sequence[str]:
+    """Say how to name a configuration file, if none was read.
+
+    Args:
+        config: The configuration file that an option names, if any.
+
+    Returns:
+        One sentence; none if a file was named.
+    """
+    if config is not None or CONFIG.name in read_environment(ENV_FILE).variables:
+        return ()
+    hint = f"no configuration file was read: --config or {CONFIG.name} names one"
+    if Path(USUAL_FILE).is_file():
+        return (f"{hint}, such as the one in this folder: --config {USUAL_FILE}",)
+    return (f"{hint}, and `user-gateway init` writes one",)
+
+
+def unread_file(error: OSError | UnicodeDecodeError) -> str:
+    """Say why a file cannot be read, without the number of the error.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The file and the reason.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8: {error.reason} at byte {error.start:,}"
+    return f"{error.filename or 'standard input'}: {error.strerror or error}"
 
 
 def document_text(document: str) -> str:
@@ -81,7 +112,7 @@ def document_text(document: str) -> str:
         if document.startswith("@"):
             return Path(document[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        refuse("The document cannot be read:", [str(error)])
+        refuse("The document cannot be read:", [unread_file(error)])
     return document
 
 

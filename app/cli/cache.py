@@ -7,7 +7,7 @@ import click
 import httpx
 from pydantic import ValidationError
 
-from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
+from app.cli.base import EXIT_WRONG, config_option, refuse, refuse_settings
 from app.errors import ConfigurationError, what_is_wrong
 from app.main import load_settings
 from app.server.invalidating import PATH
@@ -57,12 +57,14 @@ def invalidate(  # noqa: PLR0917 # click passes options by position
     Options of different kinds narrow each other: with a user and a source, only the results of this
     user at this source are forgotten. Exits with 1 if it was not carried out.
     """
+    if not (users or sources or tags):
+        raise click.UsageError("Nothing says what to forget: expected --user, --source or --tag.")
     try:
         invalidation = Invalidation(
             users=tuple(users) or None, sources=tuple(sources) or None, tags=tuple(tags) or None
         )
     except ValidationError as error:
-        refuse(NOT_SENT, [f"{what_is_wrong(error)}: expected --user, --source or --tag"])
+        refuse(NOT_SENT, [what_is_wrong(error)])
     address, token = _place_of(address, token_file, config)
     try:
         with httpx.Client(timeout=WITHIN, trust_env=False) as client:
@@ -87,7 +89,7 @@ def _place_of(address: str | None, token_file: Path | None, config: Path | None)
         try:
             settings = load_settings(config=config)
         except ConfigurationError as error:
-            refuse(UNUSABLE, error.mistakes)
+            refuse_settings(error, config)
     admin = None if settings is None else settings.admin
     if address is None:
         if admin is None or not admin.port:

@@ -4,10 +4,11 @@ import asyncio
 import logging.config
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from msgspec.structs import asdict
@@ -23,6 +24,7 @@ from app.demo.faults import (
     DemoOptions,
     Fault,
     Latency,
+    SourceName,
     fail_option,
     latency_option,
     ports_option,
@@ -150,9 +152,10 @@ def demo(
         sources_only=sources_only,
     )
     callers = DemoCallers((_user_id(1), _user_id(2)))
+    planned = _demo_settings(host, _NOT_KNOWN_YET, origins)
     try:
         # The protocol of clients' connections does not depend on the addresses of the services.
-        protocol = protocol_of(_demo_settings(host, _NOT_KNOWN_YET, origins))
+        protocol = protocol_of(planned)
     except LibraryError as error:
         refuse(UNFIT, (str(error),))
     with ExitStack() as stack:
@@ -169,7 +172,12 @@ def demo(
             origins=origins,
             control=control.address if control else None,
         )
-        announce = partial(_announce, tokens=callers.tokens, admin=admin.address if admin else None)
+        announce = partial(
+            _announce,
+            tokens=callers.tokens,
+            admin=admin.address if admin else None,
+            notes=partial(demo_notes, options, planned),
+        )
         runner = stack.enter_context(asyncio.Runner(loop_factory=auto_loop_factory()))
         runner.run(run_demo(options, gateway, announce, protocol=protocol))
 
@@ -228,14 +236,57 @@ def _demo_settings(host: str, urls: SourceUrls, origins: Sequence[str]) -> Setti
     )
 
 
-def _announce(addresses: DemoAddresses, *, tokens: Sequence[DemoToken], admin: str | None) -> None:
+def _announce(
+    addresses: DemoAddresses,
+    *,
+    tokens: Sequence[DemoToken],
+    admin: str | None,
+    notes: Callable[[DemoAddresses], Sequence[str]],
+) -> None:
     """Print the addresses, an example of a request, and the tokens."""
     # Not with `click.echo`: the demo should run even if its output cannot be written.
-    writer_to(sys.stdout).warning(announcement(addresses, tokens, admin=admin))
+    text = announcement(addresses, tokens, admin=admin, notes=notes(addresses))
+    writer_to(sys.stdout).warning(text)
+
+
+def demo_notes(options: DemoOptions, settings: Settings, addresses: DemoAddresses) -> Sequence[str]:
+    """Say what may surprise: ports that were taken, and delays longer than the gateway waits.
+
+    Args:
+        options: What the person who starts the demo has chosen.
+        settings: The settings of the demo's gateway.
+        addresses: The addresses.
+
+    Returns:
+        A line for each.
+    """
+    sources = addresses.sources
+    services = zip(SourceName, (sources.profile, sources.billing, sources.activity), strict=True)
+    places = [(f"the {of} service", options.service_ports[of], address) for of, address in services]
+    if addresses.gateway is not None:
+        places.insert(0, ("the gateway", options.port, addresses.gateway))
+    notes = [
+        f"Port {wanted} is in use, so {what} has {urlsplit(address).port}."
+        for what, wanted, address in places
+        if wanted not in {0, urlsplit(address).port}
+    ]
+    if addresses.gateway is not None:
+        notes += [
+            f"The {one.source} service takes {one.seconds:g} s, and the gateway waits"
+            f" {settings.sources[one.source].timeout:g} s: its fields are null, with"
+            " SOURCE_TIMEOUT. Try a shorter delay, to see a slow answer."
+            for one in options.latency
+            if one.seconds >= settings.sources[one.source].timeout
+        ]
+    return notes
 
 
 def announcement(
-    addresses: DemoAddresses, tokens: Sequence[DemoToken] = (), *, admin: str | None = None
+    addresses: DemoAddresses,
+    tokens: Sequence[DemoToken] = (),
+    *,
+    admin: str | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
     """Write the addresses of the demo, an example of a request, and the tokens.
 
@@ -243,11 +294,13 @@ def announcement(
         addresses: The addresses.
         tokens: The tokens with which the policies can be tried.
         admin: The address of the admin port; ``None`` if there is none.
+        notes: What may surprise, a line each.
 
     Returns:
         Lines for a terminal.
     """
     sources = addresses.sources
+    noted = [*(f"Note: {one}" for one in notes), *([""] if notes else [])]
     if addresses.gateway is None:
         return "\n".join(
             [
@@ -259,6 +312,7 @@ def announcement(
                 "  export GATEWAY_AUTH__MODE=none",
                 "  user-gateway serve",
                 "",
+                *noted,
                 "Ctrl-C ends them.",
             ]
         )
@@ -276,6 +330,7 @@ def announcement(
             "",
             *(["Without a token, all fields can be seen. Two tokens:", ""] if tokens else []),
             *(line for one in tokens for line in _token_lines(one)),
+            *noted,
             "Ctrl-C ends everything.",
         ]
     )

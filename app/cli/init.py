@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.cli.base import EXIT_WRONG, UNUSABLE, refuse
+from app.cli.base import EXIT_WRONG, UNUSABLE, USUAL_FILE, refuse
 from app.cli.new_file import write_new_file
 from app.errors import ConfigurationError, quote
 from app.main import load_settings
@@ -72,7 +72,7 @@ class GivenService(Struct, frozen=True):
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("gateway.toml"),
+    default=Path(USUAL_FILE),
     show_default=True,
     metavar="FILE",
     help="New file to write. An existing one is not changed.",
@@ -242,7 +242,7 @@ def _next_steps(found: "Sequence[FoundService]", file: Path) -> str:
     return "\n".join(
         (
             "",
-            f"Read {file}: say what each field means, and who may see it. Then:",
+            f"In {file}, say what each field means, and who may see it. Then:",
             *(f"  export {one}=…" for one in secrets),
             f"  user-gateway serve --config {file}",
         )

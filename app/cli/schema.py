@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 from graphql import GraphQLSyntaxError
 
-from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse
+from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, refuse, unread_file
 from app.errors import ConfigurationError
 from app.execution.schema import build_schema
 from app.execution.source_fit import completed, definition_in, misfits_in
@@ -114,7 +114,9 @@ def schema_check(
         exported = file.read_text(encoding="utf-8").rstrip("\n")
         drift = compare(exported, form.text(definition).rstrip("\n"), name=str(file))
     except (OSError, UnicodeDecodeError) as error:
-        refuse(f"{file} cannot be read:", [str(error)])
+        absent = isinstance(error, FileNotFoundError)
+        hints = [f"to write it: {_command('print', form, config, f'> {file}')}"] if absent else []
+        refuse(f"{file} cannot be read:", [unread_file(error), *hints])
     except (GraphQLSyntaxError, TypeError) as error:  # TypeError: a type is not defined
         refuse(f"{file} is not a schema:", [str(error)])
     if not drift.diff:

@@ -14,14 +14,22 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 import click
 import uvicorn
 from msgspec import Struct
 
-from app.cli.base import EXIT_MISUSE, UNFIT, UNUSABLE, Port, config_option, refuse
+from app.cli.base import (
+    EXIT_MISUSE,
+    UNFIT,
+    UNUSABLE,
+    Port,
+    config_option,
+    hint_without_file,
+    refuse,
+)
 from app.errors import ConfigurationError, LibraryError, quote
 from app.execution.trusted import document_store_of
 from app.main import app_of_process, load_settings, protocol_of
@@ -36,9 +44,15 @@ from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
 
+PORT = "The gateway does not start, because of its port:"
+
 ADMIN_PORT = "The gateway does not start, because of its admin port:"
 
 UNSAFE = "The gateway does not start, because these settings are not safe:"
+
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+_Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 DRAIN_SECONDS = 5.0
 """Seconds of the drain if other machines can reach the gateway. Kubernetes sends SIGTERM while it
@@ -190,7 +204,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     except UnsafeSettingsError as error:
         _refuse_to_start(error.log, UNSAFE, error.mistakes)
     except ConfigurationError as error:
-        _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes)
+        _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes, hint_without_file(config))
     try:
         protocol_of(settings)
     except LibraryError as error:
@@ -198,6 +212,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     admin = _bind_admin(settings) if settings.admin.port is not None else None
     workers = workers or settings.workers
     host = host or settings.host
+    _check_port(host, settings.port if port is None else port, settings.log)
 
     def server_config(version: int, of: Settings, control: ControlAddress) -> uvicorn.Config:
         return uvicorn.Config(
@@ -255,22 +270,59 @@ def _bind_admin(settings: Settings) -> socket.socket:
     try:
         return bind_admin(admin.host, admin.port or 0)
     except OSError as error:
-        number = error.errno or 0
-        mistake = (
-            f"{admin.host}:{admin.port} cannot be used (GATEWAY_ADMIN__PORT): {os.strerror(number)}"
-        )
-        if number < 0 or number == errno.EADDRNOTAVAIL:  # names have negative numbers
-            mistake = (
-                f"{quote(admin.host)} is not an address of this machine: expected one in"
-                " GATEWAY_ADMIN__HOST, such as 127.0.0.1, ::1 or 0.0.0.0"
-            )
+        mistake = _not_bound(error, admin.host, admin.port or 0, "GATEWAY_ADMIN__", "")
         _refuse_to_start(settings.log, ADMIN_PORT, (mistake,))
 
 
-def _refuse_to_start(log: LogSettings, headline: str, mistakes: Sequence[str]) -> NoReturn:
-    """Say why the gateway does not start: to people as text, to a log as an event."""
+def _check_port(host: str, port: int, log: LogSettings) -> None:
+    """Try to bind the port. uvicorn binds it only after the start, and names no setting."""
+    problems: list[OSError | None] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        problems.append(error)
+    else:
+        problems += [_problem(family, kind, of, at) for family, kind, of, _, at in found]
+    # A name such as localhost may have an IPv6 address on a machine without IPv6.
+    serious = [one for one in problems if one is not None]
+    if None in problems:
+        serious = [one for one in serious if one.errno not in _NO_SUCH_ADDRESS]
+    if serious:
+        mistake = _not_bound(serious[0], host, port, "GATEWAY_", " or --{}")
+        _refuse_to_start(log, PORT, (mistake,))
+
+
+def _problem(family: int, kind: int, protocol: int, address: _Address) -> OSError | None:
+    """Return why a socket cannot be bound; ``None`` if it can."""
+    try:
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trial.bind(address)
+    except OSError as error:
+        return error
+    return None
+
+
+def _not_bound(error: OSError, host: str, port: int, prefix: str, option: str) -> str:
+    """Say why an address cannot be listened on, and which setting or option names it."""
+    number = error.errno or 0
+    if number < 0 or number in _NO_SUCH_ADDRESS:  # names have negative numbers
+        return (
+            f"{quote(host)} is not an address of this machine: expected one in"
+            f" {prefix}HOST{option.format('host')}, such as 127.0.0.1, ::1 or 0.0.0.0"
+        )
+    named = f"{prefix}PORT{option.format('port')}"
+    return f"{host}:{port} cannot be used ({named}): {os.strerror(number)}"
+
+
+def _refuse_to_start(
+    log: LogSettings, headline: str, mistakes: Sequence[str], hints: Sequence[str] = ()
+) -> NoReturn:
+    """Say why the gateway does not start: to people as text with hints, to a log as an event."""
     if log_format_of(log, sys.stderr) == "console":
-        refuse(headline, mistakes)
+        refuse(headline, [*mistakes, *hints])
     log_unusable(make_log(log, stream=sys.stderr), headline.removesuffix(":"), mistakes)
     sys.exit(EXIT_MISUSE)
 

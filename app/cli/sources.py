@@ -13,6 +13,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from app.cli.base import EXIT_WRONG, UNUSABLE, config_option, header_pairs, refuse, refuse_settings
 from app.cli.import_openapi import import_openapi
 from app.errors import ConfigurationError
+from app.expressions.ids import form_of
 from app.main import load_settings
 from app.probe.probe import ProbeResult, probe
 from app.probe.report import checks_text, table, trial_text
@@ -50,7 +51,7 @@ sources.add_command(import_openapi)
 @sources.command("list")
 @config_option
 def sources_list(config: Path | None) -> None:
-    """List the sources, with the form of their requests, their addresses and contracts."""
+    """List the sources, with the form of their requests."""
     rows = [
         (name, _form(one), _address(one), one.contract)
         for name, one in _settings(config).sources.items()
@@ -163,10 +164,10 @@ def _ids(ids: Sequence[str], settings: Settings) -> Sequence[str]:
     users = [*dict.fromkeys(one.strip() for one in ids)]
     wrong = [one for one in users if not settings.user_id_pattern.fullmatch(one)]
     if wrong:
-        pattern = settings.user_id_pattern.pattern
+        expected = form_of(settings.user_id_pattern.pattern)
         refuse(
             "These are not user ids:",
-            [f"{one!r}: expected a match of {pattern} (GATEWAY_USER_ID_PATTERN)" for one in wrong],
+            [f"{one!r}: expected {expected} (GATEWAY_USER_ID_PATTERN)" for one in wrong],
         )
     if len(users) > settings.max_ids:
         refuse("There are too many ids:", [f"expected at most {settings.max_ids}"])

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.auth.policies import Rights
 from app.errors import BadUserInputError, GatewayError, UnauthenticatedError, bare, quote
+from app.expressions.ids import form_of
 from app.settings.models import Settings
 from app.settings.public_schema import NODE, NODES, USER_NAMES, UserNames
 from app.sources.base import UserId
@@ -175,10 +176,9 @@ class InputLimits(Struct, frozen=True):
 
     def _mismatch(self, value: str) -> BadUserInputError:
         """Make the error of a text that is not a user id."""
-        pattern = self.user_id_pattern.pattern
+        expected = form_of(self.user_id_pattern.pattern)
         return BadUserInputError(
-            f"{quote(value)} is not a user id: expected a match of {pattern}"
-            " (GATEWAY_USER_ID_PATTERN)"
+            f"{quote(value)} is not a user id: expected {expected} (GATEWAY_USER_ID_PATTERN)"
         )
 
 

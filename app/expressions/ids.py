@@ -6,6 +6,23 @@ from string import ascii_lowercase, ascii_uppercase
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """A UUID as text; input may have either case (RFC 9562, section 4)."""
 
+_EXAMPLE = "00000000-0000-4000-8000-000000000001"
+
+
+def form_of(pattern: str) -> str:
+    """Say which ids a pattern requires, in words where there are some.
+
+    Args:
+        pattern: The pattern of a whole id.
+
+    Returns:
+        The text after "expected".
+    """
+    if pattern == UUID_PATTERN.pattern:
+        return f"a UUID, such as {_EXAMPLE}"
+    return f"an id that matches {pattern}"
+
+
 _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 

@@ -5,7 +5,8 @@ hundred kilobytes long, and contain line breaks or control sequences of terminal
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 from structlog.typing import EventDict
 
@@ -152,9 +153,19 @@ def for_people(_: object, __: str, event: EventDict) -> EventDict:
             continue
         if isinstance(value, int) and value.bit_length() <= _PLAIN_BITS:
             continue
-        text = value if isinstance(value, str) else as_text(value, repr)
+        text = value if isinstance(value, str) else as_text(value, _in_words)
         event[name] = printable(cut(text, most))
     return event
+
+
+def _in_words(value: object) -> str:
+    """Write a value as people do: no brackets and no quotes around what a list or a table has."""
+    if isinstance(value, dict):
+        pairs = cast("dict[object, object]", value).items()
+        return ", ".join(f"{name}: {_in_words(one)}" for name, one in pairs)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, cast("Sequence[object]", value)))
+    return value if isinstance(value, str) else repr(value)
 
 
 def as_text(value: object, write: Callable[[object], str] = str) -> str:

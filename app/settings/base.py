@@ -6,14 +6,44 @@ from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.expressions.places import KEY
 from app.expressions.template import KEYS
 
 Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-PlainHeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+def in_words(pattern: str, expected: str) -> BeforeValidator:
+    """Make a check that says in words what a pattern requires.
+
+    Args:
+        pattern: The pattern, which is also in the schema of the file, for editors.
+        expected: What is expected, with an example; it begins with ``expected``.
+
+    Returns:
+        The check. It leaves a value that is no text to pydantic.
+    """
+    compiled = re.compile(pattern)
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not compiled.fullmatch(value):
+            raise ValueError(expected)
+        return value
+
+    return BeforeValidator(check)
+
+
+_PLAIN_HEADER_NAME = "^[A-Za-z0-9-]{1,64}$"
+PlainHeaderName = Annotated[
+    str,
+    Field(pattern=_PLAIN_HEADER_NAME),
+    in_words(
+        _PLAIN_HEADER_NAME,
+        "expected a header name: 1 to 64 letters, digits and -, such as X-Tenant",
+    ),
+]
 
 
 class UsualNames(Struct, frozen=True):

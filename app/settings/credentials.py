@@ -23,6 +23,7 @@ from app.settings.base import (
     Address,
     ParameterName,
     SettingsModel,
+    in_words,
 )
 
 AUTHORIZATION = "authorization"
@@ -110,7 +111,14 @@ Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 UserName = Annotated[str, Field(max_length=256), AfterValidator(_check_name)]
 KeyHeader = Annotated[str, AfterValidator(_check_key_header)]
 ForwardedName = Annotated[str, AfterValidator(_check_forwarded)]
-Prefix = Annotated[str, Field(max_length=64, pattern=r"^([!-~][ -~]*)?$")]
+_PREFIX = "^([!-~][ -~]*)?$"
+Prefix = Annotated[
+    str,
+    Field(max_length=64, pattern=_PREFIX),
+    in_words(
+        _PREFIX, 'expected printable ASCII without a space at its beginning, such as "Token "'
+    ),
+]
 NonEmptyText = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 

@@ -28,6 +28,7 @@ from app.settings.base import (
     ParameterValues,
     SettingsModel,
     UrlPath,
+    in_words,
     refuse,
 )
 from app.settings.request import BodyRequest, EachRequest
@@ -43,7 +44,15 @@ from app.settings.response import (
     within_rows,
 )
 
-ListName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_LIST_NAME = "^[a-z][a-z0-9_]{0,63}$"
+ListName: TypeAlias = Annotated[
+    str,
+    Field(pattern=_LIST_NAME),
+    in_words(
+        _LIST_NAME,
+        "expected small letters, digits and _ (64 at most, a letter first), such as open_tickets",
+    ),
+]
 """The name of a list, such as ``invoices``."""
 
 

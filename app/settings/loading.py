@@ -38,7 +38,12 @@ AnySettings = TypeVar("AnySettings", bound=BaseModel)
 SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str | None]]]
 """Finds mistakes that the model cannot know. It gets all values, valid or not, and returns the
 place of each mistake, with a text that says what is wrong and what is expected; ``None`` if a
-setting is missing there, whose description then says what is expected."""
+setting is missing there, whose description then says what is expected. A text of a missing setting
+begins with ``MISSING``."""
+
+MISSING = "is missing: "
+"""Begins a text about a missing setting. Such a text is left out if a file cannot be read, because
+the setting may be there."""
 
 SettingsCompletion: TypeAlias = Callable[[object], object]
 """Adds values that no operator writes. It gets all values, valid or not, and returns all."""
@@ -128,9 +133,11 @@ def read_settings(
         mistakes.add_types(error, of_file)
     values = complete(_with_read_values(origins, environment, mistakes))
     for keys, found in (*requests_of_own(values, settled), *check(values)):
+        if read.mistakes and (found is None or found.startswith(MISSING)):
+            continue  # it may be in the file that cannot be read
         if found is not None:
             mistakes.add_found(keys, found)
-        elif not read.mistakes:  # missing values may be in a file that cannot be read
+        else:
             mistakes.add_missing(keys)
     try:
         settings = model.model_validate(values)

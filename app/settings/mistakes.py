@@ -160,7 +160,6 @@ _WORDS: Mapping[str, str] = {
     "too_long": "a length of at most {max_length}",
     "string_too_short": "a length of at least {min_length}",
     "string_too_long": "a length of at most {max_length}",
-    "string_pattern_mismatch": "text that matches the pattern {pattern}",
 }
 """What is expected, by pydantic's type of the error. Its own messages speak of what parsers do."""
 

@@ -99,7 +99,11 @@ def _check_pattern(value: object) -> object:
                 f"{str(warning).lower()}: expected \\ before a [, -, &, ~ or | that stands for"
                 " itself"
             ) from None
-        except (re.error, RecursionError, OverflowError):
+        except re.error as error:
+            raise ValueError(
+                f"expected a regular expression such as usr_[0-9]+ ({error})"
+            ) from None
+        except (RecursionError, OverflowError):
             return value  # pydantic says what is wrong
     return value
 

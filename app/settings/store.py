@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from app.settings.base import Seconds, SettingsModel, refuse
+from app.settings.base import Seconds, SettingsModel, in_words, refuse
 from app.settings.credentials import Secret, UserName
 from app.settings.transport import TlsSettings
 
@@ -20,6 +20,7 @@ URL_PATTERN = (
     r"(/[A-Za-z_][A-Za-z0-9._-]*)?(/[0-9]{1,4})?$"
 )
 _MAX_PORT = 65_535
+_PREFIX = "^[A-Za-z0-9._-]{1,64}$"
 
 
 def _check_text(url: object) -> object:
@@ -71,9 +72,12 @@ class StoreSettings(SettingsModel):
     tls: TlsSettings | None = Field(
         default=None, description="Certificates for a store with TLS (`rediss`, `valkeys`)."
     )
-    prefix: str = Field(
+    prefix: Annotated[
+        str,
+        in_words(_PREFIX, "expected 1 to 64 letters, digits, ., _ and -, such as user-gateway"),
+    ] = Field(
         default="user-gateway",
-        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        pattern=_PREFIX,
         description="Beginning of all keys. Gateways with the same prefix share what is stored.",
     )
     entities: bool = Field(

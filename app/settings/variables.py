@@ -7,6 +7,7 @@ name is reported, too, and the order of the environment has no effect.
 import difflib
 import json
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -335,8 +336,8 @@ def _read(found: VariableValues, name: str, text: str, keys: Keys, setting: Sett
     """Read a value: JSON if a table or list may be there and it is one, else text or texts."""
     schema = setting.schema
     value = _from_json(text) if schema.holds else None
-    if _is_list_of_texts(schema) and (as_list(value) is None):
-        value = _texts(text)
+    if as_list(value) is None and _takes_commas(schema) and (not schema.plain or "," in text):
+        value = _parts(text, schema)
     table = (schema.tables or schema.entries) and as_table(value) is not None
     if table or (schema.items and as_list(value) is not None):
         _put(found, name, value, keys, schema)
@@ -356,20 +357,30 @@ def _from_json(text: str) -> object:
 
 
 _BRACKETS = ("[", "{")
+_NUMBER = re.compile("-?(0|[1-9][0-9]{0,8})")
 
 
-def _is_list_of_texts(schema: FieldSchema) -> bool:
-    """Return whether only a list is allowed, whose items are single values of one type."""
-    return schema.items == FieldSchema(plain=True) and schema == FieldSchema(items=schema.items)
+def _takes_commas(schema: FieldSchema) -> bool:
+    """Return whether a list of single values is allowed, or one of them, and nothing else."""
+    items = schema.items
+    if items is None or items not in _SINGLE_VALUES:
+        return False
+    return replace(schema, plain=False, united=False) == FieldSchema(items=items)
 
 
-def _texts(text: str) -> list[str] | None:
+_SINGLE_VALUES = (FieldSchema(plain=True), FieldSchema(plain=True, united=True))
+"""Items of one type, and items of several, which are names and numbers in a path."""
+
+
+def _parts(text: str, schema: FieldSchema) -> list[str | int] | None:
     """Split a text at its commas; ``None`` if it seems to be meant as JSON, or has no text."""
     if text.lstrip().startswith(_BRACKETS):
         return None
     value = _from_json(text)
     parts = [value] if isinstance(value, str) else text.split(",")
-    return [part.strip() for part in parts if part.strip()] or None
+    numbered = schema.items is not None and schema.items.united
+    found = [part.strip() for part in parts if part.strip()]
+    return [int(one) if numbered and _NUMBER.fullmatch(one) else one for one in found] or None
 
 
 def _no_json(name: str, setting: Setting) -> str:
@@ -380,8 +391,8 @@ def _no_json(name: str, setting: Setting) -> str:
     what = f"{name} is not a JSON {right}: expected one such as {example}"
     if schema.tables:
         return f"{what}, or a variable for each setting in it"
-    if _is_list_of_texts(schema):
-        return f"{what}, or texts with commas between them"
+    if _takes_commas(schema):
+        return f"{what}, or its items with commas between them"
     return what
 
 

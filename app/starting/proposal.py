@@ -188,7 +188,7 @@ class _Proposing:
                 return type_, words
             case SeenList(item=item, has_null=has_null):
                 inner, words = self._type(name, item, around, of_item=True)
-                return f"[{inner}{'' if has_null else '!'}]", f"a list: {words}"
+                return f"[{inner}{'' if has_null else '!'}]", f"a list, each item {words}"
             case SeenObject(members=members):
                 return self._object(name, members, around, of_item=of_item), "an object"
             case SeenNothing(why=why):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +15,18 @@ from click.testing import CliRunner, Result
 
 from app import __version__
 from app.cli import main
-from app.cli.demo import announcement
+from app.cli.demo import announcement, demo_notes
 from app.cli.demo_callers import DemoToken
+from app.cli.placeholders import sources_at
 from app.cli.settings import settings_tables
+from app.demo.faults import DemoOptions, Latency, SourceName
 from app.demo.run import DemoAddresses, SourceUrls
 from app.execution.schema import build_schema
 from app.settings.environment import variables
+from app.settings.models import Settings
 from tests.cli.refusals import start_refusal
 
+ROOT = Path(__file__).parents[2]
 SECRET = "canary-secret"
 
 
@@ -52,7 +58,7 @@ def flat(text: str) -> str:
             [],
             [
                 "Usage: user-gateway [OPTIONS] COMMAND [ARGS]...",
-                "One GraphQL endpoint over three REST sources of user data.",
+                "One GraphQL endpoint over REST services that each know a part of a user.",
                 "user-gateway demo",
                 "serve",
                 "explain",
@@ -177,8 +183,9 @@ def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
 def test_settings_that_are_missing_without_a_file_are_said_to_be_in_none(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    Path("gateway.toml").write_text("", encoding="utf-8")
     hint = "no configuration file was read: --config or GATEWAY_CONFIG names one"
+    nowhere = run(*command)
+    Path("gateway.toml").write_text("", encoding="utf-8")
 
     alone = run(*command)
     named = run(*command, "--config", "gateway.toml")
@@ -187,6 +194,65 @@ def test_settings_that_are_missing_without_a_file_are_said_to_be_in_none(
 
     assert [one.exit_code for one in (alone, named, by_variable)] == [2, 2, 2]
     assert [hint in one.stderr for one in (alone, named, by_variable)] == [True, False, False]
+    assert f"{hint}, such as the one in this folder: --config gateway.toml\n" in alone.stderr
+    assert f"{hint}, and `user-gateway init` writes one\n" in nowhere.stderr
+
+
+def test_serve_says_at_a_terminal_that_no_file_was_read() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "app", "serve"],
+            stderr=theirs,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+            timeout=60,
+        )
+        shown = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert ended.returncode == 2
+    assert "GATEWAY_AUTH__MODE is missing" in shown
+    assert "no configuration file was read: --config or GATEWAY_CONFIG names one" in shown
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_names_the_setting_of_a_port_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = run("serve", "--port", str(port), "--workers", workers)
+
+    refusal = start_refusal(result.stderr)
+    assert result.exit_code == 2
+    assert refusal.reason == "The gateway does not start, because of its port"
+    assert refusal.mistakes == [
+        f"127.0.0.1:{port} cannot be used (GATEWAY_PORT or --port): Address already in use"
+    ]
+
+
+def test_serve_names_the_setting_of_an_address_of_another_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    monkeypatch.setenv("GATEWAY_HOSTS", "api.example.com")
+
+    result = run("serve", "--host", "192.0.2.1")
+
+    [mistake] = start_refusal(result.stderr).mistakes
+    assert mistake == (
+        '"192.0.2.1" is not an address of this machine: expected one in GATEWAY_HOST or --host,'
+        " such as 127.0.0.1, ::1 or 0.0.0.0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -595,6 +661,29 @@ def test_the_demo_prints_tokens_as_headers() -> None:
     assert text.endswith("Ctrl-C ends everything.")
 
 
+def test_the_demo_says_which_ports_it_could_not_have_and_which_delay_is_too_long() -> None:
+    options = DemoOptions(
+        port=8000,
+        ports=(1, 0, 4),
+        latency=(Latency(SourceName.BILLING, 2.0), Latency(SourceName.ACTIVITY, 1.9)),
+    )
+    settings = Settings(sources=sources_at({}))
+    addresses = DemoAddresses("http://127.0.0.1:8001", SOURCES, Path("data"))
+
+    notes = demo_notes(options, settings, addresses)
+
+    late = (
+        "The billing service takes 2 s, and the gateway waits 2 s: its fields are null, with"
+        " SOURCE_TIMEOUT. Try a shorter delay, to see a slow answer."
+    )
+    assert notes == [
+        "Port 8000 is in use, so the gateway has 8001.",
+        "Port 4 is in use, so the activity service has 3.",
+        late,
+    ]
+    assert f"Note: {notes[0]}\n" in announcement(addresses, notes=notes)
+
+
 def test_the_demo_without_a_gateway_says_how_to_put_one_over_the_services() -> None:
     text = announcement(DemoAddresses(None, SOURCES, Path("data")))
 
@@ -626,3 +715,18 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_the_default_schema(
     assert result.exit_code == 2
     assert not result.stdout
     assert mistake in flat(result.stderr)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_reason_and_what_writes_it() -> None:
+    schema = run("schema", "check")
+    document = run("explain", "@page.graphql")
+
+    assert (schema.exit_code, document.exit_code) == (2, 2)
+    assert schema.stderr == (
+        "schema.graphql cannot be read:\n"
+        "  - schema.graphql: No such file or directory\n"
+        "  - to write it: user-gateway schema print > schema.graphql\n"
+    )
+    assert document.stderr == (
+        "The document cannot be read:\n  - page.graphql: No such file or directory\n"
+    )

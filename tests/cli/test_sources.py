@@ -158,8 +158,8 @@ async def test_list_says_where_sources_are(servers: Servers) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["check", "--ids", "x"], "'x': expected a match of"),
-        (["check", "--ids", ""], "'': expected a match of"),
+        (["check", "--ids", "x"], "'x': expected a UUID"),
+        (["check", "--ids", ""], "'': expected a UUID"),
         (["check", "--ids", ",".join(map(user_id, range(101)))], "expected at most 100"),
         (["try", "nobody", "x"], "expected one of profile, billing, activity"),
         (["try", "billing"], "Missing argument"),

@@ -111,7 +111,9 @@ class Lesson:
 
     def _run(self, text: str) -> str:
         """Run commands that end."""
-        script = re.sub(r"^curl ", "curl --silent --fail ", text, flags=re.MULTILINE)
+        # A reader types slower: the port for operators says 503 until a process has reported.
+        curl = "curl --silent --fail --retry 5 "
+        script = re.sub(r"^curl ", curl, text, flags=re.MULTILINE)
         done = subprocess.run(  # noqa: S603 # the commands of the page
             ("bash", "-euo", "pipefail", "-c", script),  # noqa: S607 # the shell of the machine
             cwd=self._folder,

@@ -73,7 +73,7 @@ class ExamplePage:
     def figures(self) -> GroupFigures:
         """What the index says of it."""
         index = (FOLDER / "README.md").read_text(encoding="utf-8")
-        row = rf"\| \[[^\]]+\]\({self.name}\.md\) \| \d+ \| (\d+) \| \d+ \| (\d+) \| (\d+) \|"
+        row = rf"\| \[[^\]]+\]\({self.name}\.md\) \| (\d+) \| (\d+) \| (\d+) \|"
         [found] = re.findall(row, index)
         return GroupFigures(*map(int, found))
 

@@ -236,7 +236,7 @@ def test_wrong_ids_are_counted_in_the_tree_and_told_in_lines_of_their_own() -> N
     assert "user, no users: see its errors" in lines
     assert "_entities, 2 ids, 1 of them wrong" in lines
     first, second = map(error_line, told.errors)
-    assert first.startswith('BAD_USER_INPUT: "x" is not a user id: expected a match of')
+    assert first.startswith('BAD_USER_INPUT: "x" is not a user id: expected a UUID')
     assert first.endswith("(line 1, column 25)")
     assert second.startswith("BAD_USER_INPUT: a representation has to be an object")
 

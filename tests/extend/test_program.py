@@ -26,9 +26,8 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 def example(language: str, number: int = 0) -> str:
     """Return a block of the documentation in a language."""
-    text = (ROOT / "docs/how-to/schema.md").read_text(encoding="utf-8")
-    section = text.partition("## Python, where an expression does not do")[2]
-    blocks = re.findall(rf"```{language}\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    text = (ROOT / "docs/how-to/python-module.md").read_text(encoding="utf-8")
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     block: str = blocks[number]
     return block
 

@@ -250,6 +250,12 @@ def test_an_event_whose_processors_raise_is_written_by_its_name() -> None:
     assert "event" in stream.getvalue()
 
 
+def test_people_read_lists_and_tables_without_brackets_and_quotes() -> None:
+    line = shown("event", errors={"SOURCE_TIMEOUT": 2}, lost={"a": ["B", "C"]}, names=["x", "y"])
+
+    assert "errors='SOURCE_TIMEOUT: 2' lost='a: B, C' names='x, y'" in line
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_arguments_that_do_not_fit_into_a_text_do_not_raise(form: LogFormat) -> None:
     stream = io.StringIO()

@@ -72,7 +72,7 @@ def test_any_other_token_is_refused(token: str) -> None:
         ({"kind": "api_key", "key": SECRET, "header": "X Key"}, "a header name"),
         ({"kind": "api_key", "key": SECRET, "header": "Cookie"}, "Cookie has another use"),
         ({"kind": "api_key", "key": SECRET, "header": "Host"}, "Host has another use"),
-        ({"kind": "api_key", "key": SECRET, "header": "X-Key", "prefix": "a\n"}, "pattern"),
+        ({"kind": "api_key", "key": SECRET, "header": "X-Key", "prefix": "a\n"}, "printable ASCII"),
         ({**CLIENT, "token_url": "login/token"}, "an address such as https://"),
         ({**CLIENT, "token_url": f"https://me:{SECRET}@login"}, "no user or password"),
         ({**CLIENT, "client_auth": "jwt"}, "'basic' or 'post'"),

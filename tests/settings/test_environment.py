@@ -116,7 +116,7 @@ def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> 
         ("GATEWAY_PORT", "http", "expected a whole number"),
         ("GATEWAY_PORT", "70000", "expected at most 65535"),
         ("GATEWAY_GRAPHIQL", "perhaps", "expected true or false"),
-        ("GATEWAY_USER_ID_PATTERN", "(", "valid regular expression"),
+        ("GATEWAY_USER_ID_PATTERN", "(", "a regular expression such as usr_[0-9]+ ("),
         ("GATEWAY_LOG__LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         (f"{BILLING}__TIMEOUT", "soon", "expected a number"),
         (f"{BILLING}__TIMEOUT", "inf", "finite number"),

@@ -124,7 +124,7 @@ def test_a_list_does_not_write_what_auth_writes(
 
 @pytest.mark.parametrize("name", ["", "Invoices", "1", "a-b", "a.b"])
 def test_a_list_has_a_plain_name(name: str) -> None:
-    with pytest.raises(ValidationError, match="pattern"):
+    with pytest.raises(ValidationError, match="a letter first"):
         SourceSettings.model_validate({"base_url": "http://b", "lists": {name: LIST}})
 
 

@@ -1,7 +1,10 @@
 """What is wrong with settings: where, what was found, what would be right."""
 
+import re
+
 import pytest
 
+from app.settings.environment import variables
 from tests.settings.conftest import Write
 from tests.settings.loading import NEEDED, SECRET, SERVICE, mistakes, mistakes_own
 
@@ -349,3 +352,54 @@ def test_a_pattern_that_is_none_is_told_once(write: Write) -> None:
     [mistake] = mistakes(write(f"user_id_pattern = '[a-z'\n{NEEDED}"))
 
     assert "user_id_pattern got '[a-z'" in mistake
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "expected"),
+    [
+        ('[store]\nprefix = "a b"', "[store] prefix", "such as user-gateway"),
+        ('[deadline]\nheader = "a b"', "[deadline] header", "such as X-Tenant"),
+        ('[cors]\nheaders = ["a b"]', "[cors] headers#1", "such as X-Tenant"),
+        (
+            'billing.without_lists = ["A"]',
+            "[sources.billing] without_lists#1",
+            "such as open_tickets",
+        ),
+        (
+            '[sources.billing.auth]\nkind = "api_key"\nkey = "x"\nheader = "X-Key"\nprefix = " x"',
+            "[sources.billing.auth] prefix",
+            'such as "Token "',
+        ),
+    ],
+)
+def test_the_form_of_a_text_is_said_in_words_with_an_example(
+    write: Write, text: str, place: str, expected: str
+) -> None:
+    told = mistakes(write(f"{NEEDED}\n{text}"))
+
+    [one] = [sentence for sentence in told if f"{place} got" in sentence]
+    assert expected in one
+    assert "[A-Z" not in one
+    assert "[a-z" not in one
+
+
+def test_no_message_about_a_variable_shows_a_regular_expression(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for one in variables():
+        name = one.name.replace("<SOURCE>", "BILLING")
+        if one.path and not name.endswith(("__KIND", "__MODE")):
+            monkeypatch.setenv(name, "\t( ^")
+
+    told = mistakes()
+
+    assert len(told) > 100
+    expression = re.compile(r"\[A-Za-z|\[a-z|\[0-9|\\[dw]|\{1,")
+    shown = [sentence.split()[0] for sentence in told if expression.search(sentence)]
+    assert shown == ["GATEWAY_USER_ID_PATTERN"]  # its value is one: the message has an example
+
+
+def test_a_file_that_cannot_be_read_may_have_what_is_missing(write: Write) -> None:
+    [told] = mistakes(write("port = 1\nport = "))
+
+    assert "gateway.toml:2" in told

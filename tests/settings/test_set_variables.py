@@ -82,18 +82,44 @@ def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
     assert (found.values, found.mistakes) == ({"hosts": items}, [])
 
 
+def test_a_path_is_json_or_names_and_numbers_with_commas_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_SOURCES__A__ANSWER__ROWS", "data, 0,users")
+    monkeypatch.setenv("GATEWAY_SOURCES__A__ANSWER__KEY", '["0"]')
+
+    found = from_variables(read_environment(None), Settings, standing={})
+
+    answer = {"rows": ["data", 0, "users"], "key": ["0"]}
+    assert (found.values, found.mistakes) == ({"sources": {"a": {"answer": answer}}}, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("a", "a"), ("a, b", ["a", "b"]), ('["a,b"]', ["a,b"]), ("8", "8")],
+)
+def test_one_text_or_several_may_have_commas_between_them(
+    monkeypatch: pytest.MonkeyPatch, written: str, read: object
+) -> None:
+    monkeypatch.setenv("GATEWAY_AUTH__AUDIENCE", written)
+
+    found = from_variables(read_environment(None), Settings, standing={})
+
+    assert (found.values, found.mistakes) == ({"auth": {"audience": read}}, [])
+
+
 @pytest.mark.parametrize(
     ("name", "written", "told"),
     [
         (
             "HOSTS",
             "['a']",
-            'list: expected one such as ["api.example.com"], or texts with commas between them',
+            'list: expected one such as ["api.example.com"], or its items with commas between them',
         ),
         (
             "HOSTS",
             ",",
-            'list: expected one such as ["api.example.com"], or texts with commas between them',
+            'list: expected one such as ["api.example.com"], or its items with commas between them',
         ),
         (
             "CACHE_CONTROL__FIELDS",

@@ -11,9 +11,8 @@ Each setting is a variable, in the environment or in a file `.env`, and a key of
 wins over the file, and the file wins over the defaults of an installation (`GATEWAY_DEFAULTS`).
 `user-gateway settings` prints these tables.
 
-A variable with a list of texts has commas between them
-(`GATEWAY_HOSTS=api.example.com,localhost`), or is a JSON list. Other lists and tables are JSON in a
-variable.
+A variable with a list has commas between its items (`GATEWAY_HOSTS=api.example.com,localhost`), or
+is a JSON list. A table is a JSON object in a variable.
 """
 
 
