@@ -43,7 +43,7 @@ from app.execution.selection import variables_in
 from app.fastpath.code import FunctionWriter, function_bytes
 from app.fastpath.kept_users import KeptUsers
 from app.fastpath.lists import LIST_BYTES, CompiledList
-from app.fastpath.rendering import Rendering
+from app.fastpath.rendering import Rendering, null_users
 from app.fastpath.user_writer import CompiledRoot, FieldFailure, UserWriter
 from app.schema.page_types import page_types
 from app.sources.base import PageRequest, PageSpec
@@ -295,14 +295,18 @@ class CompiledSelection:
             request: What the response is rendered of.
 
         Returns:
-            The pages, by list. There are none if ``HALT`` ends the operation before.
+            The pages, by list. A user, or an answer, that is ``null`` without any page needs none.
         """
-        if request.on_error == "HALT" and self.render(request, {}).errors:
-            return []
         rendering = Rendering(request, {})
+        null: Mapping[str, Collection[int]] = {}
+        if request.on_error != "NULL":  # errors may propagate
+            data = self.render(request, {}).data
+            if data is None:
+                return []
+            null = {key: null_users(root, data[key]) for key, root in request.plan.roots.items()}
         wanted: dict[PageSpec[Any], dict[PageRequest, None]] = {}
         for key, root in request.plan.roots.items():
-            for spec, requests in rendering.wanted_pages(root, self.roots[key]):
+            for spec, requests in rendering.wanted_pages(root, self.roots[key], null.get(key, ())):
                 wanted.setdefault(spec, {}).update(dict.fromkeys(requests))
         return [PageFetch(spec, [*requests]) for spec, requests in wanted.items() if requests]
 

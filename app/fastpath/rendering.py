@@ -3,7 +3,7 @@
 Part of ``compiled.py``, which says what it replaces.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import NoneType
@@ -232,13 +232,14 @@ class Rendering:
         return shown, wrong
 
     def wanted_pages(
-        self, root: PlannedRoot, compiled: CompiledRoot
+        self, root: PlannedRoot, compiled: CompiledRoot, null: Collection[int]
     ) -> Iterator[tuple[PageSpec[Any], Sequence[PageRequest]]]:
         """Yield the pages that a root field needs, by their lists. A list may come several times.
 
         Args:
             root: The planned root field.
             compiled: The same root field, compiled.
+            null: The positions of users that are ``null`` without any page.
 
         Yields:
             The pages. A page that cannot be requested is left out: it is an error in the response.
@@ -251,7 +252,9 @@ class Rendering:
                 continue
             needs = group.selection.needs
             wanted: list[list[PageRequest]] = [[] for _ in lists]
-            for key, *row in zip(group.keys, *found.columns, strict=True):
+            for place, key, *row in zip(group.places, group.keys, *found.columns, strict=True):
+                if place in null:
+                    continue
                 results = dict(zip(needs.sources, row, strict=True))
                 if not outcome_of(results, needs, self._request.required).known:
                     continue
@@ -301,6 +304,22 @@ class Rendering:
                 located, otherwise=Code.BAD_USER_INPUT, request_id=self._request.request_id
             )
         )
+
+
+def null_users(root: PlannedRoot, value: object) -> Collection[int]:
+    """Find the users of a root field that are ``null``.
+
+    Args:
+        root: The planned root field.
+        value: Its value in a response.
+
+    Returns:
+        Their positions.
+    """
+    if value is None or not root.selection.is_list:
+        return range(root.count or 0) if value is None else ()
+    users = cast("Sequence[object]", value)
+    return {place for place, user in enumerate(users) if user is None}
 
 
 def _is_same_for_all(columns: Sequence[Sequence[Result]], needs: SourceNeeds) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app.auth.callers import everybody
 from app.schema.connection import encode_cursor
 from app.settings.fastpath import FastpathSettings
+from app.settings.field_schema import settings_in
 from app.settings.models import Settings
 from app.sources.base import Position, UserId
 from tests.callers import by_headers, headers_of
@@ -458,6 +459,48 @@ async def test_the_log_says_why_the_executor_renders_an_answer(
         assert not reply.errors
         [line] = gateway.events("graphql.operation")
         assert (line["compiled"], line.get("executor")) == (reason is None, reason)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("root", "on_error", "pages"),
+    [
+        ("r: users(ids: $ids)", "NULL", 2),
+        ("r: users(ids: $ids)", "PROPAGATE", 0),
+        ("r: users(ids: $ids)", "HALT", 0),
+        ('r: user(id: "u-1")', "PROPAGATE", 0),
+    ],
+)
+async def test_no_page_is_fetched_for_a_user_that_is_null_without_it(
+    open_gateway: OpenGateway,
+    services: FakeServices,
+    root: str,
+    on_error: str,
+    pages: int,
+    *,
+    compiled: bool,
+) -> None:
+    services.know(1, 2)
+    ids = [user_id(1), user_id(2)]
+    secret = {"type": "String!", "source": "profile", "description": "A secret.", "may": "s:read"}
+    wanted = Settings.model_validate(
+        {
+            **settings_in(settings_for_fakes(fastpath=FastpathSettings(compiled=compiled))),
+            "user": {"secret": secret},
+        }
+    )
+    head = "query($ids: [ID!]!)" if "$ids" in root else "query"
+    selection = "{ secret invoices(first: 1) { edges { cursor } } }"
+    query = f"{head} {{ {root.replace('u-1', ids[0])} {selection} }}"
+
+    async with open_gateway(wanted, by_headers) as gateway:
+        request = {"query": query, "variables": {"ids": ids}, "onError": on_error}
+        response = await gateway.client.post(
+            "/graphql", json=request, headers=headers_of(None, "billing:read")
+        )
+
+    assert response.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert sum(one.url.path == "/invoices" for one in services.billing.requests) == pages
 
 
 async def test_one_document_serves_all_values_of_its_variables(

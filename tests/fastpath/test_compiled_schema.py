@@ -7,7 +7,7 @@ are found by another key. Rows are damaged at random, and sources fail at random
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import httpx
@@ -264,11 +264,23 @@ async def test_fast_paths_the_reference_and_rows_say_the_same(
                 event(f"compiled: {one['compiled']}")
 
     for request, short, reference in zip(case.requests, *both, strict=True):
-        assert short == reference
+        assert decided(request, short) == decided(request, reference)
         assert short.status == 200
         data = orjson.loads(short.data)
         check(case.schema, request, data, short.errors)
         check_next_page(case.schema, request, data, short.next_page)
+
+
+def decided(request: RandomRequest, answer: Answered) -> Answered:
+    """Leave out of an answer what is a matter of time.
+
+    With ``HALT``, one error ends the operation. Of several lists, which wait for calls of their
+    own, any one may be the first to fail.
+    """
+    lists = [one for one in request.selection if one.field is not None and one.field.pages]
+    if request.on_error == "HALT" and answer.errors and len(lists) > 1:
+        return replace(answer, errors=[], calls=[])
+    return answer
 
 
 def tell_shares(case: SchemaCase) -> None:
