@@ -6,11 +6,8 @@ and each new document used to leave one, with all that it had in hand.
 """
 
 import asyncio
-import gc
 import json
-from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -31,6 +28,7 @@ from tests.fakes import (
     settings_for_fakes,
     user_id,
 )
+from tests.garbage import collecting, rare_collector
 
 ID = user_id(1)
 SETTINGS: Settings = settings_for_fakes(
@@ -120,38 +118,6 @@ REFUSED: dict[str, Callable[[int], Body]] = {
 def sent(body: Body, headers: Mapping[str, str]) -> Sent:
     """Make a request with a body."""
     return Sent(body if isinstance(body, bytes) else orjson.dumps(body), headers)
-
-
-@contextmanager
-def collecting() -> Generator[Counter[str]]:
-    """Count what only the garbage collector would free of what is made within, by its type."""
-    found: Counter[str] = Counter()
-    gc.collect()
-    try:
-        yield found
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        found.update(type(each).__name__ for each in gc.garbage)
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-
-
-@contextmanager
-def rare_collector() -> Generator[None]:
-    """Have the garbage collector run when it is told to, and look at what is new alone.
-
-    What is old stays out of its sight also afterwards, as all that was there before the first test:
-    `gc.unfreeze` would bring back all of that, and make each later collection take long.
-    """
-    for _ in range(2):  # a class is free only once its instances are gone
-        gc.collect()
-    gc.disable()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 async def garbage_of(

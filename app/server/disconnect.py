@@ -61,9 +61,10 @@ class DisconnectWatch:
         finally:
             self._new.discard(client)
             self._old.discard(client)
-            if client.watching is not None:
-                client.watching.cancel()
-                await asyncio.wait([client.watching])
+            watching, client.watching = client.watching, None
+            if watching is not None:
+                watching.cancel()
+                await asyncio.wait([watching])
 
     def _start_timer(self) -> None:
         """Start the timer, in an empty context: it does not belong to the current request."""
@@ -85,7 +86,9 @@ class _Client:
     Attributes:
         task: The task that answers the request.
         gone: Whether the client has disconnected.
-        watching: The task that waits for a disconnect, once it is started.
+        watching: The task that waits for a disconnect, once it is started. It is dropped at the end:
+            a cancelled task keeps its exception, whose traceback leads back to this object. Only
+            the garbage collector would free them, with the request.
     """
 
     __slots__ = ("_receive", "gone", "task", "watching")

@@ -7,6 +7,7 @@ import pytest
 from starlette.types import Message
 
 from app.server.disconnect import DisconnectWatch
+from tests.garbage import collecting, rare_collector
 
 
 class DisconnectingClient:
@@ -110,3 +111,25 @@ async def test_what_goes_wrong_with_the_work_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await DisconnectWatch().while_connected(DisconnectingClient().receive, fail())
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_slow_request_leaves_nothing_to_the_garbage_collector(*, leaves: bool) -> None:
+    watch = DisconnectWatch()
+
+    async def served() -> str | None:
+        client = DisconnectingClient()
+        work = answer_after(asyncio.Event() if leaves else client.was_asked)
+        request = asyncio.create_task(watch.while_connected(client.receive, work))
+        await client.was_asked.wait()
+        if leaves:
+            client.leave()
+        return await request
+
+    await served()
+    with rare_collector(), collecting() as found:
+        assert await served() == (None if leaves else "answer")
+        await asyncio.sleep(0)
+    watch.close()
+
+    assert not found
