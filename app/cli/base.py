@@ -58,7 +58,8 @@ def refuse_settings(error: ConfigurationError, config: Path | None) -> NoReturn:
         SystemExit: Always, with the exit code.
     """
     mistakes = list(error.mistakes)
-    if config is None and CONFIG.name not in read_environment(ENV_FILE).variables:
+    is_unnamed = config is None and CONFIG.name not in read_environment(ENV_FILE).variables
+    if is_unnamed and not error.unreadable:  # an unreadable file .env may name one
         mistakes.append(f"no configuration file was read: --config or {CONFIG.name} names one")
     refuse(UNUSABLE, mistakes)
 

@@ -127,19 +127,22 @@ def read_settings(
     except ValidationError as error:
         mistakes.add_types(error, of_file)
     values = complete(_with_read_values(origins, environment, mistakes))
-    for keys, found in (*requests_of_own(values, settled), *check(values)):
+    # What seems to be missing, or not to fit, may be right by a file that cannot be read.
+    whole = not (read.mistakes or environment.mistakes)
+    misfits = [*requests_of_own(values, settled), *check(values)]
+    for keys, found in misfits if whole else ():
         if found is not None:
             mistakes.add_found(keys, found)
-        elif not read.mistakes:  # missing values may be in a file that cannot be read
+        else:
             mistakes.add_missing(keys)
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        mistakes.add_values(error, missing=not read.mistakes)
+        mistakes.add_values(error, whole=whole)
     else:
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)
-    raise ConfigurationError(mistakes.sentences(), unreadable=bool(read.mistakes))
+    raise ConfigurationError(mistakes.sentences(), unreadable=not whole)
 
 
 def _as_json(in_file: Table) -> str:
