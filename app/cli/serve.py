@@ -31,7 +31,7 @@ from app.server.control import ControlAddress
 from app.server.gateway_server import ServerPart
 from app.server.process import open_standard_streams
 from app.server.serving import Serving, run_server
-from app.server.unusable import log_unusable
+from app.server.unusable import STARTUP_FAILURE, log_unusable
 from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
@@ -211,7 +211,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             lifespan="on",
             access_log=False,
             server_header=False,
-            ssl_context_factory=partial(_tls_context, of.tls) if of.tls else None,
+            ssl_context_factory=partial(_tls_context, of.tls, of.log) if of.tls else None,
             proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
             log_config=uvicorn_log_config(of.log, log_format_of(of.log, sys.stderr)),
             timeout_graceful_shutdown=of.shutdown_timeout,
@@ -276,7 +276,17 @@ def _refuse_to_start(log: LogSettings, headline: str, mistakes: Sequence[str]) -
 
 
 def _tls_context(
-    tls: ServerTlsSettings, _: uvicorn.Config, __: Callable[[], ssl.SSLContext]
+    tls: ServerTlsSettings, log: LogSettings, _: uvicorn.Config, __: Callable[[], ssl.SSLContext]
 ) -> ssl.SSLContext:
-    """Read the certificates in the serving process; the other parameters are uvicorn's."""
-    return tls.context()
+    """Read the certificates in the serving process; the last parameters are uvicorn's.
+
+    The files were right when the settings were read. A process that starts later may find only one
+    of them replaced.
+    """
+    try:
+        return tls.context()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        mistake = f"the certificates in GATEWAY_TLS__… cannot be used: {why}"
+        log_unusable(make_log(log), UNUSABLE.removesuffix(":"), (mistake,))
+        sys.exit(STARTUP_FAILURE)
