@@ -36,6 +36,8 @@ from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
 
+PORT = "The gateway does not start, because of its port:"
+
 ADMIN_PORT = "The gateway does not start, because of its admin port:"
 
 UNSAFE = "The gateway does not start, because these settings are not safe:"
@@ -195,9 +197,10 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
         protocol_of(settings)
     except LibraryError as error:
         _refuse_to_start(settings.log, UNFIT, (str(error),))
-    admin = _bind_admin(settings) if settings.admin.port is not None else None
     workers = workers or settings.workers
     host = host or settings.host
+    _check_port(settings.log, host, settings.port if port is None else port)
+    admin = _bind_admin(settings) if settings.admin.port is not None else None
 
     def server_config(version: int, of: Settings, control: ControlAddress) -> uvicorn.Config:
         return uvicorn.Config(
@@ -255,16 +258,30 @@ def _bind_admin(settings: Settings) -> socket.socket:
     try:
         return bind_admin(admin.host, admin.port or 0)
     except OSError as error:
-        number = error.errno or 0
-        mistake = (
-            f"{admin.host}:{admin.port} cannot be used (GATEWAY_ADMIN__PORT): {os.strerror(number)}"
-        )
-        if number < 0 or number == errno.EADDRNOTAVAIL:  # names have negative numbers
-            mistake = (
-                f"{quote(admin.host)} is not an address of this machine: expected one in"
-                " GATEWAY_ADMIN__HOST, such as 127.0.0.1, ::1 or 0.0.0.0"
-            )
+        mistake = _why_not_bound(error, admin.host, admin.port or 0, "GATEWAY_ADMIN__")
         _refuse_to_start(settings.log, ADMIN_PORT, (mistake,))
+
+
+def _check_port(log: LogSettings, host: str, port: int) -> None:
+    """Say at once if the port cannot be bound. uvicorn would say it after all the rest."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as error:
+            _refuse_to_start(log, PORT, (_why_not_bound(error, host, port, "GATEWAY_"),))
+
+
+def _why_not_bound(error: OSError, host: str, port: int, prefix: str) -> str:
+    """Say why an address cannot be listened on, and which setting to change."""
+    number = error.errno or 0
+    if number < 0 or number == errno.EADDRNOTAVAIL:  # names have negative numbers
+        return (
+            f"{quote(host)} is not an address of this machine: expected one in {prefix}HOST, such"
+            " as 127.0.0.1, ::1 or 0.0.0.0"
+        )
+    return f"{host}:{port} cannot be used ({prefix}PORT): {os.strerror(number)}"
 
 
 def _refuse_to_start(log: LogSettings, headline: str, mistakes: Sequence[str]) -> NoReturn:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,38 @@ def test_what_an_unreadable_file_of_variables_may_have_is_not_said_to_be_missing
     assert (shown.exit_code, served.exit_code) == (2, 2)
     assert shown.stderr.splitlines()[1:] == [f"  - {sentence}"]
     assert start_refusal(served.stderr).mistakes == [sentence]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_says_that_its_port_is_in_use(monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--port", str(port), "--workers", workers)
+
+    assert result.exit_code == 2
+    refusal = start_refusal(result.stderr)
+    assert refusal.reason == "The gateway does not start, because of its port"
+    assert refusal.mistakes == [
+        f"127.0.0.1:{port} cannot be used (GATEWAY_PORT): Address already in use"
+    ]
+
+
+def test_serve_says_that_its_address_is_none_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROFILE", "BILLING", "ACTIVITY"):
+        monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", f"http://{name.lower()}")
+    monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
+    monkeypatch.setenv("GATEWAY_HOSTS", "localhost")
+
+    result = run("serve", "--host", "192.0.2.1")
+
+    assert result.exit_code == 2
+    [mistake] = start_refusal(result.stderr).mistakes
+    assert mistake.startswith('"192.0.2.1" is not an address of this machine: expected one in')
 
 
 def test_explain_does_not_go_by_the_defaults_if_a_named_file_cannot_be_read(

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from tests.certificates import Certificates
-from tests.cli.test_end_to_end import NOWHERE, WAIT, Program, program
+from tests.cli.test_end_to_end import NOWHERE, SEVERAL, WAIT, Program, program
 from tests.docs.pages import DOCS
 from tests.examples.serving import clean_environment, free_port
 
@@ -258,6 +258,18 @@ async def test_a_worker_that_starts_with_other_documents_than_the_others_brings_
     assert answers == ['{"data":{"kind":"Query"}}'] * 20
     [reloaded] = [one for one in served.events() if one["event"] == "gateway.reloaded"]
     assert (reloaded["trigger"], reloaded["workers"]) == ("a process that started meanwhile", 2)
+
+
+async def test_if_the_supervisor_is_killed_its_workers_answer_what_is_sent_and_end(
+    tmp_path: Path,
+) -> None:
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await started(served)
+        served.process.kill()
+        await served.ended()  # nobody has the pipe of the log any more
+
+    names = [one["event"] for one in served.events()]
+    assert (names.count("supervisor.died"), names.count("gateway.stopped")) == (2, 2)
 
 
 async def test_after_sigterm_it_drains_and_a_second_one_ends_it_at_once(tmp_path: Path) -> None:
