@@ -131,8 +131,13 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
 
         signal.signal(signal.SIGHUP, reload)
         server = GatewayServer(config, serving.part, drain=serving.drain)
-        with suppress(KeyboardInterrupt):
+        try:
             server.run()
+        except KeyboardInterrupt:
+            pass
+        except SystemExit:  # as process 1: uvicorn raises the signal again that has ended it
+            if not server.started:
+                raise
         if not server.started:
             sys.exit(STARTUP_FAILURE)
 
