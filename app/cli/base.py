@@ -25,7 +25,7 @@ Port = click.IntRange(0, 65_535)
 
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whoever reads it says why that fails
     help=f"Configuration file, in TOML.  [{CONFIG.name}]",
 )
 

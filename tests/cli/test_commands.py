@@ -218,6 +218,18 @@ def test_commands_say_of_a_file_that_they_cannot_read_one_sentence(
     assert line.startswith(f"  - {sentence}")
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read each file")
+def test_a_file_without_the_right_to_read_it_is_said_like_the_others() -> None:
+    Path("gateway.toml").touch(0o000)
+
+    result = run("serve", "--config", "gateway.toml")
+
+    assert result.exit_code == 2
+    assert start_refusal(result.stderr).mistakes == [
+        "gateway.toml cannot be read: Permission denied; expected a TOML file in UTF-8"
+    ]
+
+
 @pytest.mark.parametrize("command", [("config", "show"), ("sources", "list")])
 def test_what_an_unreadable_file_of_variables_may_have_is_not_said_to_be_missing(
     command: tuple[str, ...],
