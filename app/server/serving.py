@@ -333,7 +333,7 @@ def _end_after_supervisor() -> None:
     supervisor = parent_process()
     if supervisor is not None:
         supervisor.join()
-        library_event(_log, logging.ERROR, "supervisor.died", supervisor=supervisor.pid)
+        library_event(_log, logging.ERROR, "gateway.supervisor_died", supervisor=supervisor.pid)
         os.kill(os.getpid(), signal.SIGTERM)
 
 

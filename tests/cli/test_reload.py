@@ -269,7 +269,7 @@ async def test_if_the_supervisor_is_killed_its_workers_answer_what_is_sent_and_e
         await served.ended()  # nobody has the pipe of the log any more
 
     names = [one["event"] for one in served.events()]
-    assert (names.count("supervisor.died"), names.count("gateway.stopped")) == (2, 2)
+    assert (names.count("gateway.supervisor_died"), names.count("gateway.stopped")) == (2, 2)
 
 
 async def test_after_sigterm_it_drains_and_a_second_one_ends_it_at_once(tmp_path: Path) -> None:
