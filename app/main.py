@@ -405,7 +405,7 @@ def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler 
     cached = {name for name, one in settings.sources.items() if one.cache.enabled}
     kept = None
     if cached and settings.fastpath.uses("kept_users"):
-        kept = KeptUsers(cached, max_bytes=settings.limits.memory.users)
+        kept = KeptUsers(cached, max_bytes=settings.limits.memory.kept_users)
     return Compiler(schema, kept)
 
 

@@ -32,7 +32,7 @@ NO_LIMITS = {
     "document_cache",  # what is kept of documents, which changes no answer
     # How much memory that takes: tests/test_memory.py.
     *("limits.memory.documents", "limits.memory.compiled"),
-    *("limits.memory.persisted", "limits.memory.users"),
+    *("limits.memory.persisted", "limits.memory.kept_users"),
     *("limits.rate.window", "limits.rate.max_callers", "limits.rate.trusted_proxies"),  # of a quota
     *("cors.max_age", "tls.hsts", "cache_control.max_age"),  # for browsers and caches
     # Of connections rather than requests: tests/server/test_head.py and test_protocol.py.

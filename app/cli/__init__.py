@@ -8,6 +8,7 @@ import click
 
 from app import __version__
 from app.server.collector import pause_collector, resume_collector
+from app.server.process import end_on_sigterm
 
 MODULES: Final[Mapping[str, str]] = {
     "init": "app.cli.init",
@@ -84,5 +85,6 @@ def run(prog_name: str = "user-gateway") -> None:
     Args:
         prog_name: The name of the program in its help.
     """
+    end_on_sigterm()
     pause_collector()
     main(prog_name=prog_name)

@@ -28,7 +28,7 @@ Port = click.IntRange(0, 65_535)
 
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whoever reads it says why that fails
     help=f"Configuration file, in TOML.  [{CONFIG.name}]",
 )
 
@@ -60,19 +60,24 @@ def refuse_settings(error: ConfigurationError, config: Path | None) -> NoReturn:
     Raises:
         SystemExit: Always, with the exit code.
     """
-    refuse(UNUSABLE, [*error.mistakes, *hint_without_file(config)])
+    refuse(UNUSABLE, [*error.mistakes, *hint_without_file(error, config)])
 
 
-def hint_without_file(config: Path | None) -> Sequence[str]:
+def hint_without_file(error: ConfigurationError, config: Path | None) -> Sequence[str]:
     """Say how to name a configuration file, if none was read.
 
     Args:
+        error: What is wrong with the settings. If the file ``.env`` is unreadable, it may name one.
         config: The configuration file that an option names, if any.
 
     Returns:
         One sentence; none if a file was named.
     """
-    if config is not None or CONFIG.name in read_environment(ENV_FILE).variables:
+    if (
+        config is not None
+        or error.unreadable
+        or CONFIG.name in read_environment(ENV_FILE).variables
+    ):
         return ()
     hint = f"no configuration file was read: --config or {CONFIG.name} names one"
     if Path(USUAL_FILE).is_file():

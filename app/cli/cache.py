@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -11,6 +12,7 @@ from app.cli.base import EXIT_WRONG, config_option, refuse, refuse_settings
 from app.errors import ConfigurationError, what_is_wrong
 from app.main import load_settings
 from app.server.invalidating import PATH
+from app.settings.base import HEADER_VALUE
 from app.settings.models import Settings
 from app.settings.secret_values import without_secrets
 from app.sources.cache.invalidation import Invalidation
@@ -21,6 +23,8 @@ NOT_DONE = "The invalidation was not carried out:"
 WITHIN = 10.0
 """Seconds in which the admin port has to answer."""
 
+RIGHT_ADDRESS = "expected one such as http://127.0.0.1:9464"
+RIGHT_TOKEN = "expected one line of printable ASCII, the value of GATEWAY_ADMIN__TOKEN"  # noqa: S105 # a sentence
 NO_PORT = "there is no admin port: expected --address, or the setting GATEWAY_ADMIN__PORT"
 NO_TOKEN = "there is no token: expected --token-file, or the setting GATEWAY_ADMIN__TOKEN"  # noqa: S105 # a sentence
 
@@ -79,7 +83,7 @@ def invalidate(  # noqa: PLR0917 # click passes options by position
         )
     if not response.is_success:
         refuse(NOT_DONE, [f"{response.status_code}: {_message_of(response)}"], exit_code=EXIT_WRONG)
-    click.echo("All gateways forget it within a second.")
+    click.echo("This gateway has forgotten it. Others with the same store do so within a second.")
 
 
 def _place_of(address: str | None, token_file: Path | None, config: Path | None) -> tuple[str, str]:
@@ -96,11 +100,36 @@ def _place_of(address: str | None, token_file: Path | None, config: Path | None)
             refuse(NOT_SENT, [NO_PORT])
         host = f"[{admin.host}]" if ":" in admin.host else admin.host
         address = f"http://{host}:{admin.port}"
+    elif not _is_address(address):
+        refuse(NOT_SENT, [f"{without_secrets(address)} is no address: {RIGHT_ADDRESS}"])
     if token_file is not None:
-        return address, token_file.read_text(encoding="utf-8").strip()
+        return address, _token_in(token_file)
     if admin is None or admin.token is None:
         refuse(NOT_SENT, [NO_TOKEN])
     return address, admin.token.get_secret_value()
+
+
+def _is_address(address: str) -> bool:
+    """Return whether a text is an address of HTTP."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _token_in(file: Path) -> str:
+    """Read a token; say what is wrong without showing what the file has."""
+    try:
+        token = file.read_bytes().decode("utf-8").strip()
+    except OSError as error:
+        refuse(NOT_SENT, [f"{file} cannot be read: {error.strerror}; {RIGHT_TOKEN}"])
+    except UnicodeDecodeError:
+        refuse(NOT_SENT, [f"{file} is not UTF-8; {RIGHT_TOKEN}"])
+    if not HEADER_VALUE.fullmatch(token):
+        what = "has no token in it" if token else "is empty"
+        refuse(NOT_SENT, [f"{file} {what}; {RIGHT_TOKEN}"])
+    return token
 
 
 def _message_of(response: httpx.Response) -> str:

@@ -79,14 +79,15 @@ def explain(
 def _settings_or_defaults(config: Path | None) -> Settings:
     """Read the settings. Without any, use the defaults; if they are wrong, print a note, too.
 
-    A file that is named may have a schema of its own, so that the defaults would not do.
+    A file that is named, or that cannot be read, may have a schema of its own, so that the defaults
+    would not do.
     """
     if config is None and not read_environment(ENV_FILE).has_settings():
         return Settings(sources=sources_at({}))
     try:
         return load_settings(config=config)
     except ConfigurationError as error:
-        if config is not None:
+        if config is not None or error.unreadable:
             refuse(UNUSABLE, error.mistakes)
         click.echo(
             "Note: settings are missing or wrong (`user-gateway serve` prints the mistakes), so"

@@ -39,7 +39,7 @@ from app.server.control import ControlAddress
 from app.server.gateway_server import ServerPart
 from app.server.process import open_standard_streams
 from app.server.serving import Serving, run_server
-from app.server.unusable import log_unusable
+from app.server.unusable import STARTUP_FAILURE, log_unusable
 from app.settings.auth import JwtCallers
 from app.settings.models import LogSettings, Settings
 from app.settings.server import ServerTlsSettings, is_loopback
@@ -204,15 +204,15 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     except UnsafeSettingsError as error:
         _refuse_to_start(error.log, UNSAFE, error.mistakes)
     except ConfigurationError as error:
-        _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes, hint_without_file(config))
+        _refuse_to_start(LogSettings(), UNUSABLE, error.mistakes, hint_without_file(error, config))
     try:
         protocol_of(settings)
     except LibraryError as error:
         _refuse_to_start(settings.log, UNFIT, (str(error),))
-    admin = _bind_admin(settings) if settings.admin.port is not None else None
     workers = workers or settings.workers
     host = host or settings.host
     _check_port(host, settings.port if port is None else port, settings.log)
+    admin = _bind_admin(settings) if settings.admin.port is not None else None
 
     def server_config(version: int, of: Settings, control: ControlAddress) -> uvicorn.Config:
         return uvicorn.Config(
@@ -226,7 +226,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             lifespan="on",
             access_log=False,
             server_header=False,
-            ssl_context_factory=partial(_tls_context, of.tls) if of.tls else None,
+            ssl_context_factory=partial(_tls_context, of.tls, of.log) if of.tls else None,
             proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
             log_config=uvicorn_log_config(of.log, log_format_of(of.log, sys.stderr)),
             timeout_graceful_shutdown=of.shutdown_timeout,
@@ -328,7 +328,17 @@ def _refuse_to_start(
 
 
 def _tls_context(
-    tls: ServerTlsSettings, _: uvicorn.Config, __: Callable[[], ssl.SSLContext]
+    tls: ServerTlsSettings, log: LogSettings, _: uvicorn.Config, __: Callable[[], ssl.SSLContext]
 ) -> ssl.SSLContext:
-    """Read the certificates in the serving process; the other parameters are uvicorn's."""
-    return tls.context()
+    """Read the certificates in the serving process; the last parameters are uvicorn's.
+
+    The files were right when the settings were read. A process that starts later may find only one
+    of them replaced.
+    """
+    try:
+        return tls.context()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        mistake = f"the certificates in GATEWAY_TLS__… cannot be used: {why}"
+        log_unusable(make_log(log), UNUSABLE.removesuffix(":"), (mistake,))
+        sys.exit(STARTUP_FAILURE)

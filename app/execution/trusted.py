@@ -224,7 +224,10 @@ def _reason(error: OSError | ValueError) -> str:
     """Return the reason why a file cannot be read."""
     if isinstance(error, ValidationError):
         return f"{what_is_wrong(error)}; expected a manifest of Apollo's or Relay's format"
-    return str(error) if isinstance(error, OSError) else f"{error}; expected UTF-8 text or JSON"
+    if isinstance(error, OSError):
+        return f"{error.strerror}; expected a manifest, a document, or a folder of them"
+    what = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return f"{what}; expected UTF-8 text or JSON"
 
 
 NOTHING_TRUSTED = (

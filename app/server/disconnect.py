@@ -86,9 +86,9 @@ class _Client:
     Attributes:
         task: The task that answers the request.
         gone: Whether the client has disconnected.
-        watching: The task that waits for a disconnect, once it is started. It is dropped at the end:
-            a cancelled task keeps its exception, whose traceback leads back to this object. Only
-            the garbage collector would free them, with the request.
+        watching: The task that waits for a disconnect, once it is started. It is dropped at the
+            end: a cancelled task keeps its exception, whose traceback leads back to this object.
+            Only the garbage collector would free them, with the request.
     """
 
     __slots__ = ("_receive", "gone", "task", "watching")

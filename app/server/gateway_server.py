@@ -177,10 +177,13 @@ class GatewayServer(uvicorn.Server):
         """Accept connections with another certificate, by the same sockets.
 
         The new listener begins before the old one ends, and both have the same queue in the kernel.
-        So no connection is refused, and those that are open go on.
+        So no connection is refused, and those that are open go on. A process that is just starting
+        has no listener yet, and begins with this certificate.
         """
-        before, self.servers = self.servers, []
         self.config.ssl = context
+        if not self.started:
+            return
+        before, self.servers = self.servers, []
         for server in before:
             for listener in server.sockets:
                 same = socket.socket(fileno=os.dup(listener.fileno()))

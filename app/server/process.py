@@ -2,9 +2,26 @@
 
 import logging
 import os
+import signal
 import sys
 import threading
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NoReturn
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the process while it starts, also as process 1 of a container.
+
+    The kernel drops signals to process 1 that have no handler, and servers set theirs only when
+    they run. A container that is stopped just after its start would run on until it is killed.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """End the process with the exit code of a signal."""
+    sys.exit(128 + number)
 
 
 def open_standard_streams() -> None:

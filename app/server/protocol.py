@@ -124,10 +124,14 @@ class BoundedProtocol(OrderedProtocol):
             # `read_body` limits the body itself; this limits its framing.
             if self._received > OVERHEAD * self._max_body_bytes:
                 self._refuse(too_much_framing())
-        elif limits.max_url_bytes and len(self.url) > limits.max_url_bytes:
+        elif limits.max_url_bytes and len(self._url()) > limits.max_url_bytes:
             self._refuse(url_too_long(limits.max_url_bytes))
         elif limits.max_head_bytes and self._received > limits.max_head_bytes:
             self._refuse(head_too_long(limits.max_head_bytes))
+
+    def _url(self) -> bytes:
+        """Return the target of the request that is read; nothing if only blank lines have come."""
+        return b"" if self.scope is None else self.url
 
     def _wait(self, *, in_body: bool) -> None:
         """Start the timer for the rest of a head or body."""

@@ -263,9 +263,13 @@ class Reloader:
         """Let processes that have connected use the settings that count now, and serve requests.
 
         They wait for it. One that was started while the others reloaded has older settings. The
-        others use these settings already, and do nothing.
+        others use these settings already, and do nothing. If certificates or trusted documents have
+        changed since then, the new process has the new ones, so that all read them again.
         """
         with self._reloading:
+            began, now = time.monotonic(), with_files(self.settings)
+            if now != self._used and self._apply(LATE_PROCESS, now, began).outcome == "reloaded":
+                return
             if any(version != self._version for version in versions):
                 command = PrepareReload(version=self._version, settings=self.settings)
                 if mistakes := _mistakes_of(self._send(command, PREPARE_WITHIN)):

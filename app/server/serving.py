@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
+from multiprocessing import parent_process
 from types import FrameType
 from typing import TypeAlias
 
@@ -129,8 +131,13 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
 
         signal.signal(signal.SIGHUP, reload)
         server = GatewayServer(config, serving.part, drain=serving.drain)
-        with suppress(KeyboardInterrupt):
+        try:
             server.run()
+        except KeyboardInterrupt:
+            pass
+        except SystemExit:  # as process 1: uvicorn raises the signal again that has ended it
+            if not server.started:
+                raise
         if not server.started:
             sys.exit(STARTUP_FAILURE)
 
@@ -310,9 +317,24 @@ class WorkerProcess(Process):
             sockets: The bound sockets.
         """
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor reloads
+        # A daemon: it ends with the process, even while it waits.
+        threading.Thread(target=_end_after_supervisor, name="supervisor", daemon=True).start()
         # Before uvicorn's thread, which answers the supervisor, asks for it.
         self._server = GatewayServer(self.config, self._part, drain=0.0, is_alone=False)
         super().target(sockets)
+
+
+def _end_after_supervisor() -> None:
+    """Wait for the end of the supervisor, then end this process as SIGTERM does.
+
+    A supervisor that ends in good order ends its processes first. One that is killed cannot. Its
+    processes would keep the port, and nothing would reload, watch or replace them.
+    """
+    supervisor = parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        library_event(_log, logging.ERROR, "gateway.supervisor_died", supervisor=supervisor.pid)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def death_of(exit_code: int | None) -> str:

@@ -78,7 +78,7 @@ class MemorySettings(SettingsModel):
         description="Maximum number of bytes of memory for the texts of persisted queries, of"
         " which at most `persisted.max_documents` are kept. 0 keeps none.",
     )
-    users: int = Field(
+    kept_users: int = Field(
         default=16 * MEBIBYTE,
         ge=0,
         le=MOST_BYTES,

@@ -132,9 +132,10 @@ def read_settings(
     except ValidationError as error:
         mistakes.add_types(error, of_file)
     values = complete(_with_read_values(origins, environment, mistakes))
-    for keys, found in (*requests_of_own(values, settled), *check(values)):
-        if read.mistakes and (found is None or found.startswith(MISSING)):
-            continue  # it may be in the file that cannot be read
+    # What seems to be missing, or not to fit, may be right by a file that cannot be read.
+    whole = not (read.mistakes or environment.mistakes)
+    misfits = [*requests_of_own(values, settled), *check(values)]
+    for keys, found in misfits if whole else ():
         if found is not None:
             mistakes.add_found(keys, found)
         else:
@@ -142,11 +143,11 @@ def read_settings(
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        mistakes.add_values(error, missing=not read.mistakes)
+        mistakes.add_values(error, whole=whole)
     else:
         if not mistakes.sentences():
             return LoadedSettings(settings, origins, environment)
-    raise ConfigurationError(mistakes.sentences(), unreadable=bool(read.mistakes))
+    raise ConfigurationError(mistakes.sentences(), unreadable=not whole)
 
 
 def _as_json(in_file: Table) -> str:

@@ -114,6 +114,12 @@ def _counts_only_right_items(details: ErrorDetails) -> bool:
     return len(details["input"]) >= int(details.get("ctx", {})["min_length"])
 
 
+def _may_lack_others(one: Finding) -> bool:
+    """Return whether further values could mend a mistake: of a table, or of its kind."""
+    of_its_own = one.details["type"] != "value_error" or as_table(one.details["input"]) is None
+    return one.details["type"] in {"missing", "union_tag_not_found"} or not of_its_own
+
+
 def _is_misspelt(keys: Keys, unknown: Iterable[Keys]) -> bool:
     """Return whether a missing setting seems to be there under a name that is reported anyway."""
     beside = [str(one[-1]) for one in unknown if one[:-1] == keys[:-1]]
@@ -240,19 +246,20 @@ class Mistakes:
             if wrong_type and self._origins.variable(one.keys) is None:
                 self.add_of_file(one.keys, self._wrong(one))
 
-    def add_values(self, error: ValidationError, *, missing: bool) -> None:
+    def add_values(self, error: ValidationError, *, whole: bool) -> None:
         """Add the mistakes in the values of variables and file together.
 
         Args:
             error: The error from pydantic.
-            missing: Whether to report missing settings.
+            whole: Whether these are all values. Else what seems to be missing may be in a file that
+                cannot be read, and is not reported.
         """
         found = [*self._findings(error, self._origins.settled)]
         unknown = [one.keys for one in found if one.details["type"] == "extra_forbidden"]
         for one in found:
-            if one.details["type"] == "missing" and (
-                not missing or _is_misspelt(one.keys, unknown)
-            ):
+            if not whole and _may_lack_others(one):
+                continue
+            if one.details["type"] == "missing" and _is_misspelt(one.keys, unknown):
                 continue
             around = (one.keys[:depth] for depth in range(len(one.keys) + 1))
             if self._origins.variable(one.keys) is not None or not self._reported.intersection(

@@ -273,8 +273,9 @@ def read_environment(env_file: Path | None) -> SetVariables:
         return SetVariables(dict(os.environ))
     try:
         lines = dotenv_values(env_file)
-    except (OSError, UnicodeDecodeError):
-        mistake = f"{env_file} cannot be read: expected NAME=value lines in UTF-8"
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        mistake = f"{env_file} cannot be read: {why}; expected NAME=value lines in UTF-8"
         return SetVariables(dict(os.environ), mistakes=(mistake,))
     have = {_as_read(name) for name in os.environ}
     added = {

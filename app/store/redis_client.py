@@ -41,6 +41,9 @@ return count
 """
 """Stores values. A script is one command, where a pipeline would have one for each value."""
 
+MOST_WORDS = 250
+"""The most characters of what is logged of an exception."""
+
 _VALUES: AbstractSet[type] = frozenset({bytes, NoneType})
 """The types of what a key may have."""
 
@@ -271,8 +274,25 @@ def translated() -> Generator[None]:
 
 
 def _failure(kind: StoreFailureKind, error: Exception) -> StoreFailure:
-    """Make the failure of an exception. Its text may have a key, so only its first word is kept."""
-    return StoreFailure(kind, f"{type(error).__name__} {str(error).partition(' ')[0]}"[:100])
+    """Make the failure of an exception, with the words that an operator needs."""
+    return StoreFailure(kind, f"{type(error).__name__} {_words_of(error)}"[:MOST_WORDS])
+
+
+def _words_of(error: Exception) -> str:
+    """Return the words of an exception. One of a command may have a key: only its first is kept.
+
+    Without a connection no command has been sent, and the words say what the operator has to mend:
+    the address, the certificates or the password.
+    """
+    from redis import exceptions  # noqa: PLC0415 # few have a store
+
+    words = str(error)
+    if isinstance(error, RuntimeError):
+        return "the store closed the connection while it was opened"
+    without_command = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+    if isinstance(error, without_command) or words.startswith("Redis Cluster cannot be connected"):
+        return words.partition(" : ")[0]  # the library writes its clients there
+    return words.partition(" ")[0]
 
 
 Connect: TypeAlias = Callable[[StoreSettings], RedisClient]
@@ -327,6 +347,7 @@ def connect(settings: StoreSettings, commands: MakeCommands = LibraryCommands) -
             "socket_timeout": settings.connect_timeout,
             "socket_connect_timeout": settings.connect_timeout,
             "ssl": settings.uses_tls,
+            "retry": retry,  # the next Sentinel is asked at once
             **tls,
         }
         if settings.sentinel_password is not None:

@@ -179,6 +179,87 @@ def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
     assert SECRET not in result.output
 
 
+UNREADABLE = [
+    (None, "gateway.toml cannot be read: No such file or directory; expected a TOML file in UTF-8"),
+    (b'[auth]\nmode = "no', "gateway.toml:2: not TOML: "),
+    (b"\xff\xfe[\0", "gateway.toml:1: not UTF-8; expected a TOML file in UTF-8"),
+    (b'include = ["more.toml"]', "gateway.toml:1: include#1: more.toml cannot be read: No such"),
+]
+"""What a configuration file has, and how the one sentence about it begins."""
+
+
+@pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
+def test_serve_says_of_a_file_that_it_cannot_read_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, content: bytes | None, sentence: str
+) -> None:
+    if content is not None:
+        Path("gateway.toml").write_bytes(content)
+    # Each of these needs others, which may be in that file.
+    monkeypatch.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com")
+    monkeypatch.setenv("GATEWAY_SOURCES__CRM__AUTH__TOKEN", "t")
+    monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__TLS__CLIENT_KEY", str(Path("key").absolute()))
+    monkeypatch.setenv("GATEWAY_CACHE_CONTROL__FIELDS__NICKNAME", "5")
+    Path("key").touch()
+
+    result = run("serve", "--config", "gateway.toml")
+
+    assert result.exit_code == 2
+    [mistake] = start_refusal(result.stderr).mistakes
+    assert mistake.startswith(sentence)
+
+
+@pytest.mark.parametrize("command", [("config", "show"), ("sources", "list"), ("sources", "check")])
+@pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
+def test_commands_say_of_a_file_that_they_cannot_read_one_sentence(
+    command: tuple[str, ...], content: bytes | None, sentence: str
+) -> None:
+    if content is not None:
+        Path("gateway.toml").write_bytes(content)
+
+    result = run(*command, "--config", "gateway.toml")
+
+    assert result.exit_code == 2
+    [_, line] = result.stderr.splitlines()
+    assert line.startswith(f"  - {sentence}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read each file")
+def test_a_file_without_the_right_to_read_it_is_said_like_the_others() -> None:
+    Path("gateway.toml").touch(0o000)
+
+    result = run("serve", "--config", "gateway.toml")
+
+    assert result.exit_code == 2
+    assert start_refusal(result.stderr).mistakes == [
+        "gateway.toml cannot be read: Permission denied; expected a TOML file in UTF-8"
+    ]
+
+
+@pytest.mark.parametrize("command", [("config", "show"), ("sources", "list")])
+def test_what_an_unreadable_file_of_variables_may_have_is_not_said_to_be_missing(
+    command: tuple[str, ...],
+) -> None:
+    Path(".env").write_bytes(b"GATEWAY_CONFIG=\xff\n")
+    sentence = ".env cannot be read: not UTF-8; expected NAME=value lines in UTF-8"
+
+    shown, served = run(*command), run("serve")
+
+    assert (shown.exit_code, served.exit_code) == (2, 2)
+    assert shown.stderr.splitlines()[1:] == [f"  - {sentence}"]
+    assert start_refusal(served.stderr).mistakes == [sentence]
+
+
+def test_explain_does_not_go_by_the_defaults_if_a_named_file_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATEWAY_CONFIG", "gateway.toml")
+
+    result = run("explain", "{ me { id } }")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "gateway.toml cannot be read: No such file or directory" in result.stderr
+
+
 @pytest.mark.parametrize("command", [("sources", "list"), ("config", "show")])
 def test_settings_that_are_missing_without_a_file_are_said_to_be_in_none(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
@@ -292,7 +373,10 @@ def test_serve_says_which_trusted_documents_it_cannot_read(
 
     assert result.exit_code == 2
     [mistake] = start_refusal(result.stderr).mistakes
-    assert mistake.startswith("nowhere.json cannot be read: ")
+    assert mistake == (
+        "nowhere.json cannot be read: No such file or directory; expected a manifest, a document,"
+        " or a folder of them"
+    )
 
 
 def test_schema_print_prints_the_schema_and_schema_check_takes_it_back() -> None:

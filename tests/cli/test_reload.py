@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from tests.certificates import Certificates
-from tests.cli.test_end_to_end import NOWHERE, WAIT, Program, program
+from tests.cli.test_end_to_end import NOWHERE, SEVERAL, WAIT, Program, program
 from tests.docs.pages import DOCS
 from tests.examples.serving import clean_environment, free_port
 
@@ -197,6 +197,79 @@ async def test_a_certificate_is_rotated_while_connections_are_open(
     assert (reloaded["trigger"], reloaded["changed"]) == ("files", ["tls.certificate"])
     [refused] = [one for one in served.events() if one["event"] == "gateway.reload_refused"]
     assert "expected in certificate a certificate in PEM" in refused["mistakes"][0]
+
+
+async def test_a_worker_that_starts_while_only_one_of_two_files_is_replaced_says_so(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    [before, after] = [certificates.authority.issue_cert("127.0.0.1") for _ in range(2)]
+    for file, blob in ((certificate, before.cert_chain_pems[0]), (key, before.private_key_pem)):
+        file.write_bytes(blob.bytes())
+    environment = {
+        **NOWHERE,
+        "GATEWAY_TLS__CERTIFICATE": str(certificate),
+        "GATEWAY_TLS__KEY": str(key),
+    }
+    async with program(
+        "serve", "--port", "0", "--workers", "2", folder=tmp_path, environment=environment
+    ) as served:
+        await started(served)
+        certificate.write_bytes(after.cert_chain_pems[0].bytes())
+        os.kill(workers_of(served)[0], signal.SIGKILL)
+        await served.wait_for(r"gateway\.unusable")
+        key.write_bytes(after.private_key_pem.bytes())
+        await served.wait_for(r"(?s)gateway\.unusable.*gateway\.reloaded")
+
+    [unusable, *_] = [one for one in served.events() if one["event"] == "gateway.unusable"]
+    [mistake] = unusable["mistakes"]
+    assert mistake.startswith("the certificates in GATEWAY_TLS__… cannot be used: expected in")
+    assert "Traceback" not in served.said
+    deaths = [one for one in served.events() if one["event"] == "worker.died"]
+    assert [one["reason"] for one in deaths][:2] == ["SIGKILL", "exit code 3"]
+
+
+async def test_a_worker_that_starts_with_other_documents_than_the_others_brings_them_along(
+    tmp_path: Path,
+) -> None:
+    port, trusted = free_port(), tmp_path / "trusted.graphql"
+    trusted.write_text("{ __typename }", encoding="utf-8")
+    environment = {
+        **NOWHERE,
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_TRUSTED__PATH": str(trusted),
+        "GATEWAY_TRUSTED__MODE": "only",
+    }
+    async with program(
+        "serve", "--workers", "2", folder=tmp_path, environment=environment
+    ) as served:
+        await started(served)
+        trusted.write_text("{ kind: __typename }", encoding="utf-8")
+        os.kill(workers_of(served)[0], signal.SIGKILL)
+        await served.wait_for(r"gateway\.reloaded")
+        answers: list[str] = []
+        for _ in range(20):  # each by a connection of its own
+            async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
+                answer = await client.post(
+                    f"http://127.0.0.1:{port}/graphql", json={"query": "{ kind: __typename }"}
+                )
+            answers.append(answer.text)
+
+    assert answers == ['{"data":{"kind":"Query"}}'] * 20
+    [reloaded] = [one for one in served.events() if one["event"] == "gateway.reloaded"]
+    assert (reloaded["trigger"], reloaded["workers"]) == ("a process that started meanwhile", 2)
+
+
+async def test_if_the_supervisor_is_killed_its_workers_answer_what_is_sent_and_end(
+    tmp_path: Path,
+) -> None:
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await started(served)
+        served.process.kill()
+        await served.ended()  # nobody has the pipe of the log any more
+
+    names = [one["event"] for one in served.events()]
+    assert (names.count("gateway.supervisor_died"), names.count("gateway.stopped")) == (2, 2)
 
 
 async def test_after_sigterm_it_drains_and_a_second_one_ends_it_at_once(tmp_path: Path) -> None:

@@ -110,6 +110,30 @@ async def test_what_comes_in_pieces_but_in_time_is_answered(services: FakeServic
             assert (await client.until(ANSWER)).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("lines", [b"\n", b"\r\n", b"\r\n\r\n", b"\n" * 100])
+async def test_empty_lines_before_the_first_request_are_passed_over(
+    services: FakeServices, lines: bytes
+) -> None:
+    async with listening(services, head_timeout=PATIENCE) as connect:
+        client = await connect()
+        for at in range(len(lines)):
+            await client.send(lines[at : at + 1])
+        await client.send(REQUEST)
+        answer = await client.until(ANSWER)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_empty_lines_without_an_end_are_refused(services: FakeServices) -> None:
+    async with listening(services, head_timeout=PATIENCE, max_head_bytes=1_024) as connect:
+        client = await connect()
+        await client.send(b"\n" * 2_048)
+        answer = await client.rest()
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert "the headers are longer than 1024 bytes" in refusal(answer)
+
+
 class Server:
     """An application that answers when it is told to, as long as it is told to.
 

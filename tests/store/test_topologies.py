@@ -1,5 +1,6 @@
 """Stores that are a cluster, that Sentinels know, or that use TLS and a password."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from app.settings.store import StoreSettings
 from app.store.contract import StoredValue, StoreError, StoreFailureKind
 from app.store.redis_client import LibraryCommands, RedisClient, connect
 from tests.certificates import Certificates
+from tests.examples.serving import free_port
 from tests.store.instances import until
 from tests.stores import StoreServer, StoreWire, needs_store, running_store
 
@@ -66,6 +68,51 @@ async def test_sentinels_know_where_the_store_is(tmp_path: Path) -> None:
             await check_store(StoreSettings(url=url))
 
 
+async def test_a_sentinel_that_is_down_costs_no_time(tmp_path: Path) -> None:
+    async with running_store() as server:
+        file = tmp_path / "sentinel.conf"
+        file.write_text(f"sentinel monitor users 127.0.0.1 {server.port} 1\n", encoding="utf-8")
+        async with running_store("", "--sentinel", file=file) as sentinel:
+            hosts = f"127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}"
+            client = connect(StoreSettings(url=f"redis+sentinel://{hosts}/users"))
+            async with asyncio.timeout(2):  # tried again and again, it took four seconds
+                assert await client.get_many(["a"]) == [None]
+            await client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://127.0.0.1:{port}", "connecting to 127.0.0.1:"),
+        ("redis+cluster://127.0.0.1:{port}", "Redis Cluster cannot be connected"),
+        ("redis+sentinel://127.0.0.1:{port}/users", "No master found for 'users'"),
+        ("redis://store.invalid:{port}", "connecting to store.invalid:"),
+    ],
+)
+async def test_what_keeps_from_connecting_is_said_in_words(url: str, words: str) -> None:
+    client = connect(StoreSettings(url=url.format(port=free_port())))
+    with pytest.raises(StoreError) as failed:
+        await client.get_many(["canary"])
+    await client.close()
+
+    assert words in failed.value.failure.detail
+    assert "canary" not in failed.value.failure.detail
+    assert "object at" not in failed.value.failure.detail
+
+
+async def test_words_about_a_command_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "store.conf"
+    file.write_text("rename-command MGET NOTHING\n", encoding="utf-8")
+    async with running_store(file=file) as server:
+        client = connect(server.settings())
+        with pytest.raises(StoreError) as failed:
+            await client.get_many(["canary"])
+        await client.close()
+
+    assert failed.value.failure.kind is StoreFailureKind.REFUSED
+    assert "canary" not in failed.value.failure.detail
+
+
 async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -> None:
     async with (
         running_store("", "--requirepass", "secret") as server,
@@ -81,10 +128,12 @@ async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -
         with pytest.raises(StoreError) as refused:
             await wrong.get_many(["a"])
         assert refused.value.failure.kind is StoreFailureKind.CONNECTION
+        assert "invalid username-password pair" in refused.value.failure.detail
         stranger = connect(StoreSettings.model_validate({**values, "tls": None}))
         with pytest.raises(StoreError) as distrusted:
             await stranger.get_many(["a"])
         assert distrusted.value.failure.kind is StoreFailureKind.CONNECTION
+        assert "certificate verify failed" in distrusted.value.failure.detail
         for one in (wrong, stranger):
             await one.close()
 
