@@ -21,6 +21,7 @@ from app.observability.trace_context import TraceContext
 from app.resilience.clock import Deadline
 from app.settings.models import LogSettings
 from app.settings.resilience import CoalesceSettings, DeadlineSettings
+from app.settings.source import SourceSettings
 from app.sources.base import FetchResult, FieldSet, RequestContext, UserId
 from app.sources.batch import PendingBatch
 from app.sources.batch_scheduler import SLOW_SOURCE_S, BatchScheduler, Sharing
@@ -67,6 +68,7 @@ class SchedulerHarness:
     Attributes:
         clock: The time.
         sharing: What requests share.
+        limits: The settings of the source.
         upstream: Where batches go.
         scheduler: The batches.
         log: What they report.
@@ -75,6 +77,7 @@ class SchedulerHarness:
 
     clock: ManualClock
     sharing: Sharing = Sharing.KEYS
+    limits: SourceSettings = SETTINGS
     upstream: Upstream = field(default_factory=Upstream)
     log: io.StringIO = field(default_factory=io.StringIO)
     unhandled: list[object] = field(default_factory=list[object])
@@ -86,7 +89,7 @@ class SchedulerHarness:
             NAME,
             self.upstream.fetch_many,
             sharing=self.sharing,
-            settings=SETTINGS,
+            settings=self.limits,
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=self.clock,
             log=make_log(LogSettings(format="json"), stream=self.log),
@@ -957,6 +960,28 @@ async def test_a_batch_that_gathers_takes_on_the_fields_of_all(
                 group.create_task(harness.fetch(key + "c", harness.call(key), fields=some))
 
         assert asked(harness.upstream) == [("acb", fields)]
+
+
+async def test_a_user_who_waits_for_other_fields_goes_once_though_the_batch_before_is_divided(
+    clock: ManualClock,
+) -> None:
+    coalesce = CoalesceSettings(max_batches=1, max_wait=1)
+    hurried = SETTINGS.model_copy(update={"coalesce": coalesce})
+    harness = SchedulerHarness(clock, Sharing.BATCHES, limits=hurried)
+    async with harness.scheduler, asyncio.TaskGroup() as group:
+        for key in "ab":
+            group.create_task(harness.fetch(key, harness.call(key), fields=frozenset("x")))
+        await clock.settle()
+        await harness.pass_time(0.5)
+        early = await harness.ask("a", fields="y")
+        await harness.pass_time(0.5)
+        late = await harness.ask("a", fields="y")
+        await harness.pass_time(0.5)
+
+        assert asked(harness.upstream) == [("ab", "x"), ("a", "x"), ("b", "x"), ("a", "y")]
+        for number in range(4):
+            await harness.let_go(number)
+        assert told(early.result()) == told(late.result())
 
 
 @given(
