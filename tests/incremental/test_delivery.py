@@ -256,6 +256,21 @@ async def test_each_user_of_a_list_has_its_own_group(
     assert services.billing.batches == [ALL["ids"]]
 
 
+async def test_a_list_without_users_has_no_payload(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
+    services.know(1)
+    Gates(services, "billing").open("billing")
+    fragment = "{ username ... @defer { plan } }"
+    query = f"query($id: ID!) {{ none: users(ids: []) {fragment} user(id: $id) {fragment} }}"
+
+    first, *later = await payloads_of(gateway, query, ID)
+
+    assert first["data"] == {"none": [], "user": {"username": "user1"}}
+    assert [one["path"] for one in first["pending"]] == [["user"]]
+    assert [one["completed"] for one in later] == [[{"id": "0"}]]
+
+
 async def test_users_are_streamed_after_the_first_ones(
     gateway: GatewayClient, services: FakeServices
 ) -> None:

@@ -52,6 +52,17 @@ async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked
     assert len(guarded.began) == 20
 
 
+async def test_good_answers_about_a_suspect_keep_no_circuit_closed() -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+
+    for _ in range(6):
+        await ask_about_suspect(guarded, "good")
+    for _ in range(4):
+        await guarded.answer(failure())
+
+    assert guarded.state() is BreakerState.OPEN
+
+
 async def test_a_batch_that_is_divided_if_it_fails_does_not_count_and_its_parts_do() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
 
