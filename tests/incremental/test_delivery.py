@@ -156,7 +156,7 @@ async def test_without_a_field_of_a_source_the_first_payload_waits_for_the_first
 
 
 async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
-    open_gateway: OpenGateway, services: FakeServices
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
     services.billing.behaviour = failing(503)
@@ -165,7 +165,12 @@ async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
     settings = settings.model_copy(update={"sources": {**settings.sources, "billing": billing}})
 
     async with open_gateway(settings) as gateway:
-        [whole] = await payloads_of(gateway, PAGE, ID)
+        gates = Gates(services, "billing")
+        async with asking(gateway.app, PAGE, ID) as talk:
+            await gates.asked["billing"].wait()
+            await clock.settle()
+            gates.open("billing")
+            whole = await talk.whole()
 
     assert whole["data"] == {"user": None}
     assert codes(whole) == ["SOURCE_UNAVAILABLE"]
