@@ -262,18 +262,23 @@ async def test_each_user_of_a_list_has_its_own_group(
 
 
 async def test_a_list_without_users_has_no_payload(
-    gateway: GatewayClient, services: FakeServices
+    gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
-    Gates(services, "billing").open("billing")
+    gates = Gates(services, "billing")
     fragment = "{ username ... @defer { plan } }"
     query = f"query($id: ID!) {{ none: users(ids: []) {fragment} user(id: $id) {fragment} }}"
 
-    first, *later = await payloads_of(gateway, query, ID)
+    async with asking(gateway.app, query, ID) as talk:
+        first = await talk.next()
+        await clock.settle()
+        gates.open("billing")
+        last = await talk.next()
 
     assert first["data"] == {"none": [], "user": {"username": "user1"}}
     assert [one["path"] for one in first["pending"]] == [["user"]]
-    assert [one["completed"] for one in later] == [[{"id": "0"}]]
+    assert last["completed"] == [{"id": "0"}]
+    assert last["hasNext"] is False
 
 
 async def test_users_are_streamed_after_the_first_ones(

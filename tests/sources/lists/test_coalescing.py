@@ -171,10 +171,10 @@ async def test_a_short_deadline_ends_the_call_of_its_own_request_only(
 async def test_a_call_that_takes_too_long_is_not_made_again_for_a_request_with_no_more_time(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
-    async with open_gateway(settings_for_fakes()) as gateway:
-        timeout = {"X-Request-Timeout": "500ms"}
-        async with asking(gateway, clock, query(1), query(1), **timeout) as tasks:
-            clock.advance(0.5)
+    settings = settings_for_fakes()
+    async with open_gateway(settings) as gateway:
+        async with asking(gateway, clock, query(1), query(1)) as tasks:
+            clock.advance(settings.sources["billing"].page_timeout)
             await clock.settle()
             assert all(task.done() for task in tasks)
 
