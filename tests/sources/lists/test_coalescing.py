@@ -172,11 +172,13 @@ async def test_a_call_that_takes_too_long_is_not_made_again_for_a_request_with_n
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     settings = settings_for_fakes()
-    async with open_gateway(settings) as gateway:
-        async with asking(gateway, clock, query(1), query(1)) as tasks:
-            clock.advance(settings.sources["billing"].page_timeout)
-            await clock.settle()
-            assert all(task.done() for task in tasks)
+    async with (
+        open_gateway(settings) as gateway,
+        asking(gateway, clock, query(1), query(1)) as tasks,
+    ):
+        clock.advance(settings.sources["billing"].page_timeout)
+        await clock.settle()
+        assert all(task.done() for task in tasks)
 
     assert len(invoices.asked) == 1
     codes = {"users.0.invoices": "SOURCE_TIMEOUT"}
