@@ -3,7 +3,7 @@
 It is not async, since it waits for nothing: nothing is called.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphql import GraphQLError
@@ -18,12 +18,13 @@ from app.schema.connection import page_request
 from app.schema.definitions import DEFAULT_FIRST, UserField
 from app.settings.source import OWN_ADDRESS, KeyFromSettings, SourceSettings
 from app.sources.base import PageRequest, PageSpec, SourceSpec, UserId
+from app.sources.division import divided
 from app.sources.endpoints import foreign_of, sources_of_keys
 from app.sources.field_selection import Selector
 from app.sources.lists.building import PageBuilder, PageRules
 from app.sources.lists.contract import settings_of
 from app.sources.lists.requests import ListEncoder
-from app.sources.mapping.requests import EncodedRequests, encoder_of
+from app.sources.mapping.requests import EncodedRequests, UpstreamRequest, encoder_of
 from app.sources.records_in_parts import Endpoint
 
 
@@ -83,6 +84,101 @@ def explained_groups(root: PlannedRoot) -> Sequence[ExplainedGroup]:
     others = [key for group in root.groups if not group.is_own for key in group.keys]
     count = None if root.count is None else root.count - own_count
     return [*groups, ExplainedGroup(root, root.selection.others, others, count)]
+
+
+class _CallForm(Struct, frozen=True):
+    """How a source is asked: by HTTP requests, or by calls to a module.
+
+    Attributes:
+        endpoint: The source.
+        form: The form of the requests; ``module`` for calls to a module.
+        method: The HTTP method; empty for calls.
+        path: The path; empty for calls.
+        parameter: The query parameter for keys, if they are there.
+        max_keys: The most keys of one request.
+        at_a_time: The most requests at the same time.
+        max_body_bytes: The most bytes of a body; ``None`` if requests have none.
+        encode: Divides keys into requests.
+    """
+
+    endpoint: Endpoint[Any]
+    form: str
+    method: str
+    path: str
+    parameter: str | None
+    max_keys: int
+    at_a_time: int
+    max_body_bytes: int | None
+    encode: Callable[[Sequence[UserId]], EncodedRequests]
+
+    def explanation(
+        self,
+        requests: EncodedRequests,
+        batches: tuple[int, ...] | None,
+        *,
+        more: bool,
+        lookup: bool = False,
+        key_from: tuple[str, ...] = (),
+        fallback: bool = False,
+        selects: tuple[str, ...] | None = None,
+        record_fields: tuple[str, ...] = (),
+        pages: tuple[PagesExplanation, ...] = (),
+    ) -> SourceExplanation:
+        """Make the explanation; the arguments are named as its attributes."""
+        settings = self.endpoint.settings
+        return SourceExplanation(
+            name=self.endpoint.spec.name,
+            form=self.form,
+            method=self.method,
+            path=self.path,
+            parameter=self.parameter,
+            lookup=lookup,
+            key_from=key_from,
+            fallback=fallback,
+            selects=selects,
+            record_fields=record_fields,
+            keys=tuple(key for request in requests.sent for key in request.keys),
+            not_written=tuple(requests.refused),
+            more_at_run_time=more,
+            batches=batches,
+            calls=None if batches is None else len(batches),
+            pages=pages,
+            at_a_time=self.at_a_time,
+            max_keys=self.max_keys,
+            max_url_bytes=settings.max_url_bytes,
+            max_body_bytes=self.max_body_bytes,
+            cached=settings.cache.enabled,
+        )
+
+
+def _is_own(settings: SourceSettings) -> bool:
+    """Return whether a module brings the source."""
+    return settings.base_url == OWN_ADDRESS
+
+
+def _form_of(endpoint: Endpoint[Any]) -> _CallForm:
+    """Return how a source is asked."""
+    settings = endpoint.settings
+    most = settings.max_keys
+    if _is_own(settings):
+
+        def calls(users: Sequence[UserId]) -> EncodedRequests:
+            parts = divided(users, most)
+            return EncodedRequests([UpstreamRequest(one, path="", target="") for one in parts], ())
+
+        return _CallForm(endpoint, "module", "", "", None, most, settings.max_calls, None, calls)
+    encoder = encoder_of(endpoint.spec, settings)
+    return _CallForm(
+        endpoint,
+        encoder.request.form,
+        encoder.method,
+        encoder.request.path,
+        encoder.parameter,
+        encoder.max_keys,
+        encoder.at_a_time,
+        encoder.max_body_bytes,
+        encoder.encode,
+    )
 
 
 class SourcesExplainer:
@@ -152,138 +248,62 @@ class SourcesExplainer:
         self, endpoint: Endpoint[Any], keys: Sequence[UserId], *, more: bool
     ) -> SourceExplanation:
         """Explain the calls of one lookup; ``more`` for keys that are known only at run time."""
-        settings = endpoint.settings
-        form = encoder_of(endpoint.spec, settings)
+        form = _form_of(endpoint)
         requests = form.encode(list(dict.fromkeys(keys)))
-        batches = None if more else tuple(len(request.keys) for request in requests.sent)
-        return SourceExplanation(
-            name=endpoint.spec.name,
-            form=form.request.form,
-            method=form.method,
-            path=form.request.path,
-            parameter=form.parameter,
-            lookup=True,
-            key_from=(),
-            fallback=False,
-            selects=None,
-            record_fields=(),
-            keys=tuple(key for request in requests.sent for key in request.keys),
-            not_written=tuple(requests.refused),
-            more_at_run_time=more,
-            batches=batches,
-            calls=None if batches is None else len(batches),
-            pages=(),
-            at_a_time=form.at_a_time,
-            max_keys=form.max_keys,
-            max_url_bytes=settings.max_url_bytes,
-            max_body_bytes=form.max_body_bytes,
-            cached=settings.cache.enabled,
-        )
+        sizes = tuple(len(request.keys) for request in requests.sent)
+        return form.explanation(requests, None if more else sizes, lookup=True, more=more)
 
     def _source(
         self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
     ) -> SourceExplanation:
         """Explain the calls to one source for some users."""
-        if endpoint.settings.base_url == OWN_ADDRESS:
-            return self._own_source(endpoint, groups, variables)
-        selects: tuple[str, ...] | None = None
         name = endpoint.spec.name
-        if endpoint.selects:
-            selector = Selector(endpoint, foreign_of(name, self._keys))
-            selections = [group.selection for group in groups if group.selection is not None]
-            wanted = frozenset[str]().union(*(one.needs.fields[name] for one in selections))
-            selects, endpoint = selector.names(wanted), selector.narrowed(wanted)
-        spec, settings = endpoint.spec, endpoint.settings
-        form = encoder_of(spec, settings)
+        needs = [one.selection.needs for one in groups if one.selection is not None]
+        selects, endpoint = self._selected(endpoint, needs)
+        form, settings = _form_of(endpoint), endpoint.settings
         users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
         key_from = self._key_from.get(name, ())
-        needs = [one.selection.needs for one in groups if one.selection is not None]
         starts = self._starts(name, needs)
         # Keys that another source has are known only at run time.
         requests = EncodedRequests((), ()) if key_from else form.encode(users)
         unknown = [one.root.selection for one in groups if one.root.is_open]
         only_one = len(unknown) == 1 and not unknown[0].is_list and not users
-        count = 1 if only_one else len(users)  # exactly one, if unknown
         batches: tuple[int, ...] | None = None
         if not unknown or only_one:
             batches = (
                 tuple(len(request.keys) for request in requests.sent)
                 if users and not key_from and starts == 1
-                else _split(count, form.max_keys, starts)
+                else _split(1 if only_one else len(users), form.max_keys, starts)
             )
-        return SourceExplanation(
-            name=spec.name,
-            form=form.request.form,
-            method=form.method,
-            path=form.request.path,
-            parameter=form.parameter,
-            lookup=False,
+        explain_list = _own_list if _is_own(settings) else _list
+        return form.explanation(
+            requests,
+            batches,
+            more=bool(unknown),
             key_from=key_from,
             fallback=any(name in one.fallbacks for one in needs),
             selects=selects,
             record_fields=_record_fields(self._fields, endpoint, groups),
-            keys=tuple(key for request in requests.sent for key in request.keys),
-            not_written=tuple(requests.refused),
-            more_at_run_time=bool(unknown),
-            batches=batches,
-            calls=None if batches is None else len(batches),
             pages=tuple(
-                _list(pages, wanted_pages, settings)
-                for pages, wanted_pages in self._pages(spec, groups, variables).items()
+                explain_list(pages, wanted, settings)
+                for pages, wanted in self._pages(endpoint.spec, groups, variables).items()
                 if pages.list not in settings.without_lists
             ),
-            at_a_time=form.at_a_time,
-            max_keys=form.max_keys,
-            max_url_bytes=settings.max_url_bytes,
-            max_body_bytes=form.max_body_bytes,
-            cached=settings.cache.enabled,
         )
 
-    def _own_source(
-        self, endpoint: Endpoint[Any], groups: Sequence[ExplainedGroup], variables: VariableValues
-    ) -> SourceExplanation:
-        """Explain the calls to a source that a module brings, for some users."""
-        name, settings = endpoint.spec.name, endpoint.settings
-        users = tuple(dict.fromkeys(key for group in groups for key in group.keys))
-        key_from = self._key_from.get(name, ())
-        needs = [one.selection.needs for one in groups if one.selection is not None]
-        selects: tuple[str, ...] | None = None
-        if needs and all(name in one.fields for one in needs):
-            wanted = frozenset[str]().union(*(one.fields[name] for one in needs))
-            selects = (endpoint.spec.key, *sorted(wanted))
-        unknown = [one.root.selection for one in groups if one.root.is_open]
-        only_one = len(unknown) == 1 and not unknown[0].is_list and not users
-        batches: tuple[int, ...] | None = None
-        if not unknown or only_one:
-            count = 1 if only_one else len(users)
-            batches = _split(count, settings.max_keys, self._starts(name, needs))
-        return SourceExplanation(
-            name=name,
-            form="module",
-            method="",
-            path="",
-            parameter=None,
-            lookup=False,
-            key_from=key_from,
-            fallback=any(name in one.fallbacks for one in needs),
-            selects=selects,
-            record_fields=_record_fields(self._fields, endpoint, groups),
-            keys=() if key_from else users,
-            not_written=(),
-            more_at_run_time=bool(unknown),
-            batches=batches,
-            calls=None if batches is None else len(batches),
-            pages=tuple(
-                _own_list(pages, wanted_pages, settings)
-                for pages, wanted_pages in self._pages(endpoint.spec, groups, variables).items()
-                if pages.list not in settings.without_lists
-            ),
-            at_a_time=settings.max_calls,
-            max_keys=settings.max_keys,
-            max_url_bytes=settings.max_url_bytes,
-            max_body_bytes=None,
-            cached=settings.cache.enabled,
-        )
+    def _selected(
+        self, endpoint: Endpoint[Any], needs: Sequence[SourceNeeds]
+    ) -> tuple[tuple[str, ...] | None, Endpoint[Any]]:
+        """Return the fields that a source is asked for if it selects, and the endpoint for them."""
+        name, is_own = endpoint.spec.name, _is_own(endpoint.settings)
+        selects = bool(needs) and all(name in one.fields for one in needs)
+        if not (selects if is_own else endpoint.selects):
+            return None, endpoint
+        wanted = frozenset[str]().union(*(one.fields[name] for one in needs))
+        if is_own:
+            return (endpoint.spec.key, *sorted(wanted)), endpoint
+        selector = Selector(endpoint, foreign_of(name, self._keys))
+        return selector.names(wanted), selector.narrowed(wanted)
 
     def _starts(self, source: str, needs: Sequence[SourceNeeds]) -> int:
         """Count how many times a source is asked at most, each time about other users."""

@@ -16,9 +16,7 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import FrameType
@@ -26,7 +24,6 @@ from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
-from msgspec import Struct
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 from app.observability.bounds import (
@@ -43,6 +40,7 @@ from app.observability.bounds import (
     printable,
 )
 from app.observability.logger import bound_logger
+from app.observability.sampling import RepeatLimit, Sampler
 from app.observability.sinks import ATOMIC, DescriptorSink, StreamSink, descriptor_of, is_pipe
 from app.observability.writer import LogGap, LogWriter
 from app.settings.models import LogSettings
@@ -55,9 +53,6 @@ _MARK = 40
 LogFormat = Literal["json", "console"]
 """The format of lines: ``json`` for machines, ``console`` for people."""
 
-
-MAX_REPEATS = 100
-"""How many refusals with one status are logged within a minute."""
 
 _FIELDS = "event_fields"
 """The attribute of a log record with the values of ``library_event``."""
@@ -316,107 +311,6 @@ def library_event(logger: logging.Logger, level: int, event: str, **fields: obje
         fields: The values of the event.
     """
     logger.log(level, event, extra={_FIELDS: fields})
-
-
-class RepeatLimit:
-    """Drops events that one client could cause by the thousand. A structlog processor.
-
-    Of one kind of event, so many are logged within a minute. The first of the next minute says how
-    many were left out before it.
-    """
-
-    LIMITED = frozenset({"http.refused", "auth.refused"})
-    """The kinds of events. Events with different ``status`` are different kinds."""
-
-    def __init__(
-        self,
-        most: int = MAX_REPEATS,
-        seconds: float = 60.0,
-        *,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Create it.
-
-        Args:
-            most: How many events of one kind are logged within the period.
-            seconds: The length of the period.
-            now: Returns the time, in seconds from any moment.
-        """
-        self._most = most
-        self._seconds = seconds
-        self._now = now
-        self._counts: dict[tuple[object, object], _Repeats] = {}
-
-    def __call__(self, _: object, __: str, event: EventDict) -> EventDict:
-        """Return an event, or drop it.
-
-        Args:
-            event: The event, which is changed if others were left out before it.
-
-        Returns:
-            The event.
-
-        Raises:
-            structlog.DropEvent: The event is dropped.
-        """
-        if event["event"] not in self.LIMITED:
-            return event
-        kind, now = (event["event"], event.get("status")), self._now()
-        repeats = self._counts.get(kind)
-        if repeats is None or now >= repeats.until:
-            if repeats is not None and repeats.count > self._most:
-                event["left_out"] = repeats.count - self._most
-            repeats = self._counts[kind] = _Repeats(now + self._seconds)
-        repeats.count += 1
-        if repeats.count > self._most:
-            raise structlog.DropEvent
-        return event
-
-
-class _Repeats(Struct):
-    """How often an event came within a period, and when that ends."""
-
-    until: float
-    count: int = 0
-
-
-class Sampler:
-    """Drops successful events of most requests. A structlog processor.
-
-    The request id decides, so that all processes keep or drop the same requests. A call that
-    several requests share has its own id.
-    """
-
-    SAMPLED = frozenset({"graphql.operation", "source.fetch"})
-    """The events that each request has at least once."""
-
-    def __init__(self, share: float) -> None:
-        """Create it.
-
-        Args:
-            share: The share of requests whose events are kept, from 0 to 1.
-        """
-        self._threshold = share * 2**32
-
-    def __call__(self, _: object, level: str, event: EventDict) -> EventDict:
-        """Return an event, or drop it.
-
-        Args:
-            level: Its level.
-            event: The event.
-
-        Returns:
-            The same event.
-
-        Raises:
-            structlog.DropEvent: The event is dropped.
-        """
-        good = level == "info" and not event.get("errors")
-        if good and event["event"] in self.SAMPLED:
-            number = zlib.crc32(str(event.get("request_id")).encode("utf-8", "replace"))
-            if number >= self._threshold:
-                raise structlog.DropEvent
-        return event
 
 
 def uvicorn_log_config(settings: LogSettings, form: LogFormat) -> dict[str, Any]:

@@ -435,8 +435,7 @@ class ResiliencePipeline:
     async def _attempt_isolated(self, work: _PipelineRun[T], seconds: float) -> T | SourceFailure:
         """Make one attempt in the small part of the bulkhead, and only if the circuit is closed."""
         if self._breaker.state is not BreakerState.CLOSED:
-            detail = "the circuit is not closed, and a call for this user is never a probe"
-            return self._failure(Code.SOURCE_CIRCUIT_OPEN, detail)
+            return self._no_probe()
         try:
             async with self._isolation.slot(seconds):
                 return await self._attempt_in_bulkhead(work, self._seconds_left(work))
@@ -474,6 +473,8 @@ class ResiliencePipeline:
         started = self._clock.monotonic()
         if (left := work.end - started) <= 0:
             return self._failure(Code.SOURCE_TIMEOUT, "no time was left after the wait for a place")
+        if work.isolated and self._breaker.state is not BreakerState.CLOSED:
+            return self._no_probe()
         permit = self._breaker.admit()
         if permit is None:
             return self._failure(Code.SOURCE_CIRCUIT_OPEN, "the circuit has opened meanwhile")
@@ -518,6 +519,11 @@ class ResiliencePipeline:
         ):
             failure = answer.code if answer.code in UNHEALTHY else None
             started_call.permit.record(failure=failure, seconds=took, limit=work.limit)
+
+    def _no_probe(self) -> SourceFailure:
+        """Make the failure of an isolated call while the circuit is not closed."""
+        detail = "the circuit is not closed, and a call for this user is never a probe"
+        return self._failure(Code.SOURCE_CIRCUIT_OPEN, detail)
 
     def _paused_meanwhile(self) -> SourceFailure:
         """Make the failure of a call that must not begin, as the service now wants a pause."""

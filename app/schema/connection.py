@@ -30,7 +30,11 @@ MAX_CURSOR = 65_536
 
 
 class _Cursor(NamedTuple):
-    """The content of a cursor: the user, so that it fits no other list, and the position."""
+    """The content of a cursor: the user, so that it fits no list of another one, and the position.
+
+    It does not name the list. In another list of the same user it leads to a page of that list, or
+    to an item that is gone.
+    """
 
     user: str
     cursor: str | None

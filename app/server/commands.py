@@ -107,11 +107,6 @@ class Acknowledgement(BaseModel):
         description="Why it was refused, a sentence for each reason; empty if it is done.",
     )
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the process has carried out the command."""
-        return not self.mistakes
-
 
 HandleCommand: TypeAlias = Callable[[Command], Awaitable[Sequence[str]]]
 """Carries out a command. It returns why it refuses, a sentence for each reason; empty if done."""

@@ -573,13 +573,15 @@ class BatchScheduler(Generic[R]):
         if len(batch.keys) == 1 or self._tasks.closed:
             return False
         groups = batch.waiting_for_some(keys)
+        # A key that waits in the open batch, for other fields, would be added to it once more.
+        gathering = set(() if queue.open_batch is None else queue.open_batch.keys)
         # The smallest group is last: other requests join the last batch of a key.
         for wanted in sorted(groups, key=len, reverse=True):
             pending_batches = groups[wanted]
             requests = [pending.context for pending in pending_batches]
             own = self._new_batch(queue, [*wanted], requests, batch.fields, shared=True)
             own.keep_running = batch.keep_running
-            queue.in_flight.update(dict.fromkeys(wanted, own))
+            queue.in_flight.update((key, own) for key in wanted if key not in gathering)
             for pending in pending_batches:
                 pending.move(batch, own, wanted, first=pending is pending_batches[0])
             self._start(queue, own, counted=False)

@@ -188,12 +188,12 @@ class SourceTelemetry(Struct, frozen=True):
         Args:
             source: Name of the source, or of its endpoint.
             results: The source results.
-            code: Code of a failure in the batch; ``None`` if nothing failed.
+            code: Code of a failure in the batch; ``None`` if no call failed.
         """
         metrics = self.telemetry.metrics
         count = len(results)
         metrics.batch_keys.record(count, source)
-        if code is None:  # the common case: no result is looked at
+        if code is None and SourceFailure not in map(type, results):  # the common case
             metrics.source_results.add(count, source, "")
             return
         good = 0

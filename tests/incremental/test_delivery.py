@@ -163,7 +163,7 @@ async def test_without_a_field_of_a_source_the_first_payload_waits_for_the_first
 
 
 async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
-    open_gateway: OpenGateway, services: FakeServices
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
     services.billing.behaviour = failing(503)
@@ -172,7 +172,12 @@ async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
     settings = settings.model_copy(update={"sources": {**settings.sources, "billing": billing}})
 
     async with open_gateway(settings) as gateway:
-        [whole] = await payloads_of(gateway, PAGE, ID)
+        gates = Gates(services, "billing")
+        async with asking(gateway.app, PAGE, ID) as talk:
+            await gates.asked["billing"].wait()
+            await clock.settle()
+            gates.open("billing")
+            whole = await talk.whole()
 
     assert whole["data"] == {"user": None}
     assert codes(whole) == ["SOURCE_UNAVAILABLE"]
@@ -261,6 +266,26 @@ async def test_each_user_of_a_list_has_its_own_group(
     assert [one["path"] for one in payloads[0]["pending"]] == [["users", 0], ["users", 2]]
     assert applied(payloads)["data"]["users"][2] == {"username": "user3", "plan": "pro"}
     assert services.billing.batches == [ALL["ids"]]
+
+
+async def test_a_list_without_users_has_no_payload(
+    gateway: GatewayClient, services: FakeServices, clock: ManualClock
+) -> None:
+    services.know(1)
+    gates = Gates(services, "billing")
+    fragment = "{ username ... @defer { plan } }"
+    query = f"query($id: ID!) {{ none: users(ids: []) {fragment} user(id: $id) {fragment} }}"
+
+    async with asking(gateway.app, query, ID) as talk:
+        first = await talk.next()
+        await clock.settle()
+        gates.open("billing")
+        last = await talk.next()
+
+    assert first["data"] == {"none": [], "user": {"username": "user1"}}
+    assert [one["path"] for one in first["pending"]] == [["user"]]
+    assert last["completed"] == [{"id": "0"}]
+    assert last["hasNext"] is False
 
 
 async def test_users_are_streamed_after_the_first_ones(

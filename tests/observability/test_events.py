@@ -10,7 +10,8 @@ import orjson
 import pytest
 import structlog
 
-from app.observability.logs import RepeatLimit, library_event, make_log, uvicorn_formatter
+from app.observability.logs import library_event, make_log, uvicorn_formatter
+from app.observability.sampling import RepeatLimit
 from app.settings.models import LogSettings
 from app.settings.server import BatchSettings
 from tests.conftest import GatewayClient, OpenGateway

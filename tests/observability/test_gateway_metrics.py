@@ -15,7 +15,15 @@ from app.settings.source import SourceSettings
 from tests.apps import make_app
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
-from tests.fakes import FakeServices, calm_source, failing, settings_for_fakes, user_id
+from tests.fakes import (
+    FakeServices,
+    calm_source,
+    failing,
+    json_response,
+    profile_row,
+    settings_for_fakes,
+    user_id,
+)
 from tests.telemetry import Recorded, recorded
 from tests.ways import BOTH, Ways
 from tests.wire import HOST, served
@@ -73,6 +81,23 @@ async def test_requests_operations_and_calls_are_measured(
     assert telemetry.counts("gateway.batch.keys") == {("profile",): 2, ("billing",): 1}
     assert telemetry.values("gateway.document_cache.lookups") == {("hit",): 0, ("miss",): 2}
     assert running == {(): 0}
+
+
+async def test_a_key_that_fails_in_a_good_call_is_counted_as_failed(
+    open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
+) -> None:
+    nameless = {**profile_row(2), "id": None}
+    services.profile.behaviour = lambda _: json_response([profile_row(1), nameless])
+
+    async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
+        reply = await gateway.query(NAME, ids=[ONE, TWO])
+
+    assert reply.codes == {"users.1.username": "SOURCE_MALFORMED"}
+    assert telemetry.values("gateway.source.results") == {
+        ("profile", ""): 1,
+        ("profile", "SOURCE_MALFORMED"): 1,
+    }
+    assert telemetry.values("gateway.source.calls") == {("profile", ""): 1}
 
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)

@@ -8,7 +8,7 @@ import pytest
 from app.errors import Code, SourceFailure
 from app.resilience.breaker import BreakerState
 from app.resilience.clock import Deadline
-from app.resilience.pipeline import ISOLATED_SHARE, Attempt
+from app.resilience.pipeline import ISOLATED_SHARE, Attempt, PipelineResult
 from app.settings.resilience import BreakerSettings, RetrySettings
 from tests.resilience.script import Answer, failure
 from tests.resilience.stage import LIMIT, RESERVE, Guarded
@@ -50,6 +50,17 @@ async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked
 
     assert guarded.state() is BreakerState.CLOSED
     assert len(guarded.began) == 20
+
+
+async def test_good_answers_about_a_suspect_keep_no_circuit_closed() -> None:
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
+
+    for _ in range(6):
+        await ask_about_suspect(guarded, "good")
+    for _ in range(4):
+        await guarded.answer(failure())
+
+    assert guarded.state() is BreakerState.OPEN
 
 
 async def test_a_batch_that_is_divided_if_it_fails_does_not_count_and_its_parts_do() -> None:
@@ -102,6 +113,41 @@ async def test_a_suspect_is_no_probe() -> None:
     assert guarded.began == []
     await guarded.answer("good")
     assert guarded.state() is BreakerState.CLOSED
+
+
+async def test_a_suspect_that_waited_for_a_place_until_the_circuit_may_be_probed_is_no_probe() -> (
+    None
+):
+    guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0), max_calls=4)
+    hangs = asyncio.Event()
+
+    async def hang(_: float) -> Answer:
+        await hangs.wait()
+        return "good"
+
+    def ask_about_another(call: Attempt[str]) -> asyncio.Task[PipelineResult[str]]:
+        deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
+        return asyncio.create_task(
+            guarded.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE, isolated=True)
+        )
+
+    running = ask_about_another(hang)
+    await guarded.clock.settle()
+    waiting = ask_about_another(guarded.attempt(guarded.clock.seconds + 60.0))
+    await guarded.clock.settle()
+    for _ in range(4):
+        await guarded.answer(failure())
+    guarded.clock.advance(1.0)
+    guarded.began.clear()
+
+    hangs.set()
+    answers = [(await guarded.clock.run(one)).answer for one in (running, waiting)]
+
+    assert answers[0] == "good"
+    assert isinstance(answers[1], SourceFailure)
+    assert answers[1].code is Code.SOURCE_CIRCUIT_OPEN
+    assert guarded.began == []
+    assert guarded.state() is BreakerState.OPEN
 
 
 @pytest.mark.parametrize(("max_calls", "most"), [(1, 1), (2 * ISOLATED_SHARE, 2), (64, 16)])

@@ -468,6 +468,32 @@ async def test_a_repetition_that_succeeds_is_the_answer() -> None:
     assert outcome == PipelineResult("good", 2)
 
 
+async def test_a_repetition_that_is_not_made_after_all_leaves_the_failure_as_it_was() -> None:
+    opens_soon = BreakerSettings(min_calls=4, open_for=30.0)
+    guarded = Guarded(breaker=opens_soon, pacing=UNPACED)
+    answers: list[Answer] = [failure(Code.SOURCE_TIMEOUT, retryable=True)]
+    made: list[float] = []
+
+    async def fail(_: float) -> Answer:
+        made.append(guarded.clock.seconds)
+        return answers[0]
+
+    def ask() -> asyncio.Task[PipelineResult[str]]:
+        end = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
+        return asyncio.create_task(guarded.guard.run(fail, limit=LIMIT, deadline=end, reserve=0))
+
+    repeated = ask()
+    await guarded.clock.settle()
+    answers[0] = failure(Code.SOURCE_UNAVAILABLE)
+    for _ in range(3):
+        await ask()
+    assert guarded.state() is BreakerState.OPEN
+    outcome = await guarded.clock.run(repeated)
+
+    assert outcome == PipelineResult(failure(Code.SOURCE_TIMEOUT, retryable=True), 1)
+    assert len(made) == 4
+
+
 async def test_a_failure_that_no_repetition_helps_ends_it() -> None:
     guarded = Guarded(retry=RetrySettings(max_retries=5))
 

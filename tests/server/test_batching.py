@@ -111,6 +111,34 @@ async def test_operations_ask_each_source_about_a_user_once_and_all_in_one_call(
     assert response.json()[2] == {"data": {"user": {"displayName": "User 1", "plan": "pro"}}}
 
 
+async def test_operations_ask_for_a_page_once_even_if_requests_share_no_calls(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1)
+    apart = CoalesceSettings(enabled=False)
+    sources = {
+        name: calm_source(base_url=f"http://{name}", coalesce=apart) for name in DEFAULT_SOURCES
+    }
+    page = "invoices(first: 2) { edges { cursor } }"
+    async with open_gateway(batching(sources=sources)) as gateway:
+        response = await send(gateway, asking(1, page), asking(1, page))
+
+    assert response.json() == [{"data": {"user": {"invoices": {"edges": []}}}}] * 2
+    assert [one.url.path for one in services.billing.requests].count("/invoices") == 1
+
+
+async def test_the_limit_of_the_cost_is_that_of_all_operations_together(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
+    services.know(1, 2, 3)
+    async with open_gateway(batching(limits=LimitsSettings(cost=2))) as gateway:
+        response = await send(gateway, asking(1), asking(2), asking(3))
+
+    *first, last = response.json()
+    assert [answer["data"]["user"]["username"] for answer in first] == ["user1", "user2"]
+    assert last["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+
+
 async def test_what_is_wrong_with_one_operation_does_not_concern_the_others(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:

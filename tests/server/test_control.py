@@ -110,7 +110,7 @@ async def test_a_process_that_does_not_answer_in_time_has_refused(clock: ManualC
         await end(link)
 
     assert answer.mistakes == ("the process did not answer within 0.05 s",)
-    assert again.is_done
+    assert again.mistakes == ()
 
 
 async def test_a_process_that_ends_is_not_waited_for(clock: ManualClock) -> None:

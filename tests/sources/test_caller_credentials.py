@@ -173,6 +173,7 @@ PAIRS = st.lists(
 
 
 @example(one=[("a", "1"), ("a", "b")], other=[("a", "b"), ("a", "1")])
+@example(one=[("a", "1"), ("b", "2")], other=[("b", "2"), ("a", "1")])
 @given(one=PAIRS, other=PAIRS)
 def test_two_callers_are_the_same_just_when_they_send_the_same(
     one: list[tuple[str, str]], other: list[tuple[str, str]]

@@ -114,6 +114,7 @@ async def test_an_item_that_no_repetition_helps_is_not_repeated(status: int) -> 
         assert (await ask(source, "abc"))[1].startswith("SOURCE_")
 
     assert service.batches == ["abc"]
+    assert source.traces[0].code is None, "the call itself is good"
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,20 @@ async def test_a_batch_that_one_key_may_have_spoilt_is_asked_by_halves_in_any_fo
     assert bodies == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"]]
 
 
+async def test_a_request_for_one_key_is_not_halved() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append("".join(orjson.loads(request.content)["ids"]))
+        return json_response([], 400)
+
+    retry = RetrySettings(max_retries=0, budget_minimum=10)
+    async with opened(answer, request=BODY, retry=retry) as source:
+        assert await source.ask(["a"]) == ["SOURCE_REJECTED"]
+
+    assert asked == ["a"]
+
+
 @pytest.mark.parametrize(("minimum", "halved", "repeated"), [(1, 0, 1), (2, 1, 0), (3, 1, 1)])
 async def test_two_halves_cost_two_repetitions_and_none_where_one_alone_is_left(
     minimum: int, halved: int, repeated: int

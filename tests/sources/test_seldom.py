@@ -47,6 +47,15 @@ def test_the_first_is_written_at_once_and_the_next_after_a_while_with_a_count() 
     assert told == [("r0", 0, None), ("r3", 3, 2)]
 
 
+def test_nothing_is_said_of_others_if_none_were_left_out() -> None:
+    written = Written()
+    for _ in range(2):
+        written.seldom.warn("source.odd_rows", "profile", RequestContext("r"))
+        written.clock.advance(WARN_EVERY)
+
+    assert ["left_out" in one for one in written.events()] == [False, False]
+
+
 def test_each_source_and_each_kind_is_told_by_itself() -> None:
     written = Written()
     kinds = [("profile", "one"), ("profile", "two"), ("billing", "one")]

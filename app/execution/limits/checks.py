@@ -57,7 +57,6 @@ _COUNTLESS = 10**9
 """Numbers from here on are written as "countless"."""
 
 _TOO_MANY = re.compile(r"contains more than \d+ tokens\. Parsing aborted\.$")
-_TOO_DEEP = re.compile(r"nested too deeply\. Parsing aborted\.$")
 
 
 class BoundedMergingRule(OverlappingFieldsCanBeMergedRule):

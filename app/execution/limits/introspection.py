@@ -50,7 +50,7 @@ Member: TypeAlias = Any
 
 _WITH_FIELDS = (GraphQLObjectType, GraphQLInterfaceType)
 
-_FOLLOW: Mapping[str, Callable[[Member, GraphQLSchema], Iterable[Member]]] = {
+FOLLOW: Mapping[str, Callable[[Member, GraphQLSchema], Iterable[Member]]] = {
     "types": lambda schema, _: schema.type_map.values(),
     "queryType": lambda schema, _: (schema.query_type,),
     "mutationType": lambda schema, _: (schema.mutation_type,),
@@ -70,9 +70,6 @@ _FOLLOW: Mapping[str, Callable[[Member, GraphQLSchema], Iterable[Member]]] = {
     "type": lambda member, _: (member.type,),
 }
 """The members that each object field of introspection returns. A name is the same in all types."""
-
-FOLLOWED = frozenset(_FOLLOW)
-"""The names of these fields."""
 
 
 @dataclass(eq=False, slots=True)
@@ -116,7 +113,7 @@ class _Reach:
         """Return the members that a field leads to."""
         reached = self._known(members, name)
         if reached is None:
-            follow, times = _FOLLOW[name], Counter[int]()
+            follow, times = FOLLOW[name], Counter[int]()
             for number, count in members.times.items():
                 for one in follow(self.member(number), self._core):
                     if one is not None:
@@ -278,7 +275,7 @@ class _IntrospectionCount:
                     continue
                 match node:
                     case FieldNode():
-                        if (name := node.name.value) in _FOLLOW:
+                        if (name := node.name.value) in FOLLOW:
                             total += self._count_members(node, self._reach.follow(members, name))
                     case InlineFragmentNode():
                         total += self._count_selection(node.selection_set, members)

@@ -242,6 +242,11 @@ def _joined(before: object, after: object) -> RowGroup | None:
     return RowGroup(groups[0].user, keyed, groups[0].facts, wrong)
 
 
+def _is_number(value: object) -> bool:
+    """Return whether a value is a number that can be sorted: ``NaN`` has no place in an order."""
+    return type(value) is int or (type(value) is Decimal and not value.is_nan())
+
+
 def in_order(
     rows: Sequence[object], order: Expression, facts: ResponseFacts, *, descending: bool
 ) -> Sequence[object]:
@@ -261,7 +266,7 @@ def in_order(
     """
     values = [order.evaluate(row, facts) for row in rows]
     texts = all(isinstance(value, str) for value in values)
-    if not texts and not all(type(value) in {int, Decimal} for value in values):
+    if not texts and not all(map(_is_number, values)):
         raise EvaluationError("expected text in all rows, or a number in all rows")
     places: list[Any] = sorted(range(len(rows)), key=values.__getitem__, reverse=descending)
     return [rows[place] for place in places]

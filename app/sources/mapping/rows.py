@@ -169,11 +169,6 @@ class Rows(Struct, Generic[R]):
         return sum(answer is not self.remainder.answer for answer in self.answers)
 
     @property
-    def truncated(self) -> bool:
-        """Whether rows are missing in the response."""
-        return self.remainder.more is not None
-
-    @property
     def next(self) -> NextPage | None:
         """The next page, if a key needs more rows; ``None`` if no page is needed or known."""
         more = self.remainder.more

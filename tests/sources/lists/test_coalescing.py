@@ -168,6 +168,23 @@ async def test_a_short_deadline_ends_the_call_of_its_own_request_only(
     assert long.result().body == {"data": {"users": [{"invoices": NUMBERS}]}}
 
 
+async def test_a_call_that_takes_too_long_is_not_made_again_for_a_request_with_no_more_time(
+    open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
+) -> None:
+    settings = settings_for_fakes()
+    async with (
+        open_gateway(settings) as gateway,
+        asking(gateway, clock, query(1), query(1)) as tasks,
+    ):
+        clock.advance(settings.sources["billing"].page_timeout)
+        await clock.settle()
+        assert all(task.done() for task in tasks)
+
+    assert len(invoices.asked) == 1
+    codes = {"users.0.invoices": "SOURCE_TIMEOUT"}
+    assert [task.result().codes for task in tasks] == [codes, codes]
+
+
 async def test_a_request_with_a_short_deadline_waits_no_longer_for_the_call_of_another(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:

@@ -141,6 +141,21 @@ async def test_items_that_come_while_a_page_is_put_together_are_not_there_twice(
     assert page.has_next
 
 
+async def test_a_new_item_behind_which_the_only_one_before_comes_again_ends_no_page() -> None:
+    style = BY_NAME["offset, from 0"]
+    service = ListService(style, list(range(20)), most=1)
+
+    def growing(request: httpx.Request) -> httpx.Response:
+        response = service(request)
+        service.numbers.insert(0, 1000)
+        service.most = 5
+        return response
+
+    page = page_of(await ask(growing, 3, lists=lists(style)))
+
+    assert numbers_of(page) == [0, 1, 2]
+
+
 @every_style
 async def test_a_list_that_is_empty_is_an_empty_page_after_one_call(style: PagingStyle) -> None:
     service = ListService(style, [])

@@ -1,6 +1,7 @@
 """Several rows of one user, absent rows, defaults, words, and what the response says besides."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_rows_are_sorted_and_no_more_than_the_most_are_read() -> None:
     assert numbers(grouped(events, group={"max": 1})) == [[3], [4]]
 
 
-@pytest.mark.parametrize("odd", ["7", None, True, [1]])
+@pytest.mark.parametrize("odd", ["7", None, True, [1], math.nan])
 def test_values_that_have_no_order_fail_the_user_s_group_alone(odd: object) -> None:
     events = [event("a", 1, at=1), event("a", 2, at=odd), event("b", 4, at=odd or 1)]
     rows = grouped([*events[:2], event("b", 4, at=5)], group={"order": "at"})

@@ -46,14 +46,14 @@ def test_a_key_is_looked_for_on_the_next_page_and_unknown_only_after_the_last() 
     first = page("b", "abc", after="2")
 
     assert told(first) == ["SOURCE_MALFORMED", "b", "SOURCE_MALFORMED"]
-    assert first.truncated
+    assert first.remainder.more is not None
     assert first.found == 1
     assert first.next == NextPage(cursor="2")
 
     whole = joined(first, page("a", "abc"))
 
     assert told(whole) == ["a", "b", None]
-    assert not whole.truncated
+    assert whole.remainder.more is None
     assert whole.next is None
 
 
@@ -120,7 +120,7 @@ def test_pages_together_are_what_one_long_answer_is(pages: list[list[str]], cut:
         for number, rows in enumerate(pages)
     )
     assert whole.remainder.count == single.remainder.count - again
-    assert whole.truncated == cut
+    assert (whole.remainder.more is not None) == cut
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
     assert values_of(record) == values_of(straight)
     assert rows.remainder is NOTHING
     assert told(rows) == ["a", None]
-    assert not rows.truncated
+    assert rows.remainder.more is None
     assert rows.found == 1
 
 
@@ -82,4 +82,5 @@ def test_an_answer_as_long_as_may_be_counts_as_cut_off(
     reader = reader_of(PROFILE, settings(request=request, answer={"more": {"limit": limit}}))
     body = json.dumps([profile_row(1, id="a"), profile_row(1, id="b")]).encode()
 
-    assert reader.read(RawAnswer(200, {}, body), [UserId("c")]).truncated == cut
+    rows = reader.read(RawAnswer(200, {}, body), [UserId("c")])
+    assert (rows.remainder.more is not None) == cut

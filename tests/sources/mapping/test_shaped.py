@@ -270,7 +270,7 @@ def test_absent_is_not_cut_off() -> None:
     assert isinstance(failure, SourceFailure)
     assert failure.detail == "the answer was cut off, as told by its status"
     assert rows.next == NextPage(offset=1)
-    assert rows.truncated
+    assert rows.remainder.more is not None
     assert not rows.malformed
 
 
@@ -278,7 +278,7 @@ def test_what_is_cut_off_does_not_matter_to_those_who_are_found() -> None:
     rows = read([row("a")], "a", {}, headers={"content-range": "items 0-0/319"})
 
     assert told(rows) == ["a"]
-    assert rows.truncated
+    assert rows.remainder.more is not None
     assert rows.next is None
 
 
