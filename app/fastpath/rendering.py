@@ -274,6 +274,7 @@ class Rendering:
         path: list[str | int],
     ) -> bool:
         """Add the errors of the fields of one user; return whether none propagates to the user."""
+        first = len(self.errors)
         for field in writer.fields:
             failure = failures.get(field.key)
             if failure is None and field.wrong is None and user[field.key] is None:
@@ -283,6 +284,10 @@ class Rendering:
                 continue
             self.errors.append(_error_of(error, field.locations, [*path, field.key]))
             if self._request.on_error == "PROPAGATE" and not field.nullable:
+                # Lists wait for calls of their own, so the executor never comes to their errors.
+                lists = [[*path, one.key] for one in writer.lists if one.key != field.key]
+                earlier = self.errors[first:]
+                self.errors[first:] = [one for one in earlier if one.get("path") not in lists]
                 return False
         return True
 

@@ -461,6 +461,12 @@ async def test_the_log_says_why_the_executor_renders_an_answer(
         assert (line["compiled"], line.get("executor")) == (reason is None, reason)
 
 
+def with_secret(base: Settings) -> Settings:
+    """Add a field of users that must not be ``null``, and that the callers here may not see."""
+    secret = {"type": "String!", "source": "profile", "description": "A secret.", "may": "s:read"}
+    return Settings.model_validate({**settings_in(base), "user": {"secret": secret}})
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize(
     ("root", "on_error", "pages"),
@@ -482,13 +488,7 @@ async def test_no_page_is_fetched_for_a_user_that_is_null_without_it(
 ) -> None:
     services.know(1, 2)
     ids = [user_id(1), user_id(2)]
-    secret = {"type": "String!", "source": "profile", "description": "A secret.", "may": "s:read"}
-    wanted = Settings.model_validate(
-        {
-            **settings_in(settings_for_fakes(fastpath=FastpathSettings(compiled=compiled))),
-            "user": {"secret": secret},
-        }
-    )
+    wanted = with_secret(settings_for_fakes(fastpath=FastpathSettings(compiled=compiled)))
     head = "query($ids: [ID!]!)" if "$ids" in root else "query"
     selection = "{ secret invoices(first: 1) { edges { cursor } } }"
     query = f"{head} {{ {root.replace('u-1', ids[0])} {selection} }}"
@@ -501,6 +501,29 @@ async def test_no_page_is_fetched_for_a_user_that_is_null_without_it(
 
     assert response.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert sum(one.url.path == "/invoices" for one in services.billing.requests) == pages
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_lists_of_a_user_that_an_error_makes_null_have_no_errors(
+    open_gateway: OpenGateway, services: FakeServices, *, compiled: bool
+) -> None:
+    services.know(1)
+    services.billing.behaviour = failing(500)
+    wanted = with_secret(settings_for_fakes(fastpath=FastpathSettings(compiled=compiled)))
+    fields = "plan a: invoices { edges { cursor } } secret b: invoices { edges { cursor } }"
+    request = {
+        "query": f'{{ user(id: "{user_id(1)}") {{ {fields} }} }}',
+        "onError": "PROPAGATE",
+    }
+
+    async with open_gateway(wanted, by_headers) as gateway:
+        response = await gateway.client.post(
+            "/graphql", json=request, headers=headers_of(None, "billing:read")
+        )
+
+    body = response.json()
+    assert body["data"] == {"user": None}
+    assert [error["path"] for error in body["errors"]] == [["user", "plan"], ["user", "secret"]]
 
 
 async def test_one_document_serves_all_values_of_its_variables(
