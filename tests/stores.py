@@ -46,6 +46,9 @@ NONE_HERE = "there is no redis-server and no valkey-server on this machine"
 needs_store = pytest.mark.skipif(not NAMES, reason=NONE_HERE)
 """Marks a test that needs a server."""
 
+PATIENCE = 20.0
+"""Seconds of every time limit that a busy machine must not end."""
+
 
 @dataclass
 class StoreServer:
@@ -67,8 +70,14 @@ class StoreServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def settings(self, **changes: object) -> StoreSettings:
-        """Make settings that use it. The time limit is long: this machine may be busy."""
-        return StoreSettings.model_validate({"url": self.url, "timeout": 1.0, **changes})
+        """Make settings that use it.
+
+        The time limit is longer than settings allow: this machine may be busy.
+        """
+        of_store = {"url": self.url, "connect_timeout": PATIENCE, **changes}
+        settings = StoreSettings.model_validate(of_store)
+        patient = {} if "timeout" in changes else {"timeout": PATIENCE}
+        return settings.model_copy(update=patient)
 
     def pause(self) -> None:
         """Stop it without closing its connections: it answers nothing."""

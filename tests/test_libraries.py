@@ -72,6 +72,7 @@ def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> N
     assert on == {
         "enabled": True,
         "compiled": True,
+        "kept_users": True,
         "rows": True,
         "expressions": True,
         "wire": False,

@@ -16,21 +16,14 @@ from tests.store.instances import NAMES, Instance, instance, instances
 from tests.stores import StoreServer, needs_store, running_store
 
 DAY = 86_400
-PATIENCE = 30.0
 DOCUMENT = len(NAMES) // 4
 """What it costs to prepare the document, once at each gateway."""
 
 
 def settings_of(server: StoreServer, quota: int, **store: object) -> Settings:
-    """Make settings of a gateway with a quota.
-
-    A gateway counts alone if the store is late. So the time limit is one that no settings allow: a
-    busy machine must not end it.
-    """
+    """Make settings of a gateway with a quota."""
     limits = LimitsSettings(rate=RateSettings(quota=quota, window=DAY))
-    patient = server.settings(connect_timeout=PATIENCE, **store)
-    patient = patient.model_copy(update={"timeout": PATIENCE})
-    return settings_for_fakes(limits=limits).model_copy(update={"store": patient})
+    return settings_for_fakes(limits=limits).model_copy(update={"store": server.settings(**store)})
 
 
 async def ask(one: Instance, cost: int = 1) -> httpx.Response:
