@@ -438,9 +438,14 @@ def mistakes_in(error: ValidationError) -> list[tuple[str, str]]:
         its place with its message.
     """
     found: list[tuple[str, str]] = []
-    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    lists = {detail["loc"][:-1] for detail in details}
+    for detail in details:
+        if detail["type"] == "too_short" and detail["loc"] in lists:
+            continue  # it counts only the items that fit, and those that do not are listed
         place = [str(part) for part in detail["loc"]]
         message = _JSON_MESSAGES.get(detail["type"], detail["msg"]).removeprefix("Value error, ")
+        message = message.replace("Tuple should", "List should").replace(" after validation", "")
         if detail["type"] in _QUOTING_TYPES:
             message = message.replace("'", '"')
         found.append((place[0] if place else "", f"{'.'.join(place) or 'all of it'}: {message}"))

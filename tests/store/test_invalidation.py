@@ -88,14 +88,18 @@ async def test_tags_may_be_separated_by_spaces_and_too_many_are_not_kept() -> No
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        (b"", "Invalid JSON"),
+        (b"", "it cannot be read as JSON"),
         (b"[]", "object"),
         (b"{}", "at least one of users, sources and tags"),
-        (b'{"users": []}', "at least 1 item"),
         (b'{"users": "1"}', "users"),
-        (b'{"users": [1]}', "users"),
         (b'{"user": ["1"]}', "user"),
-        (b'{"sources": ["shop"]}', "expected some of activity, billing, profile"),
+        (
+            b'{"sources": ["shop"]}',
+            'sources has "shop": expected some of activity, billing, profile',
+        ),
+        (b'{"users": []}', "users: List should have at least 1 item, not 0: expected"),
+        (b'{"users": [42]}', "users.0: Input should be a valid string: expected"),
+        (b'{"users": ["1"], "users": ["2"]}', 'duplicate key "users"'),
     ],
 )
 async def test_a_wrong_invalidation_is_refused_and_forgets_nothing(body: bytes, what: str) -> None:

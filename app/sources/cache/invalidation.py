@@ -19,10 +19,11 @@ from collections.abc import Set as AbstractSet
 from itertools import product
 from typing import Annotated, Any, NamedTuple
 
+import jiter
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.errors import what_is_wrong
+from app.errors import quote, what_is_wrong
 from app.expressions.ids import folded
 from app.resilience.clock import Clock
 
@@ -84,15 +85,20 @@ def read_invalidation(body: bytes, sources: Collection[str]) -> Invalidation:
         The invalidation.
 
     Raises:
-        InvalidationError: It is not JSON, or says something that is not known.
+        InvalidationError: It is not JSON, or says something that is not known, or something twice:
+            one of both would be lost.
     """
     try:
-        read = Invalidation.model_validate_json(body, strict=True)
+        said = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError as error:
+        raise InvalidationError(f"it cannot be read as JSON: {error}: {EXPECTED}") from error
+    try:
+        read = Invalidation.model_validate(said)
     except ValidationError as error:
         raise InvalidationError(f"{what_is_wrong(error)}: {EXPECTED}") from error
     if unknown := [one for one in read.sources or () if one not in sources]:
         known = ", ".join(sorted(sources))
-        raise InvalidationError(f"sources has {unknown[0][:64]!r}: expected some of {known}")
+        raise InvalidationError(f"sources has {quote(unknown[0])}: expected some of {known}")
     return read
 
 
