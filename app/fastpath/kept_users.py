@@ -102,10 +102,14 @@ class KeptUsers:
             The JSON of each; ``None`` if a user lacks a value that must not be ``null``.
         """
         marks: list[_Mark] = [*zip(repeat(writer.number), keys, *[map(id, one) for one in columns])]
+        found = [*map(self._kept.get, marks)]
+        kept = [one.json for one in found if one is not None]
+        if len(kept) == len(found):  # the common case
+            return kept
         users: list[Raw] = []
-        for place, kept in enumerate(map(self._kept.get, marks)):
-            if kept is not None:
-                users.append(kept.json)
+        for place, one in enumerate(found):
+            if one is not None:
+                users.append(one.json)
                 continue
             row = tuple([column[place] for column in columns])
             user = writer.write_user(keys[place], *row)

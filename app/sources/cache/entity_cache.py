@@ -207,12 +207,11 @@ class CachedSource(Generic[R]):
             The result of each key. The trace has the age of the oldest stale record that was used.
         """
         if lookup.is_fresh:
-            # Entries of one response have the same objects: once is enough.
-            kept = [entry for entry in lookup.entries if entry is not None]
-            responses = [entry.seen for entry in kept]
-            seen = dict(zip(map(id, responses), responses, strict=True))
-            trace = SourceTrace(keys=len(kept), cached=len(kept), seen=[*seen.values()])
-            found = dict(zip(lookup.keys, [entry.record for entry in kept], strict=True))
+            entries = cast("list[Entry[R]]", lookup.entries)  # every key has one
+            # Those of one response have the same object: once is enough.
+            seen = [*dict.fromkeys([entry.seen for entry in entries])]
+            trace = SourceTrace(keys=len(entries), cached=len(entries), seen=seen)
+            found = dict(zip(lookup.keys, [entry.record for entry in entries], strict=True))
             return Collected(cast("dict[UserId, SourceResult[R] | Exception]", found), trace)
         collected = Collected[R]({}, SourceTrace())
         if lookup.fetched is not None:

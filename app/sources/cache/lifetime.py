@@ -136,7 +136,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 """The headers of a response that had none of interest."""
 
 
-class SeenResponse(Struct, gc=False):
+class SeenResponse(Struct, eq=False, gc=False):
     """When a response was seen, and its cache headers, which are read only if somebody asks.
 
     Reading them takes longer than the rest of a call's accounting, and few gateways let others
