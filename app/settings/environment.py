@@ -11,7 +11,6 @@ from pathlib import Path
 from app.settings.auth import WHO_MAY_ASK
 from app.settings.defaults import DEFAULTS, SOURCES
 from app.settings.loading import (
-    MISSING,
     LoadedSettings,
     SettingsCheck,
     SettingsCompletion,
@@ -102,4 +101,4 @@ def variables() -> Iterator[Variable]:
 def _missing_callers(values: object) -> Iterator[tuple[Keys, str]]:
     """Report a missing ``auth``: the gateway must not serve anyone by accident."""
     if value_at(values, ("auth",)) is NOTHING:
-        yield ("auth", "mode"), f"{MISSING}{WHO_MAY_ASK}"
+        yield ("auth", "mode"), f"is missing: {WHO_MAY_ASK}"

@@ -38,12 +38,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseModel)
 SettingsCheck: TypeAlias = Callable[[object], Iterable[tuple[Keys, str | None]]]
 """Finds mistakes that the model cannot know. It gets all values, valid or not, and returns the
 place of each mistake, with a text that says what is wrong and what is expected; ``None`` if a
-setting is missing there, whose description then says what is expected. A text of a missing setting
-begins with ``MISSING``."""
-
-MISSING = "is missing: "
-"""Begins a text about a missing setting. Such a text is left out if a file cannot be read, because
-the setting may be there."""
+setting is missing there, whose description then says what is expected."""
 
 SettingsCompletion: TypeAlias = Callable[[object], object]
 """Adds values that no operator writes. It gets all values, valid or not, and returns all."""
