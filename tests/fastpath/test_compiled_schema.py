@@ -274,12 +274,12 @@ async def test_fast_paths_the_reference_and_rows_say_the_same(
 def decided(request: RandomRequest, answer: Answered) -> Answered:
     """Leave out of an answer what is a matter of time: lists wait for calls of their own.
 
-    With ``HALT``, one error ends the operation. Of several lists, any one may be the first to fail.
+    With ``HALT``, one error ends the operation. A list may fail before or after another field.
     With ``PROPAGATE``, a field may fail and make the user ``null`` before a list is fetched, while
     it is fetched, or after it has failed.
     """
     lists = {one.alias for one in request.selection if one.field is not None and one.field.pages}
-    if request.on_error == "HALT" and answer.errors and len(lists) > 1:
+    if request.on_error == "HALT" and answer.errors and lists:
         return replace(answer, errors=[], calls=[])
     if request.on_error == "PROPAGATE" and answer.errors and lists:
         errors = [one for one in answer.errors if lists.isdisjoint(map(str, one["path"]))]
