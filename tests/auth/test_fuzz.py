@@ -303,8 +303,17 @@ KEYS = st.sampled_from(["ES256", "ES512", "RS256", "Ed25519"]).map(
     lambda algorithm: jwk(key_of(algorithm), kid="odd")
 )
 CLOSED = VALUES.filter(lambda text: text not in {b"{", b"]", b""}) | WILD
-TOO_DEEP = b"[" * 1_000
-"""For any reader."""
+
+
+def is_too_deep(text: bytes) -> bool:
+    """Tell whether Python refuses JSON as too deep, which depends on its version."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 async def keys_of(*answers: bytes) -> KeySet | SourceFailure:
@@ -334,9 +343,10 @@ async def test_whatever_stands_among_the_keys_of_an_issuer_the_good_ones_serve(
     odd = [written(key, more, first=False), bare]
     listed = b", ".join([*odd, good] if first else [good, *odd])
 
-    keys = await keys_of(b'{"keys": [' + listed + b"]}")
+    body = b'{"keys": [' + listed + b"]}"
+    keys = await keys_of(body)
 
-    if TOO_DEEP in listed:
+    if is_too_deep(body):
         assert isinstance(keys, SourceFailure)
         assert keys.code is Code.SOURCE_MALFORMED
     else:
