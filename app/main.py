@@ -404,7 +404,7 @@ def compiler_of(settings: Settings, schema: GatewaySchema) -> OperationCompiler 
         return None
     cached = {name for name, one in settings.sources.items() if one.cache.enabled}
     kept = None
-    if cached and settings.fastpath.uses("kept_users"):
+    if cached and settings.limits.memory.kept_users and settings.fastpath.uses("kept_users"):
         kept = KeptUsers(cached, max_bytes=settings.limits.memory.kept_users)
     return Compiler(schema, kept)
 

@@ -107,7 +107,8 @@ class KeptUsers:
         if len(kept) == len(found):  # the common case
             return kept
         users: list[Raw] = []
-        for place, one in enumerate(found):
+        for place, mark in enumerate(marks):
+            one = self._kept.get(mark)  # again: a request may name a user twice
             if one is not None:
                 users.append(one.json)
                 continue
@@ -119,7 +120,7 @@ class KeptUsers:
             users.append(Raw(text))
             if user is not None:  # clients can invent any number of unknown users
                 size = USER_BYTES + (1 + RECORD_BYTES) * len(text)
-                self._keep(marks[place], _KeptUser(users[-1], row, size))
+                self._keep(mark, _KeptUser(users[-1], row, size))
         return users
 
     def _keep(self, mark: _Mark, user: _KeptUser) -> None:

@@ -93,7 +93,7 @@ steps = st.lists(
     st.builds(
         Step,
         query=st.builds(document, st.sampled_from(ROOTS), st.sampled_from(SELECTIONS)),
-        users=st.lists(st.integers(1, 4), min_size=1, max_size=4, unique=True),
+        users=st.lists(st.integers(1, 4), min_size=1, max_size=4),
         caller=st.sampled_from([None, user_id(1), user_id(2)]),
         on_error=st.sampled_from(["NULL", "NULL", "PROPAGATE", "HALT"]),
         seconds=st.sampled_from([0.0, 0.0, 1.0, TTL + 1]),
@@ -325,3 +325,16 @@ def test_the_oldest_users_make_room() -> None:
     assert made.made == before
     users(kept, writer, {"0": records[0]})
     assert made.made == before + 1
+
+
+def test_a_user_that_a_request_names_twice_is_kept_once() -> None:
+    kept, made = KeptUsers({"profile"}, max_bytes=5_000), Counted()
+    writer, twice = made.writer(), [UserId("a"), UserId("a")]
+
+    for number in range(50):
+        record: Any = Person(float(number))
+        found = kept.users(writer, twice, [[record, record]])
+
+        assert [json.loads(bytes(one)) for one in found or ()] == [{"id": "a", "age": number}] * 2
+        assert 0 < kept.bytes <= 5_000
+    assert made.made == 50

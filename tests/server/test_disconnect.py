@@ -129,7 +129,7 @@ async def test_a_slow_request_leaves_nothing_to_the_garbage_collector(*, leaves:
     await served()
     with rare_collector(), collecting() as found:
         assert await served() == (None if leaves else "answer")
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the tasks that have ended let go of what they had
     watch.close()
 
     assert not found
