@@ -100,7 +100,7 @@ class FreshnessRules(Struct, frozen=True):
 
 def _bound_of(source: SourceTrace) -> FreshnessBound:
     """Return what the responses of a source allow together."""
-    bounds = [one.bound() for one in source.seen]
+    bounds = [one.bound() for one in dict.fromkeys(source.seen)]
     return reduce(FreshnessBound.joined, bounds) if bounds else SILENT
 
 

@@ -47,7 +47,8 @@ class SourceTrace(Struct):
         cached: Number of keys that the entity cache had.
         coalesced: Number of keys that another request's batch fetched.
         timeline: What the calls did. Of a shared batch, each of its requests has the same calls.
-        seen: The responses whose data was used, with their cache headers.
+        seen: The responses whose data was used, with their cache headers. One that had several keys
+            may be there several times.
     """
 
     calls: int = 0

@@ -163,20 +163,25 @@ class CachedSource(Generic[R]):
         now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
         unmarked = max(self._invalidations.last, doubtful)
         shared = self._shared if self._shared is not None and self._shared.is_usable else None
-        fresh_use = EntryUse.FRESH
-        uses = [
-            EntryUse.NONE
-            if entry is None
-            else fresh_use
-            if entry.fields is None
+        lookup = PendingLookup(self.collect, keys, entries, fields, context)
+        fresh = [
+            entry.record
+            for entry in entries
+            if entry is not None
+            and entry.fields is None
             and entry.seen.known_at <= now < entry.fresh_until
             and entry.began > unmarked
-            else EntryUse.NONE  # the store may have a newer one
-            if shared is not None and now >= entry.checked_until
+        ]
+        if len(fresh) == len(keys):  # the common case
+            lookup.fresh = fresh
+            self.hits += len(keys)
+            return lookup
+        uses = lookup.uses = [
+            EntryUse.NONE  # the store may have a newer one
+            if entry is None or (shared is not None and now >= entry.checked_until)
             else self._use_of(entry, now, fields, doubtful)
             for entry in entries
         ]
-        lookup = PendingLookup(self.collect, keys, entries, uses, fields, context)
         if shared is not None:
             places = [
                 place
@@ -191,10 +196,7 @@ class CachedSource(Generic[R]):
                     lambda found: self._resume(lookup, places, found),
                 )
                 return lookup
-        if uses.count(EntryUse.FRESH) == len(uses):  # the common case
-            self.hits += len(uses)
-        else:
-            self._fetch_missing(lookup, renews=shared is None)
+        self._use(lookup, renews=shared is None)
         return lookup
 
     def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
@@ -206,12 +208,10 @@ class CachedSource(Generic[R]):
         Returns:
             The result of each key. The trace has the age of the oldest stale record that was used.
         """
-        if lookup.is_fresh:
-            entries = cast("list[Entry[R]]", lookup.entries)  # every key has one
-            # Those of one response have the same object: once is enough.
-            seen = [*dict.fromkeys([entry.seen for entry in entries])]
-            trace = SourceTrace(keys=len(entries), cached=len(entries), seen=seen)
-            found = dict(zip(lookup.keys, [entry.record for entry in entries], strict=True))
+        if lookup.fresh is not None:
+            found = dict(zip(lookup.keys, lookup.fresh, strict=True))
+            seen = [entry.seen for entry in lookup.entries if entry is not None]
+            trace = SourceTrace(keys=len(found), cached=len(found), seen=seen)
             return Collected(cast("dict[UserId, SourceResult[R] | Exception]", found), trace)
         collected = Collected[R]({}, SourceTrace())
         if lookup.fetched is not None:
@@ -223,8 +223,7 @@ class CachedSource(Generic[R]):
             if entry is not None and use in AT_ONCE:
                 trace.keys += 1
                 trace.cached += 1
-                if not trace.seen or trace.seen[-1] is not entry.seen:
-                    trace.seen.append(entry.seen)
+                trace.seen.append(entry.seen)
                 results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:
@@ -267,10 +266,7 @@ class CachedSource(Generic[R]):
             if stale:
                 self._begin_renewal(shared, stale, lookup.context, lookup.fields)
         if not lookup.ended:
-            if lookup.uses.count(EntryUse.FRESH) == len(lookup.uses):
-                self.hits += len(lookup.uses)
-            else:
-                self._fetch_missing(lookup, renews=found is None)
+            self._use(lookup, renews=found is None)
         if lookup.arrival is not None and not lookup.arrival.done():
             lookup.arrival.set_result(None)
 
@@ -313,9 +309,13 @@ class CachedSource(Generic[R]):
         self._store.put_many(kept)
         return stale
 
-    def _fetch_missing(self, lookup: PendingLookup[R], *, renews: bool) -> None:
-        """Begin to fetch the keys that no entry can serve, and perhaps to renew stale entries."""
+    def _use(self, lookup: PendingLookup[R], *, renews: bool) -> None:
+        """Use the entries of a look-up: begin to fetch the other keys, and perhaps to renew."""
         keys, uses = lookup.keys, lookup.uses
+        if uses.count(EntryUse.FRESH) == len(uses):
+            lookup.fresh = [entry.record for entry in lookup.entries if entry is not None]
+            self.hits += len(uses)
+            return
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
         stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
         self.hits += uses.count(EntryUse.FRESH)

@@ -39,9 +39,10 @@ class PendingLookup(Struct, Generic[R], eq=False):
         collector: The cache.
         keys: The keys of users.
         entries: The entry of each key, in the order of ``keys``; ``None`` if there is none.
-        uses: How each entry may be used, in the same order.
         fields: The wanted fields; ``None`` for all.
         context: The request.
+        fresh: The record of each key, if all are in the cache and fresh; ``None`` otherwise.
+        uses: How each entry may be used, in the same order, unless all were fresh at once.
         fetched: The other keys; ``None`` if every key is in the cache.
         arrival: Done when the shared store has answered; ``None`` if it is not asked.
         ended: Whether the request no longer waits.
@@ -50,17 +51,13 @@ class PendingLookup(Struct, Generic[R], eq=False):
     collector: CollectLookup[R]
     keys: Sequence[UserId]
     entries: list[Entry[R] | None]
-    uses: list[EntryUse]
     fields: FieldSet | None
     context: RequestContext
+    fresh: list[R | None] | None = None
+    uses: list[EntryUse] = []
     fetched: PendingBatch[R] | None = None
     arrival: asyncio.Future[None] | None = None
     ended: bool = False
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether every key is in the cache, and fresh."""
-        return self.fetched is None and self.uses.count(EntryUse.FRESH) == len(self.uses)
 
     @property
     def pending(self) -> Sequence[PendingBatch[R]]:
