@@ -169,6 +169,8 @@ async def opened(source: str, store: str | None) -> AsyncGenerator[OpenedSources
     ):
         while invalidations.doubtful_before():  # noqa: ASYNC110 # nothing says when it has begun
             await asyncio.sleep(0.01)  # until it follows the invalidations
+        # Opening a connection costs as much as several batches, and happens once.
+        await shared.run("get", lambda client: client.get_many(["a key that is not there"]))
         yield OpenedSources(found.sources.users, telemetry)
 
 

@@ -160,43 +160,23 @@ class CachedSource(Generic[R]):
         if self._forwards:
             identity = identity_of(context, self._forwards)
         entries = self._store.get_many(identity, keys)
-        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
-        unmarked = max(self._invalidations.last, doubtful)
-        shared = self._shared if self._shared is not None and self._shared.is_usable else None
         lookup = PendingLookup(self.collect, keys, entries, fields, context)
-        fresh = [
-            entry.record
-            for entry in entries
-            if entry is not None
-            and entry.fields is None
-            and entry.seen.known_at <= now < entry.fresh_until
-            and entry.began > unmarked
-        ]
-        if len(fresh) == len(keys):  # the common case
-            lookup.fresh = fresh
+        places = self._not_fresh(lookup)
+        if not places:
             self.hits += len(keys)
             return lookup
-        uses = lookup.uses = [
-            EntryUse.NONE  # the store may have a newer one
-            if entry is None or (shared is not None and now >= entry.checked_until)
-            else self._use_of(entry, now, fields, doubtful)
-            for entry in entries
-        ]
-        if shared is not None:
-            places = [
-                place
-                for place, (entry, use) in enumerate(zip(entries, uses, strict=True))
-                if use not in AT_ONCE or entry is None or now >= entry.checked_until
-            ]
-            if places:
-                lookup.arrival = asyncio.get_running_loop().create_future()
-                shared.read(
-                    [EntryKey(identity, keys[place]) for place in places],
-                    [entries[place] for place in places],
-                    lambda found: self._resume(lookup, places, found),
-                )
-                return lookup
-        self._use(lookup, renews=shared is None)
+        shared = self._shared if self._shared is not None and self._shared.is_usable else None
+        if shared is not None and (places := self._doubtful(lookup, places)):
+            lookup.arrival = asyncio.get_running_loop().create_future()
+            shared.read(
+                identity,
+                [keys[place] for place in places],
+                [entries[place] for place in places],
+                lambda found: self._resume(lookup, places, found),
+            )
+            return lookup
+        self._decide(lookup, places)
+        self._fetch_missing(lookup, renews=shared is None)
         return lookup
 
     def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
@@ -208,10 +188,11 @@ class CachedSource(Generic[R]):
         Returns:
             The result of each key. The trace has the age of the oldest stale record that was used.
         """
-        if lookup.fresh is not None:
-            found = dict(zip(lookup.keys, lookup.fresh, strict=True))
-            seen = [entry.seen for entry in lookup.entries if entry is not None]
-            trace = SourceTrace(keys=len(found), cached=len(found), seen=seen)
+        if not lookup.uses:
+            entries = cast("list[Entry[R]]", lookup.entries)  # every key has one
+            found = dict(zip(lookup.keys, [entry.record for entry in entries], strict=True))
+            seen = [entry.seen for entry in entries]
+            trace = SourceTrace(keys=len(entries), cached=len(entries), seen=seen)
             return Collected(cast("dict[UserId, SourceResult[R] | Exception]", found), trace)
         collected = Collected[R]({}, SourceTrace())
         if lookup.fetched is not None:
@@ -251,71 +232,87 @@ class CachedSource(Generic[R]):
             return EntryUse.IF_ERROR if self._settings.contract == "stale_ok" else EntryUse.NONE
         return use
 
+    def _not_fresh(self, lookup: PendingLookup[R]) -> Sequence[int]:
+        """List the places of the keys that have no fresh entry: commonly none, in one pass."""
+        now, fields = self._clock.now(), lookup.fields
+        unmarked = max(self._invalidations.last, self._invalidations.doubtful_before())
+        return [
+            place
+            for place, entry in enumerate(lookup.entries)
+            if entry is None
+            or not entry.seen.known_at <= now < entry.fresh_until
+            or entry.began <= unmarked
+            or not (entry.fields is None or entry.holds(fields))
+        ]
+
+    def _doubtful(self, lookup: PendingLookup[R], places: Sequence[int]) -> Sequence[int]:
+        """List those of some places for which the shared store may have something better."""
+        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
+        return [
+            place
+            for place, entry in [(one, lookup.entries[one]) for one in places]
+            if entry is None
+            or now >= entry.checked_until
+            or self._use_of(entry, now, lookup.fields, doubtful) not in AT_ONCE
+        ]
+
     def _resume(
         self, lookup: PendingLookup[R], places: Sequence[int], found: StoredEntries[R]
     ) -> None:
         """Go on with a look-up, after the shared store has answered or failed."""
-        shared = self._shared
-        if found is None:
-            now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
-            for place in places:
-                entry = lookup.entries[place]
-                lookup.uses[place] = self._use_of(entry, now, lookup.fields, doubtful)
-        elif shared is not None:
-            stale = self._choose(lookup, places, found, shared)
-            if stale:
-                self._begin_renewal(shared, stale, lookup.context, lookup.fields)
-        if not lookup.ended:
-            self._use(lookup, renews=found is None)
+        shared = None if found is None else self._shared
+        if found is not None and shared is not None:
+            self._take_newer(lookup, places, found, shared)
+        if others := self._not_fresh(lookup):
+            self._decide(lookup, others)
+            if shared is not None:
+                self._begin_renewal(shared, lookup, places)
+            if not lookup.ended:
+                self._fetch_missing(lookup, renews=shared is None)
+        else:
+            self.hits += len(lookup.keys)
         if lookup.arrival is not None and not lookup.arrival.done():
             lookup.arrival.set_result(None)
 
-    def _choose(
+    def _take_newer(
         self,
         lookup: PendingLookup[R],
         places: Sequence[int],
         found: Sequence[Entry[R] | None],
         shared: SharedEntries[R],
-    ) -> Sequence[EntryKey]:
-        """Choose the newer entry of both levels for each place; return the keys of stale ones."""
-        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
-        unmarked = max(self._invalidations.last, doubtful)
-        entries, uses, fields = lookup.entries, lookup.uses, lookup.fields
-        fresh_use = EntryUse.FRESH
+    ) -> None:
+        """Take the newer entry of both levels for each place, and keep it in memory."""
+        entries, fields = lookup.entries, lookup.fields
+        until = self._clock.now() + shared.local_ttl
         kept: list[Entry[R]] = []
-        stale: list[EntryKey] = []
         for place, stored in zip(places, found, strict=True):
             entry = entries[place]
-            if entry is None or stored is not entry:  # else the store has what is in memory
-                if stored is not None and (
-                    entry is None or entry.began <= stored.began or not entry.holds(fields)
-                ):
-                    entry = stored
-                elif entry is not None:  # there is no newer one
-                    until = now + shared.local_ttl
-                    fresh = min(until, shared.fresh_until(entry))
-                    entry = replace(entry, checked_until=until, fresh_until=fresh)
-                else:
-                    uses[place] = EntryUse.NONE
-                    continue
-                entries[place] = entry
-                kept.append(entry)
-            if entry.fields is None and now < entry.fresh_until and entry.began > unmarked:
-                uses[place] = fresh_use  # the common case
+            if stored is entry:
+                continue  # the store has what is in memory, or neither has anything
+            if stored is not None and (
+                entry is None or entry.began <= stored.began or not entry.holds(fields)
+            ):
+                entry = stored
+            elif entry is not None:  # there is no newer one
+                fresh = min(until, shared.fresh_until(entry))
+                entry = replace(entry, checked_until=until, fresh_until=fresh)
+            else:
                 continue
-            use = uses[place] = self._use_of(entry, now, fields, doubtful)
-            if use is EntryUse.REVALIDATE:
-                stale.append(entry.key)
+            entries[place] = entry
+            kept.append(entry)
         self._store.put_many(kept)
-        return stale
 
-    def _use(self, lookup: PendingLookup[R], *, renews: bool) -> None:
-        """Use the entries of a look-up: begin to fetch the other keys, and perhaps to renew."""
+    def _decide(self, lookup: PendingLookup[R], places: Sequence[int]) -> None:
+        """Decide how each entry may be used. Those at other places are fresh."""
+        now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
+        uses = [EntryUse.FRESH] * len(lookup.entries)
+        for place in places:
+            uses[place] = self._use_of(lookup.entries[place], now, lookup.fields, doubtful)
+        lookup.uses = uses
+
+    def _fetch_missing(self, lookup: PendingLookup[R], *, renews: bool) -> None:
+        """Begin to fetch the keys that no entry can serve, and perhaps to renew stale entries."""
         keys, uses = lookup.keys, lookup.uses
-        if uses.count(EntryUse.FRESH) == len(uses):
-            lookup.fresh = [entry.record for entry in lookup.entries if entry is not None]
-            self.hits += len(uses)
-            return
         missing = [key for key, use in zip(keys, uses, strict=True) if use not in AT_ONCE]
         stale = [key for key, use in zip(keys, uses, strict=True) if use is EntryUse.REVALIDATE]
         self.hits += uses.count(EntryUse.FRESH)
@@ -329,17 +326,18 @@ class CachedSource(Generic[R]):
             )
 
     def _begin_renewal(
-        self,
-        shared: SharedEntries[R],
-        stale: Sequence[EntryKey],
-        context: RequestContext,
-        fields: FieldSet | None,
+        self, shared: SharedEntries[R], lookup: PendingLookup[R], places: Sequence[int]
     ) -> None:
-        """Begin to renew entries that no other gateway renews."""
+        """Begin to renew the stale entries at some places, unless another gateway renews them."""
+        stale = [
+            entry.key
+            for entry, use in [(lookup.entries[one], lookup.uses[one]) for one in places]
+            if entry is not None and use is EntryUse.REVALIDATE
+        ]
         new = [key for key in stale if key not in self._renewing]
         if new and not self._tasks.closed:
             self._renewing.update(new)
-            work = self._renew(shared, new, context, fields)
+            work = self._renew(shared, new, lookup.context, lookup.fields)
             self._tasks.begin(work, f"renew {self.name}", Context())
 
     async def _renew(

@@ -41,8 +41,7 @@ class PendingLookup(Struct, Generic[R], eq=False):
         entries: The entry of each key, in the order of ``keys``; ``None`` if there is none.
         fields: The wanted fields; ``None`` for all.
         context: The request.
-        fresh: The record of each key, if all are in the cache and fresh; ``None`` otherwise.
-        uses: How each entry may be used, in the same order, unless all were fresh at once.
+        uses: How each entry may be used, in the same order; empty if all are fresh.
         fetched: The other keys; ``None`` if every key is in the cache.
         arrival: Done when the shared store has answered; ``None`` if it is not asked.
         ended: Whether the request no longer waits.
@@ -53,7 +52,6 @@ class PendingLookup(Struct, Generic[R], eq=False):
     entries: list[Entry[R] | None]
     fields: FieldSet | None
     context: RequestContext
-    fresh: list[R | None] | None = None
     uses: list[EntryUse] = []
     fetched: PendingBatch[R] | None = None
     arrival: asyncio.Future[None] | None = None

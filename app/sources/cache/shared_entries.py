@@ -18,7 +18,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from app.observability.metrics import Counter
 from app.resilience.clock import Clock
 from app.settings.source import SourceSettings
-from app.sources.base import Record
+from app.sources.base import Record, UserId
 from app.sources.cache.entry_use import fresh_until
 from app.sources.cache.invalidation import MICROSECONDS, Invalidations
 from app.sources.cache.lifetime import NO_HEADERS, UNBOUNDED, Lifetime, SeenResponse
@@ -115,37 +115,45 @@ class SharedEntries(Generic[R]):
 
     def read(
         self,
-        keys: Sequence[EntryKey],
+        identity: str,
+        users: Sequence[UserId],
         known: Sequence[Entry[R] | None],
         then: Callable[[StoredEntries[R]], None],
     ) -> None:
-        """Read entries, and call a function with them.
+        """Read entries of one identity, and call a function with them.
 
         Args:
-            keys: The keys of the entries, at least one.
-            known: The entry of each key in memory. If the store has the same bytes, nothing is
+            identity: The identity of the caller.
+            users: The keys of the users, at least one.
+            known: The entry of each user in memory. If the store has the same bytes, nothing is
                 decoded: this entry is the result, with new times.
-            then: Called once and always. It gets the entry of each key; ``None`` for one that is
+            then: Called once and always. It gets the entry of each user; ``None`` for one that is
                 not there, or that cannot be used. ``None`` for all if the store did not answer in
                 time.
         """
-        prefix = self._prefix
-        names = [f"{prefix}{key.identity}:{key.user}" for key in keys]
-        self._store.reads.add(names, lambda answer: then(self._entries_in(keys, known, answer)))
+        prefix = f"{self._prefix}{identity}:"
+        self._store.reads.add(
+            [prefix + user for user in users],
+            lambda answer: then(self._entries_in(identity, users, known, answer)),
+        )
 
     def _entries_in(
-        self, keys: Sequence[EntryKey], known: Sequence[Entry[R] | None], answer: ReadAnswer
+        self,
+        identity: str,
+        users: Sequence[UserId],
+        known: Sequence[Entry[R] | None],
+        answer: ReadAnswer,
     ) -> StoredEntries[R]:
         """Read the entries in an answer of the store, and count them."""
         if isinstance(answer, StoreFailure):
-            self._lookups.add(len(keys), self._name, "unavailable")
+            self._lookups.add(len(users), self._name, "unavailable")
             return None
         found = len(answer) - answer.count(None)
-        entries = self._entries(keys, known, answer) if found else [None] * len(keys)
+        entries = self._entries(identity, users, known, answer) if found else [None] * len(users)
         read = len(entries) - entries.count(None)
         for result, count in (
             ("hit", read),
-            ("miss", len(keys) - found),
+            ("miss", len(users) - found),
             ("unreadable", found - read),
         ):
             if count:
@@ -227,7 +235,8 @@ class SharedEntries(Generic[R]):
 
     def _entries(
         self,
-        keys: Sequence[EntryKey],
+        identity: str,
+        users: Sequence[UserId],
         known: Sequence[Entry[R] | None],
         values: Sequence[bytes | None],
     ) -> list[Entry[R] | None]:
@@ -240,11 +249,15 @@ class SharedEntries(Generic[R]):
                 places.append(place)
                 continue
             entry.checked_until = entry.fresh_until = until  # the store has nothing newer
-            unbounded = entry.seen.lifetime is UNBOUNDED and entry.record is not None
-            if entry.arrived < oldest or not unbounded:
+            if (
+                entry.arrived < oldest
+                or entry.seen.lifetime is not UNBOUNDED
+                or entry.record is None
+            ):
                 entry.fresh_until = min(until, self.fresh_until(entry))
         if places:
-            read = self._read([keys[one] for one in places], [values[one] for one in places])
+            keys = [EntryKey(identity, users[one]) for one in places]
+            read = self._read(keys, [values[one] for one in places])
             for place, entry in zip(places, read, strict=True):
                 entries[place] = entry
         return entries
