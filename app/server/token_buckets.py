@@ -50,7 +50,8 @@ def state_of(full_in: float, cost: int, *, quota: int, window: float) -> BucketS
     Returns:
         The bucket afterwards. If it is not limited, it is full in ``reset_after``.
     """
-    before = max(full_in, 0.0)
+    # The sum of two times is rounded, so that an empty bucket may lack a little more than it holds.
+    before = min(max(full_in, 0.0), window)
     after = before + cost * window / quota
     if after > window:
         left = int((window - before) * quota / window)

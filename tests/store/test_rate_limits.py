@@ -129,6 +129,12 @@ COSTS = st.lists(st.tuples(st.floats(0, 20), st.integers(1, 10)), max_size=30)
 
 
 @hypothesis.given(steps=COSTS)
+@hypothesis.example(  # an empty bucket, by times whose sums are rounded
+    [
+        *((1.0455209904266285, 1), (7.167145537336758, 1), (1.0369869456373504, 1)),
+        *((1.2567443272316394, 1), (4.6337761257958405, 10), (0.0, 1)),
+    ]
+)
 def test_no_caller_gets_more_than_a_full_bucket_and_what_refills_it(
     steps: Sequence[tuple[float, int]],
 ) -> None:
