@@ -416,7 +416,7 @@ class PendingBatch(Struct, Generic[R], eq=False):
         if batch in self.own_batches:
             trace.calls += batch.trace.calls
             trace.attempts += batch.trace.attempts
-        else:
+        elif batch.requests[0] is not self.context:
             trace.coalesced += count
         trace.timeline += batch.trace.timeline
         trace.seen += batch.trace.seen

@@ -102,6 +102,7 @@ class Upstream:
         name: Its name.
         held: Whether calls wait until they are let go.
         says: What it answers of whom instead of new records, if a test wants that.
+        makes: How many calls its trace has for a batch.
         error: What it raises instead of answering, if a test wants that.
         calls: What came with each call.
         batches: About whom each call asked, as one word.
@@ -112,6 +113,7 @@ class Upstream:
         self.name = name
         self.held = False
         self.says: Callable[[UserId], Said] | None = None
+        self.makes = 1
         self.error: BaseException | None = None
         self.calls: list[RequestContext] = []
         self.batches: list[str] = []
@@ -137,7 +139,7 @@ class Upstream:
         if self.error is not None:
             raise self.error
         answers = [self._said(key, context) for key in keys]
-        trace = SourceTrace(calls=1, attempts=3, circuit="half_open")
+        trace = SourceTrace(calls=self.makes, attempts=3, circuit="half_open")
         for answer in answers:
             trace.code = answer.code if isinstance(answer, SourceFailure) else trace.code
         return FetchResult(answers, trace)
