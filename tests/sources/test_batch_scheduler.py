@@ -439,6 +439,7 @@ async def test_the_trace_of_a_request_with_several_batches_ends_with_the_last_of
     harness: SchedulerHarness, last: int
 ) -> None:
     context, began = harness.call("r2"), harness.clock.seconds
+    harness.upstream.now = harness.clock.monotonic
     await harness.ask("a", harness.call("r1"))
     await harness.ask("ab", context)
     for number in (1 - last, last):
