@@ -47,7 +47,8 @@ from app.sources.base import (
     UserId,
     new_request_id,
 )
-from app.sources.batch import Batch, BatchQueue, PendingBatch
+from app.sources.batch import Batch, PendingBatch
+from app.sources.batch_queue import BatchQueue
 from app.sources.credentials import identity_of
 from app.sources.round_trip import RoundTrip
 from app.sources.suspects import Suspects

@@ -180,10 +180,10 @@ class CachedSource(Generic[R]):
         return lookup
 
     def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
-        """Collect the results of a lookup, after its batches.
+        """Collect the results of a look-up, after its batches.
 
         Args:
-            lookup: The lookup.
+            lookup: The look-up.
 
         Returns:
             The result of each key. The trace has the age of the oldest stale record that was used.
@@ -249,7 +249,7 @@ class CachedSource(Generic[R]):
     def _to_ask_for(
         self, lookup: PendingLookup[R], places: Sequence[int], shared: SharedEntries[R]
     ) -> Sequence[int]:
-        """List the places without a fresh entry for which the shared store may have a better one."""
+        """List those of some places for which the shared store may have a better entry."""
         now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
         local_ttl = shared.local_ttl
         return [
@@ -383,9 +383,10 @@ class CachedSource(Generic[R]):
                 continue
             if self._invalidations.is_outdated(self._service, key, arrival.tags, began):
                 continue  # the source may have changed while it was asked
-            response = seen.setdefault(
-                id(arrival), SeenResponse(arrival.at, lifetime=arrival.lifetime)
-            )
+            response = seen.get(id(arrival))
+            if response is None:
+                response = SeenResponse(arrival.at, lifetime=arrival.lifetime)
+                seen[id(arrival)] = response
             until = fresh_until(
                 self._settings, arrival.at, arrival.lifetime, is_known=result is not None
             )
