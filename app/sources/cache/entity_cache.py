@@ -7,8 +7,8 @@ gateways share. ``entry_use.py`` decides by the age of an entry how it may be us
 A request whose keys are all in memory waits for nothing. The other keys are looked up in the shared
 store, those of all sources and requests of one turn of the event loop together. What it does not
 have either is fetched, and the result is kept in both. An entry in memory counts for ``local_ttl``
-only, so that what another gateway has renewed is found; but if the store has nothing newer, or does
-not answer, the entry is used as if there were no store.
+only, and for less if it becomes stale before, so that what another gateway has renewed is found.
+But if the store has nothing newer, or does not answer, the entry is used as if there were no store.
 """
 
 import asyncio
