@@ -38,7 +38,7 @@ from app.sources.cache.invalidation import Invalidations
 from app.sources.cache.shared_entries import SharedEntries, meaning_of
 from app.sources.cache.store import EntityStore
 from app.sources.cache.stored_entry import RecordCodec
-from app.sources.client import ServiceClient, open_pipeline, open_service
+from app.sources.client import ServiceClient, open_service
 from app.sources.endpoints import endpoints_of, foreign_of, keys_of, sources_of_keys
 from app.sources.field_selection import SelectingSource
 from app.sources.lists.coalescing import CoalescedPages
@@ -50,6 +50,7 @@ from app.sources.observation import observe_cache, observe_pages, observe_schedu
 from app.sources.own.contract import OwnSource
 from app.sources.own.pages import OwnPages
 from app.sources.own.service import OwnService, open_own
+from app.sources.pipelines import open_pipeline
 from app.sources.records_in_parts import Endpoint, partitions_of
 from app.sources.rest import RestSource
 from app.sources.telemetry import SourceTelemetry

@@ -95,7 +95,7 @@ class StoreSettings(SettingsModel):
     local_ttl: Seconds = Field(
         default=2.0,
         description="Seconds for which a process uses a result from its own memory before it looks"
-        " it up in the store again.",
+        " it up in the store again. It looks up earlier what has become stale.",
     )
     timeout: float = Field(
         default=0.02,

@@ -6,13 +6,11 @@ timer, shared by its waiters, because timers are expensive and rarely fire.
 
 A batch that takes far longer than usual is overdue. Requests that wait for only some of its keys
 then wait for their own batches (``PendingBatch.move``).
-
-A queue holds the batches to one source for one identity.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import getitem
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -416,7 +414,7 @@ class PendingBatch(Struct, Generic[R], eq=False):
         if batch in self.own_batches:
             trace.calls += batch.trace.calls
             trace.attempts += batch.trace.attempts
-        else:
+        elif batch.requests[0] is not self.context:
             trace.coalesced += count
         trace.timeline += batch.trace.timeline
         trace.seen += batch.trace.seen
@@ -551,82 +549,3 @@ class BatchWait:
         self._remaining -= 1
         if not self._remaining:
             self.finish()
-
-
-class BatchQueue(Struct, Generic[R]):
-    """The batches of one identity.
-
-    Attributes:
-        identity: The identity.
-        in_flight: The shared batch of each key.
-        open_batch: The batch to which keys are added; ``None`` if there is none.
-        dispatch_scheduled: Whether it is dispatched in the next turn of the event loop.
-        active: How many batches are in flight.
-        counted: Those of them that count against ``max_batches``, the oldest first.
-        overdue_from: No batch in flight is overdue before this time.
-        stop_waiting: Cancels the timer of the open batch; ``None`` if the batch does not wait.
-    """
-
-    identity: str
-    in_flight: dict[UserId, Batch[R]]
-    open_batch: Batch[R] | None = None
-    dispatch_scheduled: bool = False
-    active: int = 0
-    counted: dict[Batch[R], None] = {}
-    overdue_from: float = math.inf
-    stop_waiting: Callable[[], object] | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether it has no batches and nothing scheduled."""
-        return not (self.in_flight or self.open_batch or self.active or self.dispatch_scheduled)
-
-    def is_full(self, limit: int) -> bool:
-        """Return whether as many batches as allowed are in flight. Overdue batches do not count.
-
-        Args:
-            limit: How many batches may be in flight.
-
-        Returns:
-            Whether the limit is reached.
-        """
-        while len(self.counted) >= limit:
-            oldest = next(iter(self.counted))
-            if not oldest.overdue:
-                return True
-            del self.counted[oldest]
-        return False
-
-    def end_wait(self) -> None:
-        """Cancel the timer of the open batch."""
-        if self.stop_waiting is not None:
-            self.stop_waiting()
-            self.stop_waiting = None
-
-    def in_flight_with(
-        self, keys: Iterable[UserId], fields: FieldSet | None
-    ) -> Mapping[UserId, Batch[R]]:
-        """Find the batches of keys that request some fields, or can add them.
-
-        Args:
-            keys: The keys of users.
-            fields: The fields; ``None`` for all.
-
-        Returns:
-            The batch of each key that is in such a batch.
-        """
-        found = ((key, self.in_flight.get(key)) for key in keys)
-        return {
-            key: batch for key, batch in found if batch is not None and batch.try_add_fields(fields)
-        }
-
-    def remove(self, batch: Batch[R]) -> None:
-        """Remove a batch, so that no request joins it any more.
-
-        Args:
-            batch: The batch.
-        """
-        if batch.shared:
-            for key in batch.keys:
-                if self.in_flight.get(key) is batch:
-                    del self.in_flight[key]

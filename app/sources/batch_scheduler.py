@@ -47,7 +47,8 @@ from app.sources.base import (
     UserId,
     new_request_id,
 )
-from app.sources.batch import Batch, BatchQueue, PendingBatch
+from app.sources.batch import Batch, PendingBatch
+from app.sources.batch_queue import BatchQueue
 from app.sources.credentials import identity_of
 from app.sources.round_trip import RoundTrip
 from app.sources.suspects import Suspects
@@ -104,8 +105,6 @@ class BatchScheduler(Generic[R]):
     Attributes:
         name: The source.
         shared: How many requested keys were in flight already, in total.
-        joined: How many requests added keys to a batch of another request, in total.
-        divided: How many batches were divided, in total.
     """
 
     def __init__(
@@ -137,7 +136,7 @@ class BatchScheduler(Generic[R]):
                 of a call depends on this wait, not on its keys, and more calls would do harm.
         """
         self.name = name
-        self.shared = self.joined = self.divided = 0
+        self.shared = 0
         self._fetch = fetch
         self._shares_keys = sharing is not Sharing.NOTHING
         self._shares_batches = sharing is Sharing.BATCHES
@@ -265,8 +264,9 @@ class BatchScheduler(Generic[R]):
             new = [key for key in new if key not in separate]
         joined_batch: Batch[R] | None = None
         if new:
+            open_batch = queue.open_batch
             joined_batch = self._add_to_batch(queue, new, context, fields, alone=alone)
-            if joined_batch.requests[0] is context:
+            if joined_batch is not open_batch:
                 began.append(joined_batch)
             added = dict.fromkeys(new, joined_batch)
             if joined_batch.shared:
@@ -366,7 +366,6 @@ class BatchScheduler(Generic[R]):
         joinable = shared and self._shares_batches
         if joinable and queue.open_batch is not None:
             batch = queue.open_batch
-            self.joined += 1
             batch.keys += new
             batch.requests.append(context)
             batch.try_add_fields(fields)
@@ -465,11 +464,11 @@ class BatchScheduler(Generic[R]):
 
     async def _run(self, queue: BatchQueue[R], batch: Batch[R]) -> None:
         """Fetch a batch within its time, even if ``fetch`` ignores the deadline."""
-        context = self._context_of(batch)
-        seconds = self._deadlines.budget
-        if not batch.shared and context.deadline is not None:
-            seconds = context.deadline.remaining
         try:
+            context = self._context_of(batch)
+            seconds = self._deadlines.budget
+            if not batch.shared and context.deadline is not None:
+                seconds = context.deadline.remaining
             batch.end_at(batch.began + seconds)
             # Without the time in which the task waited for its turn: under load that is the larger
             # part, and a fast source would count as slow.
@@ -585,7 +584,6 @@ class BatchScheduler(Generic[R]):
             for pending in pending_batches:
                 pending.move(batch, own, wanted, first=pending is pending_batches[0])
             self._start(queue, own, counted=False)
-        self.divided += bool(groups)
         return bool(groups)
 
     def _context_of(self, batch: Batch[R]) -> RequestContext:
@@ -597,30 +595,18 @@ class BatchScheduler(Generic[R]):
         deadline = first.deadline
         if batch.shared:
             deadline = Deadline(self._clock.monotonic() + self._deadlines.budget, self._clock)
-        if len(batch.requests) == 1:
-            return RequestContext(
-                first.request_id,
-                batch.span or trace,
-                batch.identity,
-                deadline,
-                forwarded=first.forwarded,
-                fields=batch.fields,
-                isolated=isolated,
-                divisible=self._shares_batches and batch.has_partial_waiters,
-                sharers=batch.sharers if batch.shared else None,
-                baggage=first.baggage,
-            )
+        several = len(batch.requests) > 1
         return RequestContext(
-            new_request_id(),
+            new_request_id() if several else first.request_id,
             batch.span or trace,  # a call belongs to one trace
             batch.identity,
             deadline,
-            tuple(request.request_id for request in batch.requests),
+            tuple(request.request_id for request in batch.requests) if several else (),
             first.forwarded,  # the source gets the same from all requests of one identity
             fields=batch.fields,
             isolated=isolated,
             divisible=self._shares_batches and batch.has_partial_waiters,
-            sharers=batch.sharers,
+            sharers=batch.sharers if batch.shared else None,
             baggage=first.baggage,
         )
 

@@ -6,8 +6,8 @@ exchange fails, the result is a ``SourceFailure`` (``failures.py``).
 """
 
 import math
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime
 from functools import partial
@@ -21,16 +21,14 @@ from structlog.typing import FilteringBoundLogger
 
 from app import __version__
 from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
-from app.observability.telemetry import GatewayMetrics, Telemetry
+from app.observability.telemetry import Telemetry
 from app.observability.trace_context import TraceContext
-from app.resilience.breaker import BreakerState, CallCounts, StateChange
+from app.resilience.breaker import BreakerState
 from app.resilience.clock import Clock, Deadline, write_duration
-from app.resilience.observation import observe_pipeline
 from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
-from app.resilience.pacer import Slowdown
 from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
-from app.settings.resilience import BreakerSettings, DeadlineSettings
+from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, UserId
 from app.sources.cache.lifetime import ArrivalTime, SeenResponse, read_arrival
@@ -40,6 +38,7 @@ from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exceptio
 from app.sources.mapping.requests import UpstreamRequest
 from app.sources.mapping.rows import RawAnswer
 from app.sources.oauth import Tokens, open_tokens
+from app.sources.pipelines import open_pipeline
 from app.sources.seldom import SeldomLog, requests_of
 from app.sources.telemetry import HttpExchange, SourceTelemetry
 from app.sources.trace import SourceTrace, trace_of_call
@@ -295,9 +294,8 @@ class ServiceClient:
         self._telemetry.record_call(self.name, trace.timeline[0], span, context.trace)
         log_call(self._log, context, self.name, outcome)
         trace.seen = call.seen
-        if not isinstance(answer, SourceFailure):
-            return Reply(answer.value, trace, call.arrivals)
-        return Reply(answer, trace, call.arrivals)
+        value = answer if isinstance(answer, SourceFailure) else answer.value
+        return Reply(value, trace, call.arrivals)
 
     async def reach(self, seconds: float) -> str | None:
         """Try whether the service can be reached: an answer of any status says so.
@@ -562,71 +560,3 @@ async def open_service(
                 telemetry=telemetry,
                 tokens=tokens,
             )
-
-
-@contextmanager
-def open_pipeline(
-    name: str,
-    settings: SourceSettings,
-    *,
-    clock: Clock,
-    chance: Chance,
-    log: FilteringBoundLogger,
-    metrics: GatewayMetrics,
-) -> Generator[ResiliencePipeline]:
-    """Make the resilience pipeline of a source, and show its state until the end of the context.
-
-    Args:
-        name: Name of the source.
-        settings: Settings of the source.
-        clock: The clock.
-        chance: Random numbers for the jitter of retries.
-        log: Where changes of the circuit and slowdowns are logged.
-        metrics: Where changes of the circuit are counted, and its state is shown.
-
-    Yields:
-        The pipeline.
-    """
-    breaker = settings.breaker
-
-    def report(change: StateChange) -> None:
-        metrics.circuit_transitions.add(1, name, change.after.value, change.reason.value)
-        (log.warning if change.after is BreakerState.OPEN else log.info)(
-            "source.circuit",
-            source=name,
-            before=change.before.value,
-            state=change.after.value,
-            reason=change.reason.value,
-            **({} if change.counts is None else _counts_of(change.counts, breaker)),
-            **({} if change.open_for is None else {"open_for_s": round(change.open_for, 3)}),
-        )
-
-    def report_pace(slowdown: Slowdown) -> None:
-        log.warning(
-            "source.paced",
-            source=name,
-            max_calls=slowdown.limit,
-            pause_s=round(slowdown.pause, 3),
-            signals=slowdown.signals,
-        )
-
-    pipeline = ResiliencePipeline(
-        name, settings, clock=clock, chance=chance, on_change=report, on_slow=report_pace
-    )
-    with metrics.registry.observing() as observations:
-        observe_pipeline(observations, name, pipeline)
-        yield pipeline
-
-
-def _counts_of(counts: CallCounts, settings: BreakerSettings) -> Mapping[str, object]:
-    """Return the log fields that say why a circuit opened: what was counted, and the thresholds."""
-    return {
-        "calls": counts.calls,
-        "failures": counts.failed,
-        "codes": {code.value: count for code, count in counts.failures.items()},
-        "slow_calls": counts.slow,
-        "window_s": settings.window,
-        "min_calls": settings.min_calls,
-        "failure_rate": settings.failure_rate,
-        "slow_rate": settings.slow_rate,
-    }

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from app.errors import ConfigurationError
+from app.extend.v1 import FailureCode, ReadFailure
+from app.resilience.hedge import MIN_SAMPLES
 from app.settings.models import Settings
 from tests.clock import ManualClock
 from tests.conftest import OpenGateway
@@ -150,6 +152,43 @@ async def test_a_damaged_value_is_an_error_at_its_fields_alone(
         "users.1.points": "SOURCE_MALFORMED",
         "users.1.rank": "SOURCE_MALFORMED",
     }
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_second_call_in_parallel_takes_back_no_row_of_the_first(
+    folder: ModuleFolder,
+    services: FakeServices,
+    open_gateway: OpenGateway,
+    clock: ManualClock,
+    *,
+    again: bool,
+) -> None:
+    services.know(1, 2)
+    place = folder.write(LEDGER)
+
+    async with open_gateway(settings(place, hedge=True)) as gateway:
+        ledger = imported(place).LEDGER
+        failed = ReadFailure(FailureCode.UNAVAILABLE)
+        answers: list[Any] = [{ONE: {"points": 0}}] * MIN_SAMPLES
+        answers.append({ONE: {"points": 1}, TWO: failed})
+        answers.append({ONE: {"points": 2} if again else failed, TWO: {"points": 2}})
+        seconds = [0.1] * MIN_SAMPLES + [0.15, 0.1]
+        asked: list[Sequence[str]] = []
+
+        async def fetch(keys: Sequence[str], _: object) -> object:
+            asked.append(keys)
+            number = len(asked) - 1
+            await clock.sleep(seconds[number])
+            return answers[number]
+
+        ledger.fetch = fetch
+        for _ in range(MIN_SAMPLES):
+            await clock.run(gateway.query(QUERY, ids=[ONE]))
+        reply = await clock.run(gateway.query(QUERY, ids=[ONE, TWO]))
+
+    assert [user["points"] for user in reply.data["users"]] == [1, 2]
+    assert asked[-2:] == [[ONE, TWO]] * 2
+    assert not reply.errors
 
 
 BIG = """

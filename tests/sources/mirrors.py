@@ -101,13 +101,18 @@ class Hall:
 
 @asynccontextmanager
 async def hall(
-    auth: Mapping[str, Mapping[str, object]], *, compiled: bool = True, **changes: object
+    auth: Mapping[str, Mapping[str, object]],
+    *,
+    compiled: bool = True,
+    time_header: str = DeadlineSettings().header,
+    **changes: object,
 ) -> AsyncGenerator[Hall]:
     """Run the services and the gateway.
 
     Args:
         auth: How services know who asks, by name of the service; nothing for those that it lacks.
         compiled: Whether operations are compiled.
+        time_header: The header with the time that sources have.
         changes: Settings of all sources.
 
     Yields:
@@ -133,7 +138,7 @@ async def hall(
             sources=sources,
             auth=OpenCallers(),
             fastpath=FastpathSettings(compiled=compiled),
-            deadline=DeadlineSettings(budget=PATIENCE),
+            deadline=DeadlineSettings(budget=PATIENCE, header=time_header),
             log=LogSettings(level="debug"),
         )
         app = make_app(settings, make_log(settings.log, "json", log))

@@ -434,6 +434,23 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
     )
 
 
+@pytest.mark.parametrize("last", [0, 1])
+async def test_the_trace_of_a_request_with_several_batches_ends_with_the_last_of_them(
+    harness: SchedulerHarness, last: int
+) -> None:
+    context, began = harness.call("r2"), harness.clock.seconds
+    harness.upstream.now = harness.clock.monotonic
+    await harness.ask("a", harness.call("r1"))
+    await harness.ask("ab", context)
+    for number in (1 - last, last):
+        await harness.pass_time(1.0)
+        await harness.let_go(number)
+
+    assert harness.upstream.batches == ["a", "b"]
+    trace = harness.requests.trace_of(context)
+    assert (trace.started, trace.ended) == (began, began + 2)
+
+
 async def test_the_trace_of_who_ran_out_of_time_says_so(harness: SchedulerHarness) -> None:
     context = harness.call(seconds=1.0)
     began = harness.clock.seconds
@@ -481,7 +498,21 @@ async def test_requests_of_the_same_turn_of_the_loop_go_in_one_call(
 
     assert joint.upstream.batches == ["abcd"]
     assert [told(one.result()) for one in callers] == [[0, 1], [1, 2], [3]]
-    assert (joint.scheduler.shared, joint.scheduler.joined) == (1, 2)
+    assert joint.scheduler.shared == 1
+
+
+async def test_a_request_that_adds_keys_to_its_own_batch_has_its_call_once(
+    joint: SchedulerHarness,
+) -> None:
+    context = joint.call()
+    callers = [asyncio.create_task(joint.fetch(keys, context)) for keys in ("a", "b")]
+    await joint.clock.settle()
+    await joint.let_go()
+
+    assert joint.upstream.batches == ["ab"]
+    assert [told(one.result()) for one in callers] == [[0], [1]]
+    trace = joint.requests.trace_of(context)
+    assert (trace.calls, trace.keys, trace.coalesced) == (1, 2, 0)
 
 
 async def test_where_the_source_is_idle_nobody_waits(joint: SchedulerHarness) -> None:
@@ -788,6 +819,10 @@ async def test_batches_to_a_source_that_takes_its_time_are_smaller(
     joint: SchedulerHarness, seconds: float, each: Sequence[str], batches: list[str]
 ) -> None:
     await flown(joint, seconds)
+    joint.upstream.makes = 0
+    await joint.ask("z")  # no call is made for it, which says nothing of the source
+    await joint.let_go()
+    joint.upstream.batches.clear()
 
     for keys in each:
         asyncio.create_task(joint.fetch(keys, joint.call(keys)))  # noqa: RUF006

@@ -145,6 +145,17 @@ async def test_nothing_else_of_the_caller_s_goes_on() -> None:
     assert seen.header("user-agent") == other.header("user-agent") != ["curl"]
 
 
+async def test_a_source_gets_the_time_that_is_left_and_not_also_the_caller_s_own_header() -> None:
+    auth = {"kind": "none", "forward_headers": ["X-Tenant", "X-Time-Left"]}
+    async with hall({"profile": auth}, time_header="X-Time-Left") as gateway:
+        await gateway.ask(QUERY, {"X-Time-Left": "of-the-caller", "X-Tenant": "t1"})
+
+    [seen] = gateway.mirrors["profile"].requests
+    [left] = seen.header("x-time-left")
+    assert left.endswith("ms")
+    assert seen.header("x-tenant") == ["t1"]
+
+
 NAMES = frozenset({"authorization", "x-tenant"})
 
 

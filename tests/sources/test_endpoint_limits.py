@@ -148,6 +148,29 @@ async def test_what_waits_for_an_endpoint_takes_no_place_of_the_others(
     assert billing.asked["/balances"] == [[key] for key in IDS]
 
 
+async def test_an_endpoint_with_the_limit_of_its_source_waits_in_the_same_order_as_the_others(
+    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
+) -> None:
+    services.before = Waiting(clock, 0.1)
+    limits = {"max_calls": 1}
+    settings = limited(limits, max_keys=1, max_calls=1, coalesce=CoalesceSettings(enabled=False))
+    ends: list[str] = []
+
+    async with open_gateway(settings) as gateway:
+
+        async def ask(field: str) -> None:
+            await gateway.query(f'{{ user(id: "{IDS[0]}") {{ {field} }} }}')
+            ends.append(field)
+
+        asked: list[asyncio.Task[None]] = []
+        for field in ("balance { amount }", "balance { currency }", "plan"):
+            asked.append(asyncio.create_task(ask(field)))
+            await clock.settle()
+        await clock.run(asyncio.gather(*asked))
+
+    assert ends == ["balance { amount }", "balance { currency }", "plan"]
+
+
 async def test_when_too_many_calls_wait_for_an_endpoint_only_its_fields_fail(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:

@@ -102,6 +102,8 @@ class Upstream:
         name: Its name.
         held: Whether calls wait until they are let go.
         says: What it answers of whom instead of new records, if a test wants that.
+        now: Reads the time at which its calls end; zero if a test does not care.
+        makes: How many calls its trace has for a batch.
         error: What it raises instead of answering, if a test wants that.
         calls: What came with each call.
         batches: About whom each call asked, as one word.
@@ -112,6 +114,8 @@ class Upstream:
         self.name = name
         self.held = False
         self.says: Callable[[UserId], Said] | None = None
+        self.now: Callable[[], float] = float
+        self.makes = 1
         self.error: BaseException | None = None
         self.calls: list[RequestContext] = []
         self.batches: list[str] = []
@@ -137,7 +141,7 @@ class Upstream:
         if self.error is not None:
             raise self.error
         answers = [self._said(key, context) for key in keys]
-        trace = SourceTrace(calls=1, attempts=3, circuit="half_open")
+        trace = SourceTrace(calls=self.makes, attempts=3, ended=self.now(), circuit="half_open")
         for answer in answers:
             trace.code = answer.code if isinstance(answer, SourceFailure) else trace.code
         return FetchResult(answers, trace)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from app.observability import metric_list
 from app.observability.logs import make_log
 from app.observability.telemetry import GatewayMetrics, Telemetry
 from app.resilience.clock import Clock, SystemClock
@@ -83,6 +84,15 @@ class Instance:
         """The users of each call for profiles."""
         batches = self.services.profile.batches
         return [[int(key.rpartition("-")[2]) for key in batch] for batch in batches]
+
+    def cached(self, result: str) -> float:
+        """Count the keys that were looked up in the cache of profiles: hits, misses or stale."""
+        [metric] = [
+            one
+            for one in self.telemetry.metrics.registry.snapshot().metrics
+            if one.info is metric_list.ENTITY_CACHE_LOOKUPS
+        ]
+        return sum(one.value for one in metric.points if one.attributes == ("profile", result))
 
     def lookups(self, result: str) -> float:
         """Count the keys that were looked up in the store, by what became of it."""

@@ -23,7 +23,7 @@ from tests.store.instances import (
     stored,
     until,
 )
-from tests.stores import StoreServer, needs_store, running_store
+from tests.stores import PATIENCE, StoreServer, needs_store, running_store
 from tests.ways import BOTH, Ways
 
 pytestmark = needs_store
@@ -163,6 +163,36 @@ async def test_several_gateways_renew_a_stale_entry_once() -> None:
                 await one.names(1)
 
             assert services.profile.batches == [[user_id(1)]] * 2
+
+
+async def test_an_entry_that_gets_old_in_memory_is_renewed_at_once_and_counts_as_stale() -> None:
+    renewal = asyncio.Event()
+    async with running_store() as server:
+        source = cached_source(ttl=0.05, stale_while_revalidate=600)
+        settings = settings_for(server, source, local_ttl=3600)
+        async with instance(settings) as one, asyncio.timeout(PATIENCE):
+            services = one.services
+            services.know(1)
+            await one.names(1)
+            await stored(server, 1)
+            await passed(0.06)
+
+            async def wait(_: httpx.Request) -> None:
+                await renewal.wait()
+
+            services.before = wait
+            services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
+            assert await one.names(1) == ["User 1"]
+            assert await one.names(1) == ["User 1"]  # the store is not asked again for this one
+            assert one.lookups("hit") == 1
+            assert (one.cached("miss"), one.cached("stale"), one.cached("hit")) == (1, 2, 0)
+
+            async def is_renewed() -> bool:
+                return await one.names(1) == ["New"]
+
+            renewal.set()
+            await until(is_renewed)
+            assert one.asked == [[1]] * 2
 
 
 async def test_an_old_record_of_another_gateway_helps_out_when_the_source_fails() -> None:

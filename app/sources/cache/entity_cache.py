@@ -7,8 +7,8 @@ gateways share. ``entry_use.py`` decides by the age of an entry how it may be us
 A request whose keys are all in memory waits for nothing. The other keys are looked up in the shared
 store, those of all sources and requests of one turn of the event loop together. What it does not
 have either is fetched, and the result is kept in both. An entry in memory counts for ``local_ttl``
-only, so that what another gateway has renewed is found; but if the store has nothing newer, or does
-not answer, the entry is used as if there were no store.
+only, and for less if it becomes stale before, so that what another gateway has renewed is found.
+But if the store has nothing newer, or does not answer, the entry is used as if there were no store.
 """
 
 import asyncio
@@ -166,13 +166,13 @@ class CachedSource(Generic[R]):
             self.hits += len(keys)
             return lookup
         shared = self._shared if self._shared is not None and self._shared.is_usable else None
-        if shared is not None and (places := self._doubtful(lookup, places)):
+        if shared is not None and (asked := self._to_ask_for(lookup, places, shared)):
             lookup.arrival = asyncio.get_running_loop().create_future()
             shared.read(
                 identity,
-                [keys[place] for place in places],
-                [entries[place] for place in places],
-                lambda found: self._resume(lookup, places, found),
+                [keys[place] for place in asked],
+                [entries[place] for place in asked],
+                lambda found: self._resume(lookup, asked, found),
             )
             return lookup
         self._decide(lookup, places)
@@ -180,10 +180,10 @@ class CachedSource(Generic[R]):
         return lookup
 
     def collect(self, lookup: PendingLookup[R]) -> Collected[R]:
-        """Collect the results of a lookup, after its batches.
+        """Collect the results of a look-up, after its batches.
 
         Args:
-            lookup: The lookup.
+            lookup: The look-up.
 
         Returns:
             The result of each key. The trace has the age of the oldest stale record that was used.
@@ -208,8 +208,9 @@ class CachedSource(Generic[R]):
                 results[key] = entry.record
                 is_stale = use is EntryUse.REVALIDATE
             else:
-                now_use = self._use_of(entry, now, lookup.fields, doubtful)
-                old = entry if now_use is EntryUse.IF_ERROR else None
+                # It may be fresh: invalidations that were not known before may be known now.
+                usable = self._use_of(entry, now, lookup.fields, doubtful) is not EntryUse.NONE
+                old = entry if usable else None
                 results[key] = fetched[key] if old is None else with_old(fetched[key], old.record)
                 is_stale = results[key] is not fetched[key]
             if entry is not None and is_stale:
@@ -245,14 +246,18 @@ class CachedSource(Generic[R]):
             or not (entry.fields is None or entry.holds(fields))
         ]
 
-    def _doubtful(self, lookup: PendingLookup[R], places: Sequence[int]) -> Sequence[int]:
-        """List those of some places for which the shared store may have something better."""
+    def _to_ask_for(
+        self, lookup: PendingLookup[R], places: Sequence[int], shared: SharedEntries[R]
+    ) -> Sequence[int]:
+        """List those of some places for which the shared store may have a better entry."""
         now, doubtful = self._clock.now(), self._invalidations.doubtful_before()
+        local_ttl = shared.local_ttl
         return [
             place
             for place, entry in [(one, lookup.entries[one]) for one in places]
             if entry is None
             or now >= entry.checked_until
+            or entry.fresh_until > entry.checked_until - local_ttl  # it was fresh when last asked
             or self._use_of(entry, now, lookup.fields, doubtful) not in AT_ONCE
         ]
 
@@ -378,9 +383,10 @@ class CachedSource(Generic[R]):
                 continue
             if self._invalidations.is_outdated(self._service, key, arrival.tags, began):
                 continue  # the source may have changed while it was asked
-            response = seen.setdefault(
-                id(arrival), SeenResponse(arrival.at, lifetime=arrival.lifetime)
-            )
+            response = seen.get(id(arrival))
+            if response is None:
+                response = SeenResponse(arrival.at, lifetime=arrival.lifetime)
+                seen[id(arrival)] = response
             until = fresh_until(
                 self._settings, arrival.at, arrival.lifetime, is_known=result is not None
             )

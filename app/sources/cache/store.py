@@ -186,7 +186,8 @@ class EntityStore(Generic[R]):
     def put_many(self, entries: Sequence[Entry[R]]) -> None:
         """Keep entries, and remove old ones above ``max_entries``.
 
-        An entry for a kept one gets its place, and counts as used.
+        An entry for a kept one gets its place, and counts as used. But a kept one stays whose call
+        began later, if it has all fields of the other: calls may end in another order.
 
         Args:
             entries: The entries.
@@ -199,6 +200,8 @@ class EntityStore(Generic[R]):
             old = None if of_identity is None else of_identity.get(user)
             order = unknown if entry.record is None else records
             if old is not None:
+                if old.began > entry.began and old.holds(entry.fields):
+                    continue
                 before = unknown if old.record is None else records
                 if before is order:
                     entry.used = True

@@ -32,7 +32,7 @@ from app.sources.base import DamagedRecord, FetchResult, RequestContext, SourceS
 from app.sources.batch import BatchedSource
 from app.sources.cache.entity_cache import CachedSource
 from app.sources.cache.entry_use import EntryUse, use_of
-from app.sources.cache.invalidation import Invalidations
+from app.sources.cache.invalidation import DOUBT_AFTER, Invalidations
 from app.sources.cache.lifetime import OVER, Lifetime, SeenResponse
 from app.sources.cache.store import EntityStore, Entry, EntryKey
 from app.sources.mapping.decoding import values_of
@@ -88,12 +88,15 @@ class Shop:
         clock: The time.
         upstream: What is behind the cache.
         cached: The source with the cache.
+        log: What it reports.
+        invalidations: What must not be used any more.
     """
 
     clock: ManualClock
     upstream: Upstream
     cached: CachedSource[PersonRecord]
     log: io.StringIO
+    invalidations: Invalidations
     requests: Requests = field(default_factory=Requests)
 
     async def begin(
@@ -159,18 +162,19 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
         upstream: Upstream | None = None,
     ) -> Shop:
         upstream, log = upstream or Upstream(), io.StringIO()
+        invalidations = Invalidations(clock)
         cached = CachedSource(
             upstream,
             settings,
             store=store or EntityStore[PersonRecord](100),
-            invalidations=Invalidations(clock),
+            invalidations=invalidations,
             deadlines=DeadlineSettings(budget=BUDGET, reserve=RESERVE),
             clock=clock,
             log=make_log(LogSettings(format="json"), stream=log),
             telemetry=SourceTelemetry(Telemetry()),
         )
         opened.append(await cached.__aenter__())
-        return Shop(clock, upstream, cached, log)
+        return Shop(clock, upstream, cached, log, invalidations)
 
     yield open_shop
     for cached in opened:
@@ -324,6 +328,39 @@ async def test_a_fresh_answer_is_not_asked_for_again(shop: Shop) -> None:
     assert await shop.ask("ba") == [1, 0]
     assert first == [0, 1]
     assert shop.upstream.batches == ["ab"]
+
+
+async def test_an_entry_that_was_in_doubt_helps_out_even_if_it_is_known_to_be_fresh_meanwhile(
+    shop: Shop,
+) -> None:
+    await shop.ask("a")
+    shop.invalidations.share_clock()  # other gateways may have invalidated it
+    await shop.pass_time(DOUBT_AFTER + 0.1)
+    shop.upstream.held = True
+    shop.upstream.says = lambda _: failure()
+    caller, context = await shop.begin("a")
+    assert shop.upstream.batches == ["a"] * 2
+
+    shop.invalidations.known_until(shop.invalidations.now())
+    shop.upstream.let_go()
+    await shop.clock.settle()
+
+    assert told(caller.result()) == [0]
+    assert shop.requests.trace_of(context).status == "stale"
+
+
+async def test_a_call_that_ends_late_does_not_replace_what_a_later_call_has_brought(
+    shop: Shop,
+) -> None:
+    shop.upstream.held = True
+    await shop.begin("a", fields="version")
+    await shop.begin("a")
+    for number in (1, 0):
+        shop.upstream.let_go(number)
+        await shop.clock.settle()
+
+    assert await shop.ask("a") == [0]
+    assert shop.upstream.batches == ["a"] * 2
 
 
 async def test_only_what_is_missing_is_fetched_and_by_one_call(shop: Shop) -> None:
