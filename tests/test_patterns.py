@@ -140,8 +140,8 @@ DOORS: Mapping[str, tuple[Takes, str]] = {
     "the subject of a token": (raises_not(guards().own_id), UUID),
     "a key in capitals": (lambda text: folded(text) != text, UUID.upper()),
     "a cursor": (
-        raises_not(lambda text: decode_cursor(UserId("a"), text)),
-        encode_cursor(UserId("a"), Position("c", "i")),
+        raises_not(lambda text: decode_cursor(UserId("a"), "invoices", text)),
+        encode_cursor(UserId("a"), "invoices", Position("c", "i")),
     ),
     "a time": (raises_not(from_rfc3339), "2024-02-29T12:00:00.5Z"),
     "a time of many forms": (

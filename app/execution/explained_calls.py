@@ -339,11 +339,15 @@ class SourcesExplainer:
                 if requests is None or group.root.is_open:
                     found[pages] = None
                 else:
-                    requests |= self._page_requests(field, group.keys, variables)
+                    requests |= self._page_requests(field, pages, group.keys, variables)
         return found
 
     def _page_requests(
-        self, field: PlannedField, keys: Iterable[UserId], variables: VariableValues
+        self,
+        field: PlannedField,
+        pages: PageSpec[Any],
+        keys: Iterable[UserId],
+        variables: VariableValues,
     ) -> set[PageRequest]:
         """Find the pages that a field asks for; none if its arguments are invalid."""
         requests: set[PageRequest] = set()
@@ -353,7 +357,7 @@ class SourcesExplainer:
                 arguments = get_argument_values(definition, field.nodes[0], variables)
                 first = arguments.get("first")
                 size = DEFAULT_FIRST if first is None else first
-                requests.add(page_request(key, size, arguments.get("after")))
+                requests.add(page_request(key, pages.list, size, arguments.get("after")))
             except (BadUserInputError, GraphQLError):
                 continue  # a run reports an error at that user's field, and asks for no page
         return requests

@@ -78,7 +78,7 @@ class CompiledList(Struct, frozen=True):
             BadUserInputError: An argument is wrong, for this user.
             SourceError: The source has failed.
         """
-        request = page_request(user, arguments.first, arguments.after)
+        request = page_request(user, self.spec.list, arguments.first, arguments.after)
         known = True
         for name in self.sources:
             result = results[name]
@@ -110,7 +110,9 @@ class CompiledList(Struct, frozen=True):
             SourceError: The source has failed.
         """
         request = self.request(user, results, arguments)
-        return None if request is None else resolved_page(request, pages.get(request))
+        if request is None:
+            return None
+        return resolved_page(self.spec.list, request, pages.get(request))
 
 
 def lists_of(

@@ -30,10 +30,9 @@ MAX_CURSOR = 65_536
 
 
 class _Cursor(NamedTuple):
-    """The content of a cursor: the user, so that it fits no list of another one, and the position.
+    """The content of a cursor: the user and the list, so that it fits no other, and the position.
 
-    It does not name the list. In another list of the same user it leads to a page of that list, or
-    to an item that is gone.
+    A cursor that was written before cursors named their list has an empty name.
     """
 
     user: str
@@ -41,39 +40,43 @@ class _Cursor(NamedTuple):
     item: str | None
     pages: Annotated[int, Field(ge=0, le=MAX_INT)] = 0
     mark: Annotated[str, Field(max_length=16)] = ""
+    list: str = ""
 
 
 _CURSOR = TypeAdapter(_Cursor)
 
 
-def encode_cursor(user: UserId, position: Position) -> str:
+def encode_cursor(user: UserId, name: str, position: Position) -> str:
     """Encode a position as an opaque cursor.
 
     Args:
         user: The id of the user that the list belongs to.
+        name: The name of the list.
         position: The position in the list.
 
     Returns:
         The cursor, in base64url without padding.
     """
     trail = position.trail
-    json = _CURSOR.dump_json(_Cursor(user, position.cursor, position.item, trail.pages, trail.mark))
+    content = _Cursor(user, position.cursor, position.item, trail.pages, trail.mark, name)
+    json = _CURSOR.dump_json(content)
     return base64.urlsafe_b64encode(json).decode().rstrip("=")
 
 
-def decode_cursor(user: UserId, cursor: str) -> Position:
+def decode_cursor(user: UserId, name: str, cursor: str) -> Position:
     """Decode a cursor that a client sends.
 
     Args:
         user: The id of the user that the list belongs to.
+        name: The name of the list.
         cursor: The cursor.
 
     Returns:
         The position.
 
     Raises:
-        BadUserInputError: The text is not a cursor of this gateway, or is one of another user's
-            list.
+        BadUserInputError: The text is not a cursor of this gateway, or is one of another list, or
+            of another user's list.
     """
     try:
         cursor = cursor[: MAX_CURSOR + 1]  # a longer one is invalid; do not decode it all
@@ -85,14 +88,17 @@ def decode_cursor(user: UserId, cursor: str) -> Position:
         ) from error
     if folded(decoded.user) != folded(user):
         raise BadUserInputError("after is a cursor of another user's list")
+    if decoded.list not in {name, ""}:
+        raise BadUserInputError(f"after is a cursor of another list: expected one of {name}")
     return Position(decoded.cursor, decoded.item, PageTrail(decoded.pages, decoded.mark))
 
 
-def page_request(user: UserId, first: int, after: str | None) -> PageRequest:
+def page_request(user: UserId, name: str, first: int, after: str | None) -> PageRequest:
     """Check the arguments of a connection.
 
     Args:
         user: The id of the user that the list belongs to.
+        name: The name of the list.
         first: The number of items, 1 to 100.
         after: The cursor of the last item before the page; ``None`` for the first page.
 
@@ -104,7 +110,7 @@ def page_request(user: UserId, first: int, after: str | None) -> PageRequest:
     """
     if not 1 <= first <= MAX_FIRST:
         raise BadUserInputError(f"first takes 1 to {MAX_FIRST}, got {first}")
-    return PageRequest(user, first, None if after is None else decode_cursor(user, after))
+    return PageRequest(user, first, None if after is None else decode_cursor(user, name, after))
 
 
 class PageEdge(Struct, frozen=True):
@@ -112,16 +118,18 @@ class PageEdge(Struct, frozen=True):
 
     Attributes:
         user: The id of the user that the list belongs to.
+        list: The name of the list.
         entry: The item and its position.
     """
 
     user: UserId
+    list: str
     entry: PageItem[Record]
 
     @property
     def cursor(self) -> str:
         """The cursor of the item. Most clients ask for one or two of a page: so it is made late."""
-        return encode_cursor(self.user, self.entry.position)
+        return encode_cursor(self.user, self.list, self.entry.position)
 
     @property
     def node(self) -> Record:
@@ -158,10 +166,13 @@ class ResolvedPage(Struct, frozen=True):
         return self.edges[-1].cursor if self.edges else None
 
 
-def resolved_page(request: PageRequest, result: PageResult[Record]) -> ResolvedPage | None:
+def resolved_page(
+    name: str, request: PageRequest, result: PageResult[Record]
+) -> ResolvedPage | None:
     """Make the page that a client reads of what a source answered.
 
     Args:
+        name: The name of the list.
         request: The request of the page, by the user's id.
         result: The result of the source.
 
@@ -182,5 +193,5 @@ def resolved_page(request: PageRequest, result: PageResult[Record]) -> ResolvedP
         case None:
             return None
         case _:
-            edges = [PageEdge(request.user, entry) for entry in result.items]
+            edges = [PageEdge(request.user, name, entry) for entry in result.items]
             return ResolvedPage(edges, result.has_next, request.after is not None)

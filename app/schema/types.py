@@ -375,10 +375,10 @@ def _page_resolver(field: UserField, pages: PageSpec[Any]) -> Callable[..., Any]
     ) -> Any:  # noqa: ANN401 # the annotation says the type
         size = DEFAULT_FIRST if first is None else first
         cursor = None if after is strawberry.UNSET else after
-        request = page_request(UserId(root.id), size, cursor)
+        request = page_request(UserId(root.id), pages.list, size, cursor)
         if root.results.read(source, reads) is None:
             return None  # no call for a user that the source does not know
         page = await info.context.loaders.load_page(pages, request)
-        return resolved_page(request, page)
+        return resolved_page(pages.list, request, page)
 
     return resolve

@@ -272,7 +272,9 @@ def cases(
         "yes": True,
         "no": False,
         "n": draw(st.sampled_from([-3, 0, 1, None])),
-        "after": draw(st.sampled_from([None, "", "x", encode_cursor(UserId(IDS[0]), PLACE)])),
+        "after": draw(
+            st.sampled_from([None, "", "x", encode_cursor(UserId(IDS[0]), "invoices", PLACE)])
+        ),
         "ids": draw(st.lists(st.sampled_from([*IDS, "wrong"]), max_size=4)),
     }
     wrong = draw(st.sampled_from([NOTHING] * 12 + WRONG))

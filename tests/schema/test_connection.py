@@ -28,6 +28,8 @@ TEXT = st.text(max_size=40)
 TRAILS = st.builds(PageTrail, st.integers(0, 2**31 - 1), st.text("0123456789abcdef", max_size=16))
 POSITIONS = st.builds(Position, st.none() | TEXT, st.none() | TEXT, TRAILS)
 
+LIST = "invoices"
+
 NOT_A_CURSOR = "after is not a cursor"
 
 
@@ -45,9 +47,9 @@ def encoded(raw: bytes) -> str:
 def test_a_cursor_is_read_as_the_position_that_it_was_written_from(
     user: UserId, position: Position
 ) -> None:
-    cursor = encode_cursor(user, position)
+    cursor = encode_cursor(user, LIST, position)
 
-    assert decode_cursor(user, cursor) == position
+    assert decode_cursor(user, LIST, cursor) == position
     assert cursor.replace("-", "").replace("_", "").isalnum()
     assert cursor.isascii()
 
@@ -59,20 +61,31 @@ def test_a_cursor_is_of_no_use_in_the_list_of_another_user(
     if folded(user) == folded(other):
         return
     with pytest.raises(BadUserInputError, match="another user's list"):
-        decode_cursor(other, encode_cursor(user, position))
+        decode_cursor(other, LIST, encode_cursor(user, LIST, position))
 
 
 def test_a_cursor_is_of_a_user_whose_uuid_is_written_in_either_case() -> None:
     user = "0f8fad5b-d9cb-469f-a165-70867728950e"
-    cursor = encode_cursor(UserId(user.upper()), Position("c", "i"))
+    cursor = encode_cursor(UserId(user.upper()), LIST, Position("c", "i"))
 
-    assert decode_cursor(UserId(user), cursor) == Position("c", "i")
+    assert decode_cursor(UserId(user), LIST, cursor) == Position("c", "i")
     with pytest.raises(BadUserInputError, match="another user's list"):
-        decode_cursor(UserId("ann"), encode_cursor(UserId("ANN"), Position("c", "i")))
+        decode_cursor(UserId("ann"), LIST, encode_cursor(UserId("ANN"), LIST, Position("c", "i")))
 
 
-def test_a_cursor_that_was_written_before_there_were_trails_is_read() -> None:
-    assert decode_cursor(USER, written([USER, "c", "i"])) == Position("c", "i")
+@pytest.mark.parametrize("content", [[USER, "c", "i"], [USER, "c", "i", 0, ""]])
+def test_a_cursor_that_was_written_before_cursors_had_all_members_is_read(
+    content: list[object],
+) -> None:
+    assert decode_cursor(USER, LIST, written(content)) == Position("c", "i")
+
+
+@given(position=POSITIONS, name=TEXT.filter(bool), other=TEXT)
+def test_a_cursor_is_of_no_use_in_another_list(position: Position, name: str, other: str) -> None:
+    if name == other:
+        return
+    with pytest.raises(BadUserInputError, match="another list: expected one of"):
+        decode_cursor(USER, other, encode_cursor(USER, name, position))
 
 
 @pytest.mark.parametrize(
@@ -98,18 +111,18 @@ def test_a_cursor_that_was_written_before_there_were_trails_is_read() -> None:
         written([USER, None, None, 1.5, ""]),
         written([USER, None, None, 1, "0" * 17]),
         written([USER, None, None, 1, None]),
-        written([USER, None, None, 1, "", ""]),
+        written([USER, None, None, 1, "", LIST, ""]),
         written([None, None, None]),
         written({"user": USER, "cursor": 7, "item": None}),
         encoded(b"[" * 3000),
         encoded(b"\xff\xfe"),
         encoded(f'["{USER}", "\\ud800", null]'.encode()),
         encoded(b"9" * 3000),
-        encode_cursor(USER, Position("c", "i"))[:-2],
-        encode_cursor(USER, Position("c", "i")) + "A",
-        " " + encode_cursor(USER, Position("c", "i")),
-        encode_cursor(USER, Position("c", "i")) + "\n",
-        "ä" + encode_cursor(USER, Position("c", "i")),
+        encode_cursor(USER, LIST, Position("c", "i"))[:-2],
+        encode_cursor(USER, LIST, Position("c", "i")) + "A",
+        " " + encode_cursor(USER, LIST, Position("c", "i")),
+        encode_cursor(USER, LIST, Position("c", "i")) + "\n",
+        "ä" + encode_cursor(USER, LIST, Position("c", "i")),
         "😀",
         "\ud800",
         "\x00",
@@ -120,7 +133,7 @@ def test_a_cursor_that_was_written_before_there_were_trails_is_read() -> None:
 )
 def test_what_we_did_not_write_is_refused(cursor: str) -> None:
     with pytest.raises(BadUserInputError, match=NOT_A_CURSOR) as caught:
-        decode_cursor(USER, cursor)
+        decode_cursor(USER, LIST, cursor)
 
     assert len(caught.value.message) < 200
 
@@ -128,30 +141,30 @@ def test_what_we_did_not_write_is_refused(cursor: str) -> None:
 @given(cursor=st.text(max_size=60) | st.binary(max_size=60).map(encoded))
 def test_no_text_raises_anything_else(cursor: str) -> None:
     with pytest.raises(BadUserInputError):
-        decode_cursor(USER, cursor)
+        decode_cursor(USER, LIST, cursor)
 
 
 @pytest.mark.parametrize("first", [1, 20, 100])
 def test_a_page_has_1_to_100_items(first: int) -> None:
-    assert page_request(USER, first, None) == PageRequest(USER, first, None)
+    assert page_request(USER, LIST, first, None) == PageRequest(USER, first, None)
 
 
 @pytest.mark.parametrize("first", [0, -1, 101, 2**31 - 1, -(2**31)])
 def test_any_other_number_of_items_is_refused(first: int) -> None:
     with pytest.raises(BadUserInputError, match=f"^first takes 1 to 100, got {first}$"):
-        page_request(USER, first, None)
+        page_request(USER, LIST, first, None)
 
 
 def test_a_page_starts_where_its_cursor_says() -> None:
     position = Position("upstream", "inv-3")
 
-    request = page_request(USER, 5, encode_cursor(USER, position))
+    request = page_request(USER, LIST, 5, encode_cursor(USER, LIST, position))
 
     assert request == PageRequest(USER, 5, position)
     with pytest.raises(BadUserInputError):
-        page_request(OTHER, 5, encode_cursor(USER, position))
+        page_request(OTHER, LIST, 5, encode_cursor(USER, LIST, position))
     with pytest.raises(BadUserInputError, match=NOT_A_CURSOR):
-        page_request(USER, 5, "")
+        page_request(USER, LIST, 5, "")
 
 
 def record(number: int) -> Record:
@@ -162,7 +175,7 @@ def record(number: int) -> Record:
 def connection(request: PageRequest, *numbers: int, has_next: bool) -> ResolvedPage:
     """Make a connection of a page with these invoices."""
     items = tuple(PageItem(record(n), Position("c", f"i{n}")) for n in numbers)
-    page = resolved_page(request, Page(items, has_next=has_next))
+    page = resolved_page(LIST, request, Page(items, has_next=has_next))
     assert page is not None
     return page
 
@@ -171,7 +184,7 @@ def test_each_edge_has_the_cursor_of_the_place_behind_it() -> None:
     made = connection(PageRequest(USER, 2), 1, 2, has_next=True)
 
     assert [edge.node for edge in made.edges] == [record(1), record(2)]
-    assert [decode_cursor(USER, edge.cursor) for edge in made.edges] == [
+    assert [decode_cursor(USER, LIST, edge.cursor) for edge in made.edges] == [
         Position("c", "i1"),
         Position("c", "i2"),
     ]

@@ -111,9 +111,9 @@ async def walk(
 
 def sent_back(position: Position) -> Position:
     """Have a client send a position back, in the cursor that it got."""
-    cursor = encode_cursor(USER, position)
+    cursor = encode_cursor(USER, "invoices", position)
     assert len(cursor) <= MAX_CURSOR
-    return decode_cursor(USER, cursor)
+    return decode_cursor(USER, "invoices", cursor)
 
 
 async def walk_until_it_fails(
