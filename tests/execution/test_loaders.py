@@ -1,4 +1,4 @@
-"""Asking the sources: every key once, all needed sources at the same time."""
+"""Loaders: they request each key once, and all sources at the same time."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
 
 
 def fetches(needs: SourceNeeds, users: Sequence[UserId]) -> list[Fetch]:
-    """Ask the same sources about each of some users."""
+    """Make the fetches of some users from the same sources."""
     distinct = tuple(dict.fromkeys(users))
     return [Fetch(name, distinct, needs.fields.get(name)) for name in needs.sources]
 
@@ -52,7 +52,7 @@ def fetches(needs: SourceNeeds, users: Sequence[UserId]) -> list[Fetch]:
 async def load(
     loaders: Loaders, needs: SourceNeeds, users: Sequence[UserId]
 ) -> list[dict[str, Result]]:
-    """Load users, and tell what each source said of each of them; a bug is raised."""
+    """Load users and return the result of each source for each of them; a bug is raised."""
     results = await loaders.load(fetches(needs, users))
     for name in needs.sources:
         for user in users:
@@ -65,7 +65,7 @@ LIST = PageSpec("billing", "invoices", InvoiceRecord, "/invoices", "userId", "id
 
 
 class Named(Record):
-    """A record that says whose and which source's it is."""
+    """A record that has its source and its key."""
 
     source: str
     key: str
@@ -87,10 +87,10 @@ class RecordingSource:
 
     Attributes:
         name: Its name.
-        behaviour: What it does instead of answering, if a test wants that.
+        behaviour: A function that answers instead, if a test sets it.
         batches: The keys of each call.
-        calls: What of the request each call brought.
-        ended: How many calls were ended from outside.
+        calls: The request context of each call.
+        ended: The number of cancelled calls.
         asked: Set by the first call.
     """
 
@@ -152,8 +152,8 @@ async def hang(_: Sequence[UserId]) -> Sequence[Answer]:
     raise AssertionError
 
 
-async def break_down(_: Sequence[UserId]) -> Sequence[Answer]:
-    """Have a bug."""
+async def raise_bug(_: Sequence[UserId]) -> Sequence[Answer]:
+    """Raise a bug."""
     raise ZeroDivisionError("a bug")
 
 
@@ -172,7 +172,7 @@ class LoaderWorld:
 
 
 def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
-    """Make batches to a source that requests do not share."""
+    """Make a scheduler whose batches are not shared by requests."""
     return BatchScheduler(
         source.name,
         source.fetch_many,
@@ -194,7 +194,7 @@ def world() -> LoaderWorld:
 
 @asynccontextmanager
 async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
-    """Open loaders, and fail what hangs."""
+    """Open loaders with a timeout."""
     every = (world.profile, world.billing, world.activity)
     schedulers = {one.name: scheduler_of(one) for one in every}
     sources = world.sources(schedulers)
@@ -204,15 +204,15 @@ async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
         yield await stack.enter_async_context(Loaders(sources, CALL))
 
 
-def said(results: dict[str, Result]) -> dict[str, object]:
-    """Write what each source said: a record's key, a failure's code, or nothing."""
+def values_of(results: dict[str, Result]) -> dict[str, object]:
+    """Return the result of each source: a record's key, a failure's code or `None`."""
     return {
         name: answer.key if isinstance(answer, Named) else getattr(answer, "code", None)
         for name, answer in results.items()
     }
 
 
-async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: LoaderWorld) -> None:
+async def test_keys_requested_in_one_tick_are_one_batch_for_each_source(world: LoaderWorld) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
         group.create_task(load(loaders, BOTH, [A]))
         group.create_task(load(loaders, ONE, [B, C]))
@@ -222,15 +222,15 @@ async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: LoaderWorl
     assert world.billing.batches == [["a", "c"]]
 
 
-async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(
+async def test_a_user_is_requested_once_for_a_whole_request(
     world: LoaderWorld,
 ) -> None:
     async with loading(world) as loaders:
         first = await load(loaders, ONE, [A, B, A])
         second = await load(loaders, BOTH, [B, A])
 
-    assert [said(one)["profile"] for one in first] == ["a", "b", "a"]
-    assert [said(one) for one in second] == [
+    assert [values_of(one)["profile"] for one in first] == ["a", "b", "a"]
+    assert [values_of(one) for one in second] == [
         {"profile": "b", "billing": "b"},
         {"profile": "a", "billing": "a"},
     ]
@@ -238,7 +238,7 @@ async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(
     assert world.billing.batches == [["b", "a"]]
 
 
-async def test_one_request_s_answers_are_never_another_s(world: LoaderWorld) -> None:
+async def test_two_requests_do_not_share_their_results(world: LoaderWorld) -> None:
     for _ in range(2):
         async with loading(world) as loaders:
             await load(loaders, ONE, [A])
@@ -246,7 +246,7 @@ async def test_one_request_s_answers_are_never_another_s(world: LoaderWorld) -> 
     assert world.profile.batches == [["a"], ["a"]]
 
 
-async def test_no_users_are_no_call(world: LoaderWorld) -> None:
+async def test_no_users_cause_no_calls(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         assert await load(loaders, BOTH, []) == []
 
@@ -254,7 +254,7 @@ async def test_no_users_are_no_call(world: LoaderWorld) -> None:
     assert loaders.used == set()
 
 
-async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: LoaderWorld) -> None:
+async def test_all_sources_of_a_plan_are_called_at_the_same_time(world: LoaderWorld) -> None:
     together = asyncio.Barrier(2)
 
     async def wait_for_the_other(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -268,7 +268,7 @@ async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: LoaderWor
     assert parts == {"profile": None, "billing": None}
 
 
-async def test_failures_are_values_beside_the_answers_of_others(world: LoaderWorld) -> None:
+async def test_failures_are_values_beside_the_results_of_other_users(world: LoaderWorld) -> None:
     async def mixed(keys: Sequence[UserId]) -> Sequence[Answer]:
         answers = {A: failure("profile"), B: None}
         return [answers.get(key, record("profile", key)) for key in keys]
@@ -279,13 +279,13 @@ async def test_failures_are_values_beside_the_answers_of_others(world: LoaderWor
         [again] = await load(loaders, ONE, [A])
 
     assert first == {"profile": failure("profile"), "billing": record("billing", "a")}
-    assert said(second) == {"profile": None, "billing": "b"}
-    assert said(third) == {"profile": "c", "billing": "c"}
+    assert values_of(second) == {"profile": None, "billing": "b"}
+    assert values_of(third) == {"profile": "c", "billing": "c"}
     assert again == {"profile": failure("profile")}
     assert world.profile.batches == [["a", "b", "c"]]
 
 
-async def test_what_of_the_request_goes_on_reaches_the_sources(world: LoaderWorld) -> None:
+async def test_the_sources_get_the_id_and_the_trace_of_the_request(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         await load(loaders, BOTH, [A])
 
@@ -294,7 +294,7 @@ async def test_what_of_the_request_goes_on_reaches_the_sources(world: LoaderWorl
         assert (call.request_id, call.trace) == (CALL.request_id, CALL.trace)
 
 
-async def test_used_names_the_sources_that_were_asked(world: LoaderWorld) -> None:
+async def test_used_has_the_sources_that_were_called(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         assert loaders.used == set()
         await load(loaders, SourceNeeds(("billing",), existence_only=False), [A])
@@ -304,7 +304,7 @@ async def test_used_names_the_sources_that_were_asked(world: LoaderWorld) -> Non
     assert loaders.used == {"billing", "profile"}
 
 
-async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_once(
+async def test_pages_requested_in_one_tick_are_one_batch_with_each_page_once(
     world: LoaderWorld,
 ) -> None:
     same = Position("cursor", "item")
@@ -326,7 +326,7 @@ async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_
     assert loaders.used == {"billing"}
 
 
-async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(
+async def test_closed_loaders_cancel_their_fetches_and_every_waiter_gets_a_failure(
     world: LoaderWorld,
 ) -> None:
     world.profile.behaviour = hang
@@ -346,7 +346,9 @@ async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(
         assert isinstance(parts["billing"], Named)
 
 
-async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: LoaderWorld) -> None:
+async def test_closing_loaders_wait_until_a_cancelled_fetch_has_cleaned_up(
+    world: LoaderWorld,
+) -> None:
     cleaned = False
 
     async def clean_up(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -369,25 +371,27 @@ async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: LoaderWorld) ->
     assert left_with
 
 
-async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_either(
+async def test_a_key_requested_in_the_tick_of_closing_leaves_no_waiter(
     world: LoaderWorld,
 ) -> None:
     world.profile.behaviour = hang
     async with loading(world) as loaders:
         waiter = asyncio.create_task(load(loaders, ONE, [A]))
-        await asyncio.sleep(0)  # it has asked its loader, which collects more until the next tick
+        await asyncio.sleep(
+            0
+        )  # the loader has the key now, and collects more keys until the next tick
 
     done, _ = await asyncio.wait([waiter], timeout=0.1)
     waiter.cancel()
     assert done, "a fetch that began after the end of its request runs on"
 
 
-async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(
+async def test_a_bug_is_raised_in_every_waiter_and_not_reported_by_the_event_loop(
     world: LoaderWorld,
 ) -> None:
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    world.profile.behaviour = world.billing.behaviour = break_down
+    world.profile.behaviour = world.billing.behaviour = raise_bug
 
     async with loading(world) as loaders:
         waiters = [
@@ -406,7 +410,7 @@ async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(
     assert not reported
 
 
-async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody_waiting(
+async def test_a_source_that_returns_too_few_results_is_a_bug(
     world: LoaderWorld,
 ) -> None:
     async def too_few(_: Sequence[UserId]) -> Sequence[Answer]:
@@ -418,7 +422,7 @@ async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody
             await load(loaders, ONE, [A, B])
 
 
-async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user(
+async def test_a_cancelled_waiter_does_not_affect_another_waiter_for_the_same_user(
     world: LoaderWorld,
 ) -> None:
     go_on = asyncio.Event()
@@ -439,12 +443,12 @@ async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user
         later = await load(loaders, ONE, [A])
 
     assert cancelled.cancelled()
-    assert [said(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
+    assert [values_of(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
     assert world.profile.batches == [["a", "b"]]
     assert world.profile.ended == 0
 
 
-async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: LoaderWorld) -> None:
+async def test_a_user_can_be_loaded_again_after_a_waiter_timed_out(world: LoaderWorld) -> None:
     go_on = asyncio.Event()
 
     async def wait(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -458,60 +462,60 @@ async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: Lo
         go_on.set()
         [parts] = await load(loaders, ONE, [A])
 
-    assert said(parts) == {"profile": "a"}
+    assert values_of(parts) == {"profile": "a"}
     assert world.profile.batches == [["a"]]
 
 
-def wanting(*fields: str) -> SourceNeeds:
+def profile_needs(*fields: str) -> SourceNeeds:
     """Need some fields of profile alone."""
     return SourceNeeds(("profile",), existence_only=False, fields={"profile": frozenset(fields)})
 
 
-def asked_for(source: RecordingSource) -> list[list[str] | None]:
-    """Tell for which fields each call asked."""
+def requested_fields(source: RecordingSource) -> list[list[str] | None]:
+    """List the fields that each call requested."""
     return [None if call.fields is None else sorted(call.fields) for call in source.calls]
 
 
-async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: LoaderWorld) -> None:
+async def test_a_batch_requests_the_fields_of_all_its_waiters(world: LoaderWorld) -> None:
     async with loading(world) as loaders, asyncio.TaskGroup() as group:
-        group.create_task(load(loaders, wanting("x"), [A]))
-        group.create_task(load(loaders, wanting("y"), [B, A]))
-        group.create_task(load(loaders, wanting(), [A]))
+        group.create_task(load(loaders, profile_needs("x"), [A]))
+        group.create_task(load(loaders, profile_needs("y"), [B, A]))
+        group.create_task(load(loaders, profile_needs(), [A]))
 
     assert world.profile.batches == [["a", "b"]]
-    assert asked_for(world.profile) == [["x", "y"]]
+    assert requested_fields(world.profile) == [["x", "y"]]
 
 
-async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: LoaderWorld) -> None:
+async def test_a_loaded_record_is_reused_if_it_has_the_fields(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
-        await load(loaders, wanting("x", "y"), [A])
-        await load(loaders, wanting("y"), [A])
-        await load(loaders, wanting("x"), [A, B])
+        await load(loaders, profile_needs("x", "y"), [A])
+        await load(loaders, profile_needs("y"), [A])
+        await load(loaders, profile_needs("x"), [A, B])
 
     assert world.profile.batches == [["a"], ["b"]]
-    assert asked_for(world.profile) == [["x", "y"], ["x", "y"]]
+    assert requested_fields(world.profile) == [["x", "y"], ["x", "y"]]
 
 
-async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(
+async def test_a_loaded_record_without_a_field_is_loaded_again(
     world: LoaderWorld,
 ) -> None:
     async with loading(world) as loaders:
-        await load(loaders, wanting("x"), [A])
-        await load(loaders, wanting("y"), [A])
+        await load(loaders, profile_needs("x"), [A])
+        await load(loaders, profile_needs("y"), [A])
 
     assert world.profile.batches == [["a"], ["a"]]
-    assert asked_for(world.profile) == [["x"], ["x", "y"]]
+    assert requested_fields(world.profile) == [["x"], ["x", "y"]]
 
 
-async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: LoaderWorld) -> None:
+async def test_a_bulk_fetch_requests_the_fields_of_each_source(world: LoaderWorld) -> None:
     async with loading(world) as loaders:
         await loaders.fetch([Fetch("profile", [A], frozenset({"x"})), Fetch("billing", [A])])
 
-    assert asked_for(world.profile) == [["x"]]
-    assert asked_for(world.billing) == [None]
+    assert requested_fields(world.profile) == [["x"]]
+    assert requested_fields(world.billing) == [None]
 
 
-async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_source(
+async def test_results_of_a_bulk_fetch_are_reused_with_the_keys_of_each_source(
     world: LoaderWorld,
 ) -> None:
     async def with_key(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -538,7 +542,7 @@ async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_
     assert world.billing.batches == [["cus_a", "cus_b"]]
 
 
-async def test_what_was_found_by_a_fallback_in_bulk_serves_the_resolvers_too(
+async def test_results_of_a_fallback_in_a_bulk_fetch_are_reused(
     world: LoaderWorld,
 ) -> None:
     async def with_key(source: str, keys: Sequence[UserId]) -> Sequence[Answer]:
