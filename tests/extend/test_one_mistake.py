@@ -1,4 +1,4 @@
-"""One mistake in a file is one report, wherever it is, and hides no other mistake."""
+"""Each mistake in a file is reported once and hides no other mistake."""
 
 from collections.abc import Mapping, Sequence
 
@@ -129,7 +129,7 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_one_mistake_is_one_report_and_hides_no_other(folder: ModuleFolder, kind: str) -> None:
+def test_each_mistake_is_reported_once_and_hides_no_other(folder: ModuleFolder, kind: str) -> None:
     changes, expected = CHANGES[kind]
     text = FILE.format(module=folder.write(MODULE).rpartition("/")[2]).strip("\n")
     path = folder.path / "gateway.toml"
