@@ -89,10 +89,10 @@ def explained(
     query: str, variables: Mapping[str, Any] | None = None, *, by: Settings | None = None
 ) -> Explanation:
     """Explain a query that has no errors."""
-    told = ask(query, variables, by=by)
-    assert not told.errors
-    assert told.explanation is not None
-    return told.explanation
+    result = ask(query, variables, by=by)
+    assert not result.errors
+    assert result.explanation is not None
+    return result.explanation
 
 
 def only_field(query: str, variables: Mapping[str, Any] | None = None) -> FieldExplanation:
@@ -172,7 +172,7 @@ async def test_an_explanation_has_the_calls_of_a_run(
             "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
         )
         assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
-        told = orjson.loads(response.content)
+        result = orjson.loads(response.content)
         ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
         logged = gateway.events("graphql.operation")[-1]
 
@@ -180,13 +180,13 @@ async def test_an_explanation_has_the_calls_of_a_run(
         event("refused")
         # The only difference: an explanation needs no value for a variable that only has ids.
         left_out = None if "ids" in case.variables else error_of_ids(ran)
-        if "data" in told:
-            assert told["extensions"]["explain"]["missingVariables"] == ["ids"]
+        if "data" in result:
+            assert result["extensions"]["explain"]["missingVariables"] == ["ids"]
             assert ran["errors"] == [left_out]
         else:
-            assert told["errors"] == [one for one in ran["errors"] if one != left_out]
+            assert result["errors"] == [one for one in ran["errors"] if one != left_out]
         return
-    explanation = told["extensions"]["explain"]
+    explanation = result["extensions"]["explain"]
     event(f"compiled: {explanation['compiled']}")
     asked = {name: one.batches for name, one in services.by_name.items() if one.batches}
     assert {one["name"]: list(batches_of(one)) for one in explanation["sources"]} == asked
@@ -199,10 +199,10 @@ async def test_an_explanation_has_the_calls_of_a_run(
     assert explanation["calls"] == sum(services.calls.values())
     assert [one["key"] for one in explanation["fields"]] == list(ran["data"])
     assert explanation["compiled"] is logged["compiled"]
-    assert told["data"] is None
+    assert result["data"] is None
     # Only a run has errors below a user's field; an explanation has those of whole root fields.
     of_fields = [error for error in ran.get("errors", []) if len(error["path"]) == 1]
-    assert told.get("errors", []) == of_fields
+    assert result.get("errors", []) == of_fields
 
 
 def test_each_source_has_the_fields_that_read_it_in_the_schema_s_order() -> None:
@@ -238,16 +238,16 @@ def test_all_ids_and_the_distinct_ids_are_counted() -> None:
 
 
 def test_the_root_fields_of_an_operation_share_their_calls() -> None:
-    told = explained(
+    result = explained(
         f"{{ a: users(ids: {quoted(1, 2)}) {{ plan }}"
         f' b: user(id: "{user_id(3)}") {{ plan username }} c: users(ids: {quoted(2)}) {{ plan }} }}'
     )
 
-    assert {one.name: one.keys for one in told.sources} == {
+    assert {one.name: one.keys for one in result.sources} == {
         "profile": (user_id(3),),
         "billing": (user_id(1), user_id(2), user_id(3)),
     }
-    assert told.calls == 2
+    assert result.calls == 2
 
 
 @pytest.mark.parametrize(
@@ -305,18 +305,18 @@ async def test_explained_calls_match_a_run_in_each_request_form(
         )
         ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
 
-    [told] = orjson.loads(response.content)["extensions"]["explain"]["sources"]
-    assert sorted(map(list, batches_of(told))) == sorted(services.profile.batches)
-    assert told["calls"] == services.calls["profile"]
+    [result] = orjson.loads(response.content)["extensions"]["explain"]["sources"]
+    assert sorted(map(list, batches_of(result))) == sorted(services.profile.batches)
+    assert result["calls"] == services.calls["profile"]
     errors: list[dict[str, Any]] = ran.get("errors", [])
     codes = {ids[int(one["path"][1])]: one["extensions"]["code"] for one in errors}
-    assert codes == dict.fromkeys(told["notWritten"], "SOURCE_REJECTED")
-    assert set(told["notWritten"]) == {key for key in ids if case.refuses(key)}
+    assert codes == dict.fromkeys(result["notWritten"], "SOURCE_REJECTED")
+    assert set(result["notWritten"]) == {key for key in ids if case.refuses(key)}
     [one, *_] = services.profile.requests
-    assert told["method"] == one.method
+    assert result["method"] == one.method
     fixed: set[str] = set((case.settings or {}).get("parameters", ()))
-    assert {told["parameter"]} - {None} == set(one.url.params) - fixed
-    assert told["form"] == (case.settings or {"form": "repeat"})["form"]
+    assert {result["parameter"]} - {None} == set(one.url.params) - fixed
+    assert result["form"] == (case.settings or {"form": "repeat"})["form"]
 
 
 def test_ids_may_be_missing_in_an_explanation() -> None:
@@ -324,20 +324,20 @@ def test_ids_may_be_missing_in_an_explanation() -> None:
 
     field = only_field(query)
     source = only_source(query)
-    told = explained(query)
+    result = explained(query)
 
     assert (field.ids, field.distinct_ids, field.missing_variables) == (None, None, ("ids",))
     assert (source.keys, source.more_at_run_time) == ((), True)
-    assert (source.batches, source.calls, told.calls) == (None, None, None)
+    assert (source.batches, source.calls, result.calls) == (None, None, None)
     assert only_source(query, {"ids": [user_id(1)]}).keys == (user_id(1),)
 
 
 def test_a_single_user_with_a_missing_id_is_one_call() -> None:
-    told = explained("query($id: ID!) { user(id: $id) { plan username } }", {})
+    result = explained("query($id: ID!) { user(id: $id) { plan username } }", {})
 
-    assert [one.batches for one in told.sources] == [(1,), (1,)]
-    assert told.calls == 2
-    assert told.fields[0].missing_variables == ("id",)
+    assert [one.batches for one in result.sources] == [(1,), (1,)]
+    assert result.calls == 2
+    assert result.fields[0].missing_variables == ("id",)
 
 
 def test_known_users_are_listed_beside_those_of_a_missing_variable() -> None:
@@ -376,11 +376,11 @@ def test_a_paged_list_costs_one_call_for_each_user_and_page(selection: str, call
     query = f"{{ users(ids: {quoted(1, 2, 3, 3)}) {{ {selection} }} }}"
 
     source = only_source(query)
-    told = explained(query)
+    result = explained(query)
 
     [pages] = source.pages
     assert (pages.path, pages.parameter, pages.at_a_time) == ("/invoices", "userId", 10)
-    assert (source.calls, pages.calls, told.calls) == (1, calls, 1 + calls)
+    assert (source.calls, pages.calls, result.calls) == (1, calls, 1 + calls)
 
 
 def test_pages_of_users_with_missing_ids_have_no_count() -> None:
@@ -398,15 +398,15 @@ def test_pages_of_users_with_missing_ids_have_no_count() -> None:
 def test_invalid_ids_are_reported_as_errors_and_the_rest_is_explained() -> None:
     query = f'{{ a: users(ids: ["x"]) {{ plan }} b: user(id: "{user_id(1)}") {{ plan }} }}'
 
-    told = ask(query)
+    result = ask(query)
 
-    assert told.explanation is not None
-    wrong, right = told.explanation.fields
+    assert result.explanation is not None
+    wrong, right = result.explanation.fields
     [message] = wrong.wrong
     assert message.startswith('"x" is not a user id')
     assert (wrong.ids, right.ids, right.wrong) == (None, 1, ())
-    assert [source.keys for source in told.explanation.sources] == [(user_id(1),)]
-    [error] = told.errors
+    assert [source.keys for source in result.explanation.sources] == [(user_id(1),)]
+    [error] = result.errors
     assert error.get("path") == ["a"]
     assert error.get("extensions") == {"code": "BAD_USER_INPUT"}
 
@@ -420,12 +420,12 @@ def test_an_error_of_merged_fields_has_the_locations_of_all_of_them() -> None:
 def test_too_many_ids_are_an_error_without_calls() -> None:
     query = f"{{ users(ids: {quoted(1, 2, 3)}) {{ plan }} }}"
 
-    told = ask(query, by=settings_with(max_ids=2))
+    result = ask(query, by=settings_with(max_ids=2))
 
-    assert [error.get("message") for error in told.errors] == ["users takes at most 2 ids, got 3"]
-    assert told.explanation is not None
-    assert told.explanation.sources == ()
-    assert told.explanation.calls == 0
+    assert [error.get("message") for error in result.errors] == ["users takes at most 2 ids, got 3"]
+    assert result.explanation is not None
+    assert result.explanation.sources == ()
+    assert result.explanation.calls == 0
 
 
 REPRESENTATIONS = (
@@ -436,36 +436,38 @@ REPRESENTATIONS = (
 def test_an_invalid_representation_is_an_error_and_the_others_are_explained() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in (1, 2, 1)]
 
-    told = ask(REPRESENTATIONS, {"all": [*users, {"__typename": "Nobody"}]})
+    result = ask(REPRESENTATIONS, {"all": [*users, {"__typename": "Nobody"}]})
 
-    assert told.explanation is not None
-    [field] = told.explanation.fields
-    [source] = told.explanation.sources
+    assert result.explanation is not None
+    [field] = result.explanation.fields
+    [source] = result.explanation.sources
     assert (field.ids, field.distinct_ids, len(field.wrong)) == (4, 2, 1)
     assert reads(field) == {"billing": ("plan",)}
     assert source.keys == (user_id(1), user_id(2))
-    assert [error.get("path") for error in told.errors] == [["_entities", 3]]
+    assert [error.get("path") for error in result.errors] == [["_entities", 3]]
 
 
 def test_representations_may_be_missing_in_an_explanation() -> None:
-    told = explained(REPRESENTATIONS)
+    result = explained(REPRESENTATIONS)
 
-    [field] = told.fields
-    assert told.missing_variables == field.missing_variables == ("all",)
+    [field] = result.fields
+    assert result.missing_variables == field.missing_variables == ("all",)
     assert reads(field) == {"billing": ("plan",)}
-    assert (field.ids, told.calls, told.cost) == (None, None, None)
+    assert (field.ids, result.calls, result.cost) == (None, None, None)
 
 
 def test_representations_have_a_limit_of_their_own() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in range(3)]
 
-    told = ask(REPRESENTATIONS, {"all": users}, by=settings_with(max_ids=1, max_representations=2))
+    result = ask(
+        REPRESENTATIONS, {"all": users}, by=settings_with(max_ids=1, max_representations=2)
+    )
 
-    assert [error.get("message") for error in told.errors] == [
+    assert [error.get("message") for error in result.errors] == [
         "_entities takes at most 2 representations, got 3"
     ]
-    assert told.explanation is not None
-    assert told.explanation.calls == 0
+    assert result.explanation is not None
+    assert result.explanation.calls == 0
 
 
 @pytest.mark.parametrize(
@@ -477,32 +479,32 @@ def test_representations_have_a_limit_of_their_own() -> None:
     ],
 )
 def test_an_empty_list_of_ids_causes_no_calls(query: str, variables: dict[str, Any]) -> None:
-    told = ask(query, variables)
+    result = ask(query, variables)
 
-    assert not told.errors
-    assert told.explanation is not None
-    [field] = told.explanation.fields
-    assert (field.ids, field.wrong, told.explanation.cost) == (0, (), 0)
-    assert (told.explanation.sources, told.explanation.calls) == ((), 0)
+    assert not result.errors
+    assert result.explanation is not None
+    [field] = result.explanation.fields
+    assert (field.ids, field.wrong, result.explanation.cost) == (0, (), 0)
+    assert (result.explanation.sources, result.explanation.calls) == ((), 0)
 
 
 def test_an_explanation_has_the_number_of_calls_at_a_time() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in range(1_000)]
 
     by = settings_with(sources={"max_keys": 10, "max_calls": 8})
-    told = ask(REPRESENTATIONS, {"all": users}, by=by)
+    result = ask(REPRESENTATIONS, {"all": users}, by=by)
 
-    assert told.explanation is not None
-    [source] = told.explanation.sources
+    assert result.explanation is not None
+    [source] = result.explanation.sources
     assert (source.batches, source.at_a_time) == ((10,) * 100, 8)
 
 
 def test_fields_about_the_schema_call_no_source() -> None:
-    told = explained("{ __typename __schema { queryType { name } } _service { sdl } }")
+    result = explained("{ __typename __schema { queryType { name } } _service { sdl } }")
 
-    assert [one.field for one in told.fields] == ["__typename", "__schema", "_service"]
-    assert all(one.sources == () and one.ids is None for one in told.fields)
-    assert (told.sources, told.calls) == ((), 0)
+    assert [one.field for one in result.fields] == ["__typename", "__schema", "_service"]
+    assert all(one.sources == () and one.ids is None for one in result.fields)
+    assert (result.sources, result.calls) == ((), 0)
 
 
 def test_a_source_with_a_cache_is_marked_as_cached() -> None:
@@ -521,9 +523,9 @@ def test_a_source_is_called_after_the_source_that_has_its_keys() -> None:
     by = linked(settings_with(sources={"max_keys": 2}), KEYED)
     query = f"{{ users(ids: {quoted(1, 2, 3, 1)}) {{ plan loginCount }} }}"
 
-    told = explained(query, by=by)
+    result = explained(query, by=by)
 
-    [field] = told.fields
+    [field] = result.fields
     assert reads(field) == {"billing": ("plan",), "activity": ("loginCount",), "profile": ()}
     assert {one.source: (one.keys_of, one.for_keys_only) for one in field.sources} == {
         "billing": ((), False),
@@ -532,56 +534,56 @@ def test_a_source_is_called_after_the_source_that_has_its_keys() -> None:
     }
     assert not field.existence_only
     users = tuple(user_id(number) for number in (1, 2, 3))
-    assert {one.name: (one.key_from, one.keys) for one in told.sources} == {
+    assert {one.name: (one.key_from, one.keys) for one in result.sources} == {
         "profile": ((), users),
         "billing": (("profile",), ()),
         "activity": ((), users),
     }
-    assert {one.name: one.batches for one in told.sources} == dict.fromkeys(
+    assert {one.name: one.batches for one in result.sources} == dict.fromkeys(
         ("profile", "billing", "activity"), (2, 1)
     )
-    assert told.calls == 6
+    assert result.calls == 6
 
 
 def test_a_source_with_fields_and_keys_is_not_marked_as_called_for_keys_only() -> None:
-    told = explained(ONE.replace("plan", "plan email"), by=linked(settings_with(), KEYED))
+    result = explained(ONE.replace("plan", "plan email"), by=linked(settings_with(), KEYED))
 
-    [field] = told.fields
+    [field] = result.fields
     assert reads(field) == {"profile": ("email",), "billing": ("plan",)}
     [profile, _] = field.sources
     assert (profile.keys_of, profile.for_keys_only) == (("billing",), False)
-    assert told.calls == 2
+    assert result.calls == 2
 
 
 def test_a_fallback_is_explained_with_the_largest_number_of_users() -> None:
     query = f"{{ users(ids: {quoted(1, 2, 3)}) {{ plan }} }}"
 
-    told = explained(query, by=linked(settings_with(sources={"max_keys": 2}), BY_MAIL))
+    result = explained(query, by=linked(settings_with(sources={"max_keys": 2}), BY_MAIL))
 
-    [field] = told.fields
+    [field] = result.fields
     assert {one.source: (one.keys_of, one.fallback) for one in field.sources} == {
         "billing": ((), False),
         "profile": (("billing", LOOKUP), False),
         LOOKUP: (("billing",), True),
     }
-    assert {one.name: (one.key_from, one.fallback, one.batches) for one in told.sources} == {
+    assert {one.name: (one.key_from, one.fallback, one.batches) for one in result.sources} == {
         "profile": ((), False, (2, 1)),
         "billing": (("profile", LOOKUP), False, (2, 1)),
         LOOKUP: (("profile",), True, (2, 1)),
     }
-    assert told.calls == 6
+    assert result.calls == 6
 
 
 def test_a_source_that_is_called_in_several_steps_has_a_call_for_each_step() -> None:
     parents: Parents = {"billing": ("profile", "activity")}
     a, b, c = (f'user(id: "{user_id(n)}")' for n in (1, 2, 3))
 
-    told = explained(
+    result = explained(
         f"{{ a: {a} {{ plan }} b: {b} {{ loginCount }} c: {c} {{ plan loginCount }} }}",
         by=linked(settings_with(), parents),
     )
 
-    assert {one.name: (one.fallback, one.batches) for one in told.sources} == {
+    assert {one.name: (one.fallback, one.batches) for one in result.sources} == {
         "profile": (False, (2,)),
         "billing": (False, (1, 1)),
         "activity": (True, (2, 1)),
@@ -629,18 +631,18 @@ async def test_a_run_with_keys_of_other_sources_makes_no_more_calls_than_explain
         service.batches.clear()
     services.billing.invoices = {own_key("billing", n, parents): [invoice(n)] for n in range(1, 6)}
     wanted = linked(settings_with(sources={"max_keys": max_keys}), parents)
-    told = ask(case.query, case.variables, by=wanted)
+    result = ask(case.query, case.variables, by=wanted)
 
     async with open_gateway(wanted) as gateway:
         reply = await gateway.query(case.query, **case.variables)
 
-    if "data" not in reply.body or told.explanation is None:
+    if "data" not in reply.body or result.explanation is None:
         return
-    explained_batches = {one.name: one.batches for one in told.explanation.sources}
+    explained_batches = {one.name: one.batches for one in result.explanation.sources}
     asked = {name: one.batches for name, one in services.by_endpoint.items() if one.batches}
     if own and not has_fallbacks(parents):
         assert {name: tuple(map(len, one)) for name, one in asked.items()} == explained_batches
-        assert told.explanation.calls == sum(services.calls.values())
+        assert result.explanation.calls == sum(services.calls.values())
     else:
         for name, batches in asked.items():
             most = explained_batches[name]
@@ -670,13 +672,13 @@ def test_an_explanation_has_the_reason_why_an_operation_is_interpreted(
     on_error: OnError | None,
     reason: str | None,
 ) -> None:
-    told = ask(
+    result = ask(
         query, by=settings_with(fastpath=FastpathSettings(compiled=compiling)), on_error=on_error
     ).explanation
 
-    assert told is not None
-    assert told.interpreted_because == reason
-    assert told.compiled is (reason is None)
+    assert result is not None
+    assert result.interpreted_because == reason
+    assert result.compiled is (reason is None)
 
 
 @pytest.mark.parametrize(
@@ -698,31 +700,31 @@ def test_an_explanation_has_the_reason_why_an_operation_is_interpreted(
 async def test_an_invalid_request_has_the_same_errors_as_in_a_run(
     open_gateway: OpenGateway, query: str, variables: Mapping[str, Any] | None, code: str
 ) -> None:
-    told = ask(query, variables)
+    result = ask(query, variables)
     async with open_gateway(settings_for_fakes()) as gateway:
         response = await gateway.client.post(
             "/graphql", json={"query": query, "variables": variables}
         )
 
-    assert told.explanation is None
-    assert {error.get("extensions", {})["code"] for error in told.errors} == {code}
-    assert told.errors == orjson.loads(response.content)["errors"]
+    assert result.explanation is None
+    assert {error.get("extensions", {})["code"] for error in result.errors} == {code}
+    assert result.errors == orjson.loads(response.content)["errors"]
 
 
 def test_a_persisted_query_gets_the_error_that_clients_expect() -> None:
     request = GraphQLRequest(extensions={"persistedQuery": {}})
 
-    told = explainer().explain(request, EVERYBODY, request_id="request-1")
+    result = explainer().explain(request, EVERYBODY, request_id="request-1")
 
-    assert told.status == 200
-    assert [error.get("message") for error in told.errors] == ["PersistedQueryNotSupported"]
-    assert not told.answer().executed
+    assert result.status == 200
+    assert [error.get("message") for error in result.errors] == ["PersistedQueryNotSupported"]
+    assert not result.answer().executed
 
 
 def test_an_explanation_is_returned_without_data_and_can_be_parsed() -> None:
-    told = ask("query Page($id: ID!) { user(id: $id) { plan } }")
+    result = ask("query Page($id: ID!) { user(id: $id) { plan } }")
 
-    answer = told.answer()
+    answer = result.answer()
 
     assert (answer.executed, answer.data, answer.status) == (True, None, 200)
     assert answer.extensions is not None
@@ -730,7 +732,7 @@ def test_an_explanation_is_returned_without_data_and_can_be_parsed() -> None:
     json = orjson.dumps(answer.extensions["explain"])
     assert orjson.loads(json)["operation"] == "Page"
     assert "interpretedBecause" in orjson.loads(json)
-    assert Explanation.model_validate_json(json) == told.explanation
+    assert Explanation.model_validate_json(json) == result.explanation
 
 
 def test_each_field_of_an_explanation_has_a_description() -> None:
@@ -752,11 +754,11 @@ def test_each_endpoint_of_a_source_is_explained_separately() -> None:
     settings = divided()
     query = f"{{ users(ids: {quoted(1, 2)}) {{ plan invoices {{ edges {{ cursor }} }} }} }}"
 
-    told = explained(query, by=settings)
+    result = explained(query, by=settings)
     existence = explained(f"{{ users(ids: {quoted(1)}) {{ balance {{ amount }} }} }}", by=settings)
 
-    assert reads(told.fields[0]) == {"billing.subscription": ("plan", "invoices")}
-    [source] = told.sources
+    assert reads(result.fields[0]) == {"billing.subscription": ("plan", "invoices")}
+    [source] = result.sources
     assert (source.name, source.path, source.calls) == ("billing.subscription", "/subscriptions", 1)
     assert [page.path for page in source.pages] == ["/invoices"]
     assert [(one.name, one.path) for one in existence.sources] == [("billing.balance", "/balances")]

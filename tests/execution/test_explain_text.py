@@ -229,17 +229,17 @@ def test_a_cached_source_may_have_fewer_calls() -> None:
 def test_invalid_ids_are_counted_in_the_tree_and_have_error_lines() -> None:
     representations = [{"__typename": "User", "id": user_id(1)}, {"__typename": "Nobody"}]
 
-    told = ask(
+    result = ask(
         'query($all: [_Any!]!) { user(id: "x") { plan }'
         " _entities(representations: $all) { ... on User { plan } } }",
         {"all": representations},
     )
 
-    assert told.explanation is not None
-    lines = explanation_text(told.explanation).splitlines()
+    assert result.explanation is not None
+    lines = explanation_text(result.explanation).splitlines()
     assert "user, no users: see its errors" in lines
     assert "_entities, 2 ids, 1 of them wrong" in lines
-    first, second = map(error_line, told.errors)
+    first, second = map(error_line, result.errors)
     assert first.startswith('BAD_USER_INPUT: "x" is not a user id: expected a UUID')
     assert first.endswith("(line 1, column 25)")
     assert second.startswith("BAD_USER_INPUT: a representation has to be an object")
@@ -257,10 +257,10 @@ def test_the_text_names_the_fields_that_are_requested_from_a_source() -> None:
     query = f"{{ users(ids: {quoted(1, 2)}) {{ username plan balance {{ amount }} }} }}"
     at_run_time = "query($ids: [ID!]!) { users(ids: $ids) { email } }"
 
-    told = explanation_text(explained(query, by=in_parts())).splitlines()
+    at_once = explanation_text(explained(query, by=in_parts())).splitlines()
     later = explanation_text(explained(at_run_time, by=in_parts())).splitlines()
 
-    assert told[2:] == [
+    assert at_once[2:] == [
         "users, 2 ids",
         "├─ profile               username",
         "├─ billing.subscription  plan",

@@ -211,11 +211,11 @@ async def test_introspection_is_answered_only_if_it_is_enabled(
 ) -> None:
     refused = await gateway.query(query)
     async with open_gateway(settings_for_fakes(introspection=True)) as open_one:
-        told = await open_one.query(query)
+        allowed = await open_one.query(query)
 
     assert [one["extensions"]["code"] for one in refused.errors] == ["INTROSPECTION_DISABLED"]
     assert "setting introspection" in refused.errors[0]["message"]
-    assert not told.errors
+    assert not allowed.errors
 
 
 async def test_a_document_that_only_mentions_schema_is_not_introspection(
@@ -235,10 +235,10 @@ async def test_suggestions_are_in_messages_only_if_they_are_enabled(
 ) -> None:
     silent = await gateway.query("{ usr { id } }")
     async with open_gateway(settings_for_fakes(suggestions=True)) as helpful:
-        told = await helpful.query("{ usr { id } }")
+        suggested = await helpful.query("{ usr { id } }")
 
     assert silent.errors[0]["message"] == "Cannot query field 'usr' on type 'Query'."
-    assert "Did you mean 'user' or 'users'?" in told.errors[0]["message"]
+    assert "Did you mean 'user' or 'users'?" in suggested.errors[0]["message"]
 
 
 async def test_at_most_100_errors_and_64_kib_of_errors_are_returned(gateway: GatewayClient) -> None:
@@ -259,7 +259,7 @@ async def test_the_cost_of_an_operation_is_reported_as_the_setting_allows(
 ) -> None:
     services.know(1)
     body = {"query": IDS, "variables": {"ids": [ID, ID]}}
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
 
     for report in ("never", "asked", "always"):
         limits = LimitsSettings.model_validate({"report": report})
@@ -268,11 +268,11 @@ async def test_the_cost_of_an_operation_is_reported_as_the_setting_allows(
             asked = await gateway.client.post(
                 "/graphql", json=body, headers={"X-Gateway-Cost": "1"}
             )
-            told[report] = [one.json().get("extensions") for one in (plain, asked)]
+            reported[report] = [one.json().get("extensions") for one in (plain, asked)]
             assert [one["cost"] for one in gateway.events("graphql.operation")] == [2, 2]
 
     cost = {"cost": {"operation": 2, "total": 2, "limit": 5000}}
-    assert told == {"never": [None, None], "asked": [None, cost], "always": [cost, cost]}
+    assert reported == {"never": [None, None], "asked": [None, cost], "always": [cost, cost]}
 
 
 async def test_the_limit_on_cost_holds_for_a_whole_batch(
@@ -286,6 +286,6 @@ async def test_the_limit_on_cost_holds_for_a_whole_batch(
     async with open_gateway(settings) as gateway:
         first, second, third = (await gateway.client.post("/graphql", json=[one] * 3)).json()
 
-    told = [answer["extensions"]["cost"] for answer in (first, second)]
-    assert told == [{"operation": 2, "total": 6, "limit": 5}] * 2
+    costs = [answer["extensions"]["cost"] for answer in (first, second)]
+    assert costs == [{"operation": 2, "total": 6, "limit": 5}] * 2
     assert third["errors"][0]["message"] == "the request costs 6: at most 5 are allowed (cost)"

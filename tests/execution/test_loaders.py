@@ -158,7 +158,7 @@ async def raise_bug(_: Sequence[UserId]) -> Sequence[Answer]:
 
 
 @dataclass
-class LoaderWorld:
+class FakeSources:
     """The sources, and loaders over them."""
 
     profile: RecordingSource
@@ -186,18 +186,18 @@ def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
 
 
 @pytest.fixture
-def world() -> LoaderWorld:
+def fake_sources() -> FakeSources:
     """Give three sources and a list."""
     profile, billing, activity = map(RecordingSource, ("profile", "billing", "activity"))
-    return LoaderWorld(profile, billing, activity, FakePages())
+    return FakeSources(profile, billing, activity, FakePages())
 
 
 @asynccontextmanager
-async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
+async def loading(fake_sources: FakeSources) -> AsyncGenerator[Loaders]:
     """Open loaders with a timeout."""
-    every = (world.profile, world.billing, world.activity)
+    every = (fake_sources.profile, fake_sources.billing, fake_sources.activity)
     schedulers = {one.name: scheduler_of(one) for one in every}
-    sources = world.sources(schedulers)
+    sources = fake_sources.sources(schedulers)
     async with asyncio.timeout(5), AsyncExitStack() as stack:
         for batches in schedulers.values():
             await stack.enter_async_context(batches)
@@ -212,20 +212,22 @@ def values_of(results: dict[str, Result]) -> dict[str, object]:
     }
 
 
-async def test_keys_requested_in_one_tick_are_one_batch_for_each_source(world: LoaderWorld) -> None:
-    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+async def test_keys_requested_in_one_tick_are_one_batch_for_each_source(
+    fake_sources: FakeSources,
+) -> None:
+    async with loading(fake_sources) as loaders, asyncio.TaskGroup() as group:
         group.create_task(load(loaders, BOTH, [A]))
         group.create_task(load(loaders, ONE, [B, C]))
         group.create_task(load(loaders, BOTH, [C]))
 
-    assert world.profile.batches == [["a", "b", "c"]]
-    assert world.billing.batches == [["a", "c"]]
+    assert fake_sources.profile.batches == [["a", "b", "c"]]
+    assert fake_sources.billing.batches == [["a", "c"]]
 
 
 async def test_a_user_is_requested_once_for_a_whole_request(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         first = await load(loaders, ONE, [A, B, A])
         second = await load(loaders, BOTH, [B, A])
 
@@ -234,47 +236,49 @@ async def test_a_user_is_requested_once_for_a_whole_request(
         {"profile": "b", "billing": "b"},
         {"profile": "a", "billing": "a"},
     ]
-    assert world.profile.batches == [["a", "b"]]
-    assert world.billing.batches == [["b", "a"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.billing.batches == [["b", "a"]]
 
 
-async def test_two_requests_do_not_share_their_results(world: LoaderWorld) -> None:
+async def test_two_requests_do_not_share_their_results(fake_sources: FakeSources) -> None:
     for _ in range(2):
-        async with loading(world) as loaders:
+        async with loading(fake_sources) as loaders:
             await load(loaders, ONE, [A])
 
-    assert world.profile.batches == [["a"], ["a"]]
+    assert fake_sources.profile.batches == [["a"], ["a"]]
 
 
-async def test_no_users_cause_no_calls(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_no_users_cause_no_calls(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         assert await load(loaders, BOTH, []) == []
 
-    assert world.profile.batches == world.billing.batches == []
+    assert fake_sources.profile.batches == fake_sources.billing.batches == []
     assert loaders.used == set()
 
 
-async def test_all_sources_of_a_plan_are_called_at_the_same_time(world: LoaderWorld) -> None:
+async def test_all_sources_of_a_plan_are_called_at_the_same_time(fake_sources: FakeSources) -> None:
     together = asyncio.Barrier(2)
 
     async def wait_for_the_other(keys: Sequence[UserId]) -> Sequence[Answer]:
         await together.wait()
         return [None for _ in keys]
 
-    world.profile.behaviour = world.billing.behaviour = wait_for_the_other
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = fake_sources.billing.behaviour = wait_for_the_other
+    async with loading(fake_sources) as loaders:
         [parts] = await load(loaders, BOTH, [A])
 
     assert parts == {"profile": None, "billing": None}
 
 
-async def test_failures_are_values_beside_the_results_of_other_users(world: LoaderWorld) -> None:
+async def test_failures_are_values_beside_the_results_of_other_users(
+    fake_sources: FakeSources,
+) -> None:
     async def mixed(keys: Sequence[UserId]) -> Sequence[Answer]:
         answers = {A: failure("profile"), B: None}
         return [answers.get(key, record("profile", key)) for key in keys]
 
-    world.profile.behaviour = mixed
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = mixed
+    async with loading(fake_sources) as loaders:
         first, second, third = await load(loaders, BOTH, [A, B, C])
         [again] = await load(loaders, ONE, [A])
 
@@ -282,20 +286,22 @@ async def test_failures_are_values_beside_the_results_of_other_users(world: Load
     assert values_of(second) == {"profile": None, "billing": "b"}
     assert values_of(third) == {"profile": "c", "billing": "c"}
     assert again == {"profile": failure("profile")}
-    assert world.profile.batches == [["a", "b", "c"]]
+    assert fake_sources.profile.batches == [["a", "b", "c"]]
 
 
-async def test_the_sources_get_the_id_and_the_trace_of_the_request(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_the_sources_get_the_id_and_the_trace_of_the_request(
+    fake_sources: FakeSources,
+) -> None:
+    async with loading(fake_sources) as loaders:
         await load(loaders, BOTH, [A])
 
-    for source in (world.profile, world.billing):
+    for source in (fake_sources.profile, fake_sources.billing):
         (call,) = source.calls
         assert (call.request_id, call.trace) == (CALL.request_id, CALL.trace)
 
 
-async def test_used_has_the_sources_that_were_called(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_used_has_the_sources_that_were_called(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         assert loaders.used == set()
         await load(loaders, SourceNeeds(("billing",), existence_only=False), [A])
         assert loaders.used == {"billing"}
@@ -305,7 +311,7 @@ async def test_used_has_the_sources_that_were_called(world: LoaderWorld) -> None
 
 
 async def test_pages_requested_in_one_tick_are_one_batch_with_each_page_once(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     same = Position("cursor", "item")
     requests = [
@@ -316,10 +322,10 @@ async def test_pages_requested_in_one_tick_are_one_batch_with_each_page_once(
         PageRequest(A, 5, same),
         PageRequest(A, 5, Position("cursor", "item")),
     ]
-    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+    async with loading(fake_sources) as loaders, asyncio.TaskGroup() as group:
         pages = [group.create_task(loaders.load_page(LIST, request)) for request in requests]
 
-    assert world.pages.batches == [[requests[0], requests[1], requests[3], requests[4]]]
+    assert fake_sources.pages.batches == [[requests[0], requests[1], requests[3], requests[4]]]
     assert [page.result() for page in pages] == [
         Page((), has_next=request.user == B) for request in requests
     ]
@@ -327,14 +333,14 @@ async def test_pages_requested_in_one_tick_are_one_batch_with_each_page_once(
 
 
 async def test_closed_loaders_cancel_their_fetches_and_every_waiter_gets_a_failure(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
-    world.profile.behaviour = hang
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = hang
+    async with loading(fake_sources) as loaders:
         waiters = [asyncio.create_task(load(loaders, BOTH, [A, user])) for user in (B, C)]
-        await world.profile.asked.wait()
+        await fake_sources.profile.asked.wait()
         await load(loaders, SourceNeeds(("billing",), existence_only=False), [A, B, C])
-    ended = world.profile.ended
+    ended = fake_sources.profile.ended
 
     async with asyncio.timeout(5):
         answers = [await waiter for waiter in waiters]
@@ -347,7 +353,7 @@ async def test_closed_loaders_cancel_their_fetches_and_every_waiter_gets_a_failu
 
 
 async def test_closing_loaders_wait_until_a_cancelled_fetch_has_cleaned_up(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     cleaned = False
 
@@ -360,10 +366,10 @@ async def test_closing_loaders_wait_until_a_cancelled_fetch_has_cleaned_up(
                 await asyncio.sleep(0)
             cleaned = True
 
-    world.profile.behaviour = clean_up
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = clean_up
+    async with loading(fake_sources) as loaders:
         waiter = asyncio.create_task(load(loaders, ONE, [A]))
-        await world.profile.asked.wait()
+        await fake_sources.profile.asked.wait()
     left_with = cleaned
 
     async with asyncio.timeout(5):
@@ -372,10 +378,10 @@ async def test_closing_loaders_wait_until_a_cancelled_fetch_has_cleaned_up(
 
 
 async def test_a_key_requested_in_the_tick_of_closing_leaves_no_waiter(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
-    world.profile.behaviour = hang
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = hang
+    async with loading(fake_sources) as loaders:
         waiter = asyncio.create_task(load(loaders, ONE, [A]))
         await asyncio.sleep(
             0
@@ -387,13 +393,13 @@ async def test_a_key_requested_in_the_tick_of_closing_leaves_no_waiter(
 
 
 async def test_a_bug_is_raised_in_every_waiter_and_not_reported_by_the_event_loop(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    world.profile.behaviour = world.billing.behaviour = raise_bug
+    fake_sources.profile.behaviour = fake_sources.billing.behaviour = raise_bug
 
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         waiters = [
             load(loaders, BOTH, [A, B]),
             load(loaders, BOTH, [B]),
@@ -411,19 +417,19 @@ async def test_a_bug_is_raised_in_every_waiter_and_not_reported_by_the_event_loo
 
 
 async def test_a_source_that_returns_too_few_results_is_a_bug(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     async def too_few(_: Sequence[UserId]) -> Sequence[Answer]:
         return [None]
 
-    world.profile.behaviour = too_few
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = too_few
+    async with loading(fake_sources) as loaders:
         with pytest.raises(ValueError, match="shorter"):
             await load(loaders, ONE, [A, B])
 
 
 async def test_a_cancelled_waiter_does_not_affect_another_waiter_for_the_same_user(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     go_on = asyncio.Event()
 
@@ -431,11 +437,11 @@ async def test_a_cancelled_waiter_does_not_affect_another_waiter_for_the_same_us
         await go_on.wait()
         return [record("profile", key) for key in keys]
 
-    world.profile.behaviour = wait
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = wait
+    async with loading(fake_sources) as loaders:
         cancelled = asyncio.create_task(load(loaders, ONE, [A, B]))
         other = asyncio.create_task(load(loaders, ONE, [B, A]))
-        await world.profile.asked.wait()
+        await fake_sources.profile.asked.wait()
         cancelled.cancel()
         await asyncio.wait([cancelled])
         go_on.set()
@@ -444,26 +450,28 @@ async def test_a_cancelled_waiter_does_not_affect_another_waiter_for_the_same_us
 
     assert cancelled.cancelled()
     assert [values_of(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
-    assert world.profile.batches == [["a", "b"]]
-    assert world.profile.ended == 0
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.profile.ended == 0
 
 
-async def test_a_user_can_be_loaded_again_after_a_waiter_timed_out(world: LoaderWorld) -> None:
+async def test_a_user_can_be_loaded_again_after_a_waiter_timed_out(
+    fake_sources: FakeSources,
+) -> None:
     go_on = asyncio.Event()
 
     async def wait(keys: Sequence[UserId]) -> Sequence[Answer]:
         await go_on.wait()
         return [record("profile", key) for key in keys]
 
-    world.profile.behaviour = wait
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = wait
+    async with loading(fake_sources) as loaders:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(load(loaders, ONE, [A]), 0.01)
         go_on.set()
         [parts] = await load(loaders, ONE, [A])
 
     assert values_of(parts) == {"profile": "a"}
-    assert world.profile.batches == [["a"]]
+    assert fake_sources.profile.batches == [["a"]]
 
 
 def profile_needs(*fields: str) -> SourceNeeds:
@@ -476,47 +484,47 @@ def requested_fields(source: RecordingSource) -> list[list[str] | None]:
     return [None if call.fields is None else sorted(call.fields) for call in source.calls]
 
 
-async def test_a_batch_requests_the_fields_of_all_its_waiters(world: LoaderWorld) -> None:
-    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+async def test_a_batch_requests_the_fields_of_all_its_waiters(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders, asyncio.TaskGroup() as group:
         group.create_task(load(loaders, profile_needs("x"), [A]))
         group.create_task(load(loaders, profile_needs("y"), [B, A]))
         group.create_task(load(loaders, profile_needs(), [A]))
 
-    assert world.profile.batches == [["a", "b"]]
-    assert requested_fields(world.profile) == [["x", "y"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert requested_fields(fake_sources.profile) == [["x", "y"]]
 
 
-async def test_a_loaded_record_is_reused_if_it_has_the_fields(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_a_loaded_record_is_reused_if_it_has_the_fields(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         await load(loaders, profile_needs("x", "y"), [A])
         await load(loaders, profile_needs("y"), [A])
         await load(loaders, profile_needs("x"), [A, B])
 
-    assert world.profile.batches == [["a"], ["b"]]
-    assert requested_fields(world.profile) == [["x", "y"], ["x", "y"]]
+    assert fake_sources.profile.batches == [["a"], ["b"]]
+    assert requested_fields(fake_sources.profile) == [["x", "y"], ["x", "y"]]
 
 
 async def test_a_loaded_record_without_a_field_is_loaded_again(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         await load(loaders, profile_needs("x"), [A])
         await load(loaders, profile_needs("y"), [A])
 
-    assert world.profile.batches == [["a"], ["a"]]
-    assert requested_fields(world.profile) == [["x"], ["x", "y"]]
+    assert fake_sources.profile.batches == [["a"], ["a"]]
+    assert requested_fields(fake_sources.profile) == [["x"], ["x", "y"]]
 
 
-async def test_a_bulk_fetch_requests_the_fields_of_each_source(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_a_bulk_fetch_requests_the_fields_of_each_source(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         await loaders.fetch([Fetch("profile", [A], frozenset({"x"})), Fetch("billing", [A])])
 
-    assert requested_fields(world.profile) == [["x"]]
-    assert requested_fields(world.billing) == [None]
+    assert requested_fields(fake_sources.profile) == [["x"]]
+    assert requested_fields(fake_sources.billing) == [None]
 
 
 async def test_results_of_a_bulk_fetch_are_reused_with_the_keys_of_each_source(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     async def with_key(keys: Sequence[UserId]) -> Sequence[Answer]:
         return [
@@ -530,20 +538,20 @@ async def test_results_of_a_bulk_fetch_are_reused_with_the_keys_of_each_source(
             for key in keys
         ]
 
-    world.profile.behaviour = with_key
+    fake_sources.profile.behaviour = with_key
     every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from=("profile",))]
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         results = await loaders.fetch(every)
         loaders.remember(every, results)
 
         assert await loaders.load(every) == results
 
-    assert world.profile.batches == [["a", "b"]]
-    assert world.billing.batches == [["cus_a", "cus_b"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.billing.batches == [["cus_a", "cus_b"]]
 
 
 async def test_results_of_a_fallback_in_a_bulk_fetch_are_reused(
-    world: LoaderWorld,
+    fake_sources: FakeSources,
 ) -> None:
     async def with_key(source: str, keys: Sequence[UserId]) -> Sequence[Answer]:
         found = {A: None, f"activity {A}": "cus_a", B: "cus_b"}
@@ -561,19 +569,19 @@ async def test_results_of_a_fallback_in_a_bulk_fetch_are_reused(
             for key in keys
         ]
 
-    world.profile.behaviour = partial(with_key, "profile")
-    world.activity.behaviour = partial(with_key, "activity")
+    fake_sources.profile.behaviour = partial(with_key, "profile")
+    fake_sources.activity.behaviour = partial(with_key, "activity")
     every = [
         Fetch("billing", (A, B), key_from=("profile", "activity")),
         Fetch("profile", (A, B)),
         Fetch("activity", (), key_from=("profile",), if_needed=(A, B)),
     ]
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         results = await loaders.fetch(every)
         loaders.remember(every, results)
 
         assert await loaders.load(every) == results
 
-    assert world.profile.batches == [["a", "b"]]
-    assert world.activity.batches == [["activity a"]]
-    assert world.billing.batches == [["cus_a", "cus_b"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.activity.batches == [["activity a"]]
+    assert fake_sources.billing.batches == [["cus_a", "cus_b"]]

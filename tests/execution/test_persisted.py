@@ -44,8 +44,8 @@ async def get(gateway: GatewayClient, **members: object) -> httpx.Response:
 def code(response: httpx.Response) -> str:
     """Read the code of the only error."""
     [error] = response.json()["errors"]
-    told: str = error["extensions"]["code"]
-    return told
+    found: str = error["extensions"]["code"]
+    return found
 
 
 @pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])

@@ -46,8 +46,8 @@ def test_the_exported_schema_has_the_security_directives() -> None:
 def test_without_security_directives_the_rest_of_the_schema_is_the_same() -> None:
     whole, without = build_schema(), build_schema(security_directives=False)
 
-    told = names_of_directives(without.as_str())
-    assert told == names_of_directives(whole.as_str()) - SECURITY
+    names = names_of_directives(without.as_str())
+    assert names == names_of_directives(whole.as_str()) - SECURITY
     assert [one.name for one in without.core.directives] == [
         one.name for one in whole.core.directives if one.name not in SECURITY
     ]
@@ -131,7 +131,7 @@ def test_a_schema_without_queries_is_refused_for_clients() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "has_directives"),
     [
         ({}, False),
         ({"auth": "jwt"}, True),
@@ -144,7 +144,7 @@ def test_a_schema_without_queries_is_refused_for_clients() -> None:
 async def test_the_sdl_for_routers_and_introspection_have_the_same_directives(
     open_gateway: OpenGateway,
     changes: dict[str, Any],
-    told: bool,  # noqa: FBT001 # a column
+    has_directives: bool,  # noqa: FBT001 # a column
 ) -> None:
     if changes.get("auth") == "jwt":
         secret = SecretStr("a secret for development, of more than 32 bytes")
@@ -154,11 +154,11 @@ async def test_the_sdl_for_routers_and_introspection_have_the_same_directives(
         service = await gateway.query("{ _service { sdl } }")
         names = await gateway.query("{ __schema { directives { name } } }")
 
-    schema = build_schema(security_directives=told)
+    schema = build_schema(security_directives=has_directives)
     assert service.data["_service"]["sdl"] == schema.as_str()
     introspected = [one["name"] for one in names.data["__schema"]["directives"]]
     assert introspected == [one.name for one in schema.core.directives]
-    assert (set(introspected) >= SECURITY) is told
+    assert (set(introspected) >= SECURITY) is has_directives
 
 
 def test_every_type_field_argument_and_value_has_a_description() -> None:

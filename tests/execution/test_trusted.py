@@ -60,8 +60,8 @@ def by_hash(name: str) -> dict[str, Any]:
 def code(response: httpx.Response) -> str:
     """Read the code of the only error."""
     [error] = response.json()["errors"]
-    told: str = error["extensions"]["code"]
-    return told
+    found: str = error["extensions"]["code"]
+    return found
 
 
 @pytest.fixture

@@ -55,9 +55,9 @@ class FieldwiseSource:
         if self.bugs:
             self.bugs -= 1
             raise ZeroDivisionError("a bug")
-        told = ALL if fields is None else fields
+        returned = ALL if fields is None else fields
         return [
-            None if user == UNKNOWN else self.failing.get(user) or record(user, told)
+            None if user == UNKNOWN else self.failing.get(user) or record(user, returned)
             for user in users
         ]
 

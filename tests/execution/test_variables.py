@@ -119,12 +119,12 @@ def test_a_missing_required_variable_is_reported() -> None:
     )
 
 
-@pytest.mark.parametrize(("wrong", "told"), [(50, 50), (51, 51), (500, 51)])
-def test_only_the_first_of_many_invalid_values_are_reported(wrong: int, told: int) -> None:
+@pytest.mark.parametrize(("wrong", "reported"), [(50, 50), (51, 51), (500, 51)])
+def test_only_the_first_of_many_invalid_values_are_reported(wrong: int, reported: int) -> None:
     values = Coercion(CORE, operation("$v: [ID!]!")).coerce({"v": [None] * wrong})
 
     messages = [error.message for error in cast("list[GraphQLError]", values)]
-    assert len(messages) == told
+    assert len(messages) == reported
     assert (messages[-1].startswith("Too many errors")) is (wrong > MAX_COERCION_ERRORS)
 
 

@@ -98,7 +98,7 @@ UNKNOWN = "not to include unknown field"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ("id: null", "Expected value of non-null type 'ID!' not to be null."),
         (f"id: 1, n: {BIG}", f"Expected value of type 'Int', found: {BIG}."),
@@ -109,10 +109,10 @@ UNKNOWN = "not to include unknown field"
         ("id: 1, n: 1e9", "Int cannot represent non-integer value: 1e9"),
     ],
 )
-def test_the_error_of_an_argument_has_no_words_of_its_parser(arguments: str, told: str) -> None:
+def test_the_error_of_an_argument_has_no_words_of_its_parser(arguments: str, expected: str) -> None:
     [error] = validate(SCHEMA, parse(f"{{ f({arguments}) }}"))
 
-    assert in_words(error.message) == told
+    assert in_words(error.message) == expected
 
 
 def mistakes_in(value: object) -> list[str]:
@@ -130,7 +130,7 @@ def mistakes_in(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (None, []),
         (True, ["Expected value of type 'In' to be an object, found: true."]),
@@ -147,8 +147,10 @@ def mistakes_in(value: object) -> list[str]:
         ({"id": "1", "n": math.nan}, ["Int cannot represent non-integer value: no number"]),
     ],
 )
-def test_the_errors_of_an_input_object_show_values_as_json(value: object, told: list[str]) -> None:
-    assert mistakes_in(value) == told
+def test_the_errors_of_an_input_object_show_values_as_json(
+    value: object, expected: list[str]
+) -> None:
+    assert mistakes_in(value) == expected
 
 
 @given(value=VALUES)

@@ -316,7 +316,7 @@ WRONG_PAGES: Mapping[str, tuple[str, str]] = {
         "0: the value is str: expected OrderState",
     ),
     "an item without its key": ("ListPage([{'total': 1}], next=None)", "0: id: Field required"),
-    "a next that is no text": ("ListPage([], next=3)", "next is int: expected text"),
+    "a next that is not text": ("ListPage([], next=3)", "next is int: expected text"),
     "an empty next": ("ListPage([], next='')", "expected a cursor of 1 to 2,048 characters, got 0"),
     "a next that is too long": ("ListPage([], next='x' * 2049)", "got 2,049"),
     "the same page again": (

@@ -112,8 +112,8 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "\n\nraise ValueError('no database')\n",
         "cannot be loaded ({file}:5): ValueError: no database",
     ),
-    "no Python": ("def extension(:\n", "cannot be loaded ({file}:3): SyntaxError: "),
-    "a module that is missing": (
+    "invalid Python": ("def extension(:\n", "cannot be loaded ({file}:3): SyntaxError: "),
+    "a missing module": (
         "import acme_missing\n",
         "cannot be loaded ({file}:3): ModuleNotFoundError: No module named 'acme_missing'",
     ),
@@ -122,7 +122,7 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension():\n    return Extension()\n",
         "cannot be loaded ({file}:4): TypeError: Extension.__init__() missing",
     ),
-    "a text in the place of a list": (
+    "a text instead of a list": (
         "def extension():\n    shows('a', 'Int', 'b', 'D.', may=SELF, value=3)\n",
         "cannot be loaded ({file}:4): TypeError: reads of a is (3,): expected a list of names",
     ),
@@ -130,11 +130,11 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension():\n    lists('a', 'B', 'c', 'D.', may=SELF, assumed_size=3)\n",
         "cannot be loaded ({file}:4): TypeError: a is a list page by page: expected no reads,",
     ),
-    "an option that is missing": (
+    "a missing option": (
         "def extension():\n    lists('a', 'B', 'c', 'D.')\n",
         "cannot be loaded ({file}:4): TypeError: ExtensionField.__init__() missing 1 required",
     ),
-    "an option that there is not": (
+    "an unknown option": (
         "def extension():\n    shows('a', 'B', 'c', 'D.', may=SELF, value='d', vlaue=3)\n",
         "cannot be loaded ({file}:4): TypeError: ",
     ),
@@ -151,7 +151,7 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension(settings):\n    return Extension('1.1')\n",
         "has a function extension with parameters ({file}:3): expected def extension() -> Extens",
     ),
-    "a field in the place of a list": (
+    "a field instead of a list": (
         RETURNS.format(
             what="Extension('1.1', shows('a', 'Int', 'profile', 'D.', may=SELF, value='email'))"
         ),

@@ -72,7 +72,7 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
         [('type = "Employee"', 'type = "Em-ployee"')],
         ["4: [schema] type got 'Em-ployee'"],
     ),
-    "what the schema begins with": (
+    "the base of the schema": (
         [('extends = "none"', 'extends = "non"')],
         ["3: [schema] extends got 'non'"],
     ),
@@ -111,7 +111,7 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
             "18: [user.firstName] value got 'first_name('",
         ],
     ),
-    "a field of the default schema that is not there": (
+    "a missing field of the default schema": (
         [("[user.lastName]", "[user.email]\nhidden = true\n[user.lastName]")],
         [
             '27: [user.email] hides a field of the default schema, which extends = "none" lacks',

@@ -522,9 +522,9 @@ def test_the_table_of_a_source_of_a_module_may_only_have_limits(folder: ModuleFo
     )
     text = LEDGER.replace('value="points"', 'value=Input("points", "Int")')
 
-    told = found(folder, text, more)
+    reported = found(folder, text, more)
 
-    assert [one.partition(".toml:")[2] or one for one in told] == [
+    assert [one.partition(".toml:")[2] or one for one in reported] == [
         "points reads points, which is an Input: expected a field of the record of ledger.",
         (
             "4: [user.extra] source is ledger, a source of a module: expected the field in that"
@@ -549,9 +549,9 @@ def test_a_request_in_the_table_is_reported_and_one_in_the_defaults_is_not(
 
     load(config(folder, folder.write(LEDGER), defaults))
     own = f"[sources.ledger]\nrequest = {request}\nanswer.key = ['id']\n"
-    told = found(folder, LEDGER, f"{defaults}{own}")
+    reported = found(folder, LEDGER, f"{defaults}{own}")
 
-    assert [one.partition(".toml:")[2] for one in told] == [
+    assert [one.partition(".toml:")[2] for one in reported] == [
         (
             "7: [sources.ledger.request] is for services that speak HTTP, and ledger is a source"
             " of a module."
@@ -572,9 +572,9 @@ def test_a_source_of_a_module_has_no_foreign_keys_and_no_lookups(folder: ModuleF
         "request = { form = 'list', path = '/a', parameter = 'b' }\nmay = 'public'\n"
     )
 
-    told = found(folder, LEDGER, more)
+    reported = found(folder, LEDGER, more)
 
-    assert [one.partition(".toml:")[2] for one in told] == [
+    assert [one.partition(".toml:")[2] for one in reported] == [
         (
             "6: [sources.support.key_from] is ledger, a source of a module: expected one whose"
             " rows are JSON."

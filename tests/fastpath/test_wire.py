@@ -34,7 +34,9 @@ async def wired(server: HttpServer, **changes: object) -> AsyncGenerator[Wire]:
         await wire.close()
 
 
-async def got(wire: Wire, base: str, target: str = "/users", method: str = "GET") -> WireResponse:
+async def response_to(
+    wire: Wire, base: str, target: str = "/users", method: str = "GET"
+) -> WireResponse:
     """Send a request without a body."""
     return await wire.exchange(method, base, target, HEADERS, b"")
 
@@ -46,7 +48,7 @@ async def read(incoming: WireResponse) -> bytes:
     return b"".join(pieces)
 
 
-def after(first: bytes, then: Answer) -> Answer:
+def after_bytes(first: bytes, then: Answer) -> Answer:
     """Write some bytes before a response."""
 
     async def answer(exchange: HttpExchange) -> None:
@@ -73,7 +75,7 @@ async def test_a_target_is_sent_unchanged_below_the_path_of_the_address(
     path: str, target: str, sent: str
 ) -> None:
     async with serving(saying()) as server, wired(server) as wire:
-        assert await read(await got(wire, server.base_url + path, target)) == b"[]"
+        assert await read(await response_to(wire, server.base_url + path, target)) == b"[]"
 
     assert [seen.target for seen in server.requests] == [sent]
     assert server.requests[0].headers == (("host", "profile"),)
@@ -95,7 +97,7 @@ async def test_a_request_with_control_characters_is_not_sent(text: str, place: s
 async def test_an_address_that_is_not_http_is_refused(address: str) -> None:
     async with serving(saying()) as server, wired(server) as wire:
         with pytest.raises(FOREIGN):
-            await got(wire, address, "")
+            await response_to(wire, address, "")
 
 
 async def test_a_password_in_an_address_is_sent_to_the_service_not_to_the_proxy() -> None:
@@ -103,7 +105,7 @@ async def test_a_password_in_an_address_is_sent_to_the_service_not_to_the_proxy(
         address = server.base_url.replace("//", "//gateway:secret@")
         for changes in ({}, {"proxy": {"url": proxy.base_url}}):
             async with wired(server, **changes) as wire:
-                await read(await got(wire, address))
+                await read(await response_to(wire, address))
 
     assert [seen.header("authorization") for seen in server.requests] == [[BASIC], [BASIC]]
     assert proxy.lines == [f"GET {server.base_url}/users HTTP/1.1"]
@@ -111,9 +113,9 @@ async def test_a_password_in_an_address_is_sent_to_the_service_not_to_the_proxy(
 
 async def test_interim_responses_are_skipped() -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-    async with serving(after(early, saying(b"[1]"))) as server, wired(server) as wire:
+    async with serving(after_bytes(early, saying(b"[1]"))) as server, wired(server) as wire:
         for _ in range(2):
-            incoming = await got(wire, server.base_url)
+            incoming = await response_to(wire, server.base_url)
             assert incoming.status == 200
             assert await read(incoming) == b"[1]"
 
@@ -122,11 +124,11 @@ async def test_interim_responses_are_skipped() -> None:
 
 async def test_a_connection_that_switches_protocols_is_closed() -> None:
     head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nxxx"
-    async with serving(after(head, no_more)) as server, wired(server) as wire:
-        incoming = await got(wire, server.base_url)
+    async with serving(after_bytes(head, write_nothing)) as server, wired(server) as wire:
+        incoming = await response_to(wire, server.base_url)
         await incoming.aclose()
         server.answer = saying(b"[2]")
-        assert await read(await got(wire, server.base_url)) == b"[2]"
+        assert await read(await response_to(wire, server.base_url)) == b"[2]"
 
     assert incoming.status == 101
     assert server.accepted == 2
@@ -134,16 +136,18 @@ async def test_a_connection_that_switches_protocols_is_closed() -> None:
 
 async def test_a_response_to_head_has_no_body_despite_its_content_length() -> None:
     async with (
-        serving(after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", no_more)) as server,
+        serving(
+            after_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", write_nothing)
+        ) as server,
         wired(server) as wire,
     ):
         for _ in range(2):
-            assert await read(await got(wire, server.base_url, method="HEAD")) == b""
+            assert await read(await response_to(wire, server.base_url, method="HEAD")) == b""
 
     assert server.accepted == 1
 
 
-async def no_more(_: HttpExchange) -> None:
+async def write_nothing(_: HttpExchange) -> None:
     """Write nothing."""
 
 
@@ -158,17 +162,17 @@ async def test_a_long_response_is_read_to_its_end(head: str) -> None:
         serving(writing(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body)) as server,
         wired(server) as wire,
     ):
-        assert await read(await got(wire, server.base_url)) == BIG
+        assert await read(await response_to(wire, server.base_url)) == BIG
 
 
 async def test_a_connection_is_kept_only_after_a_complete_response() -> None:
     async with serving(saying(BIG)) as server, wired(server) as wire:
-        await (await got(wire, server.base_url)).aclose()  # not read to its end
+        await (await response_to(wire, server.base_url)).aclose()  # not read to its end
         server.answer = saying(b"[1]", headers={"Connection": "close"})
-        await read(await got(wire, server.base_url))
+        await read(await response_to(wire, server.base_url))
         server.answer = saying(b"[1]")
-        await read(await got(wire, server.base_url))
-        await read(await got(wire, server.base_url))
+        await read(await response_to(wire, server.base_url))
+        await read(await response_to(wire, server.base_url))
 
     assert server.accepted == 3
 
@@ -320,7 +324,7 @@ def response_with(*lines: str, status: str = "200 OK") -> bytes:
 )
 async def test_the_head_of_a_response_may_be_long(head: bytes) -> None:
     async with serving(writing(head)) as server, wired(server) as wire:
-        assert await read(await got(wire, server.base_url)) == b"[1]"
+        assert await read(await response_to(wire, server.base_url)) == b"[1]"
 
 
 LONG_HEADS = {
@@ -358,15 +362,15 @@ async def test_a_head_longer_than_the_setting_is_a_failure_with_a_log_event(
         RawServer(behave).listening() as upstream,
         asking(upstream.base_url, max_head_bytes=1_024, timeout=30) as service,
     ):
-        told = await service.get("/1")
+        failure = await service.get("/1")
         assert await service.get("/2") == "[1]"
 
-    assert isinstance(told, SourceFailure)
-    assert told.code is Code.SOURCE_MALFORMED
-    assert told.detail == (
+    assert isinstance(failure, SourceFailure)
+    assert failure.code is Code.SOURCE_MALFORMED
+    assert failure.detail == (
         "LongHeadError: the head of the answer is longer than max_head_bytes (1,024)"
     )
-    assert told.detail in service.log
+    assert failure.detail in service.log
     assert "aaaa" not in service.log
 
 
@@ -378,13 +382,13 @@ async def test_the_connection_of_a_cancelled_request_is_closed() -> None:
         await exchange.wait()
 
     async with serving(hang) as server, wired(server, max_connections=1) as wire:
-        waiting = asyncio.ensure_future(got(wire, server.base_url))
+        waiting = asyncio.ensure_future(response_to(wire, server.base_url))
         await asked.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         server.answer = saying(b"[1]")
-        assert await read(await got(wire, server.base_url)) == b"[1]"
+        assert await read(await response_to(wire, server.base_url)) == b"[1]"
 
     assert server.accepted == 2
 
@@ -393,7 +397,7 @@ async def test_there_are_at_most_max_connections() -> None:
     async with serving(saying(b"[1]")) as server, wired(server, max_connections=2) as wire:
 
         async def ask() -> bytes:
-            incoming = await got(wire, server.base_url)
+            incoming = await response_to(wire, server.base_url)
             await asyncio.sleep(0.01)
             return await read(incoming)
 
@@ -417,7 +421,7 @@ async def test_requests_through_a_proxy_with_a_password_share_one_connection(
         async with wired(server, proxy=there) as wire:
             monkeypatch.setattr(asyncio.StreamReaderProtocol, "connection_made", connection_made)
             for _ in range(3):
-                await read(await got(wire, server.base_url))
+                await read(await response_to(wire, server.base_url))
 
     port = int(proxy.base_url.rpartition(":")[2])
     assert len(proxy.lines) == 3
@@ -435,7 +439,7 @@ async def test_a_body_is_sent_after_the_head() -> None:
 
 async def test_a_body_of_the_longest_allowed_size_is_read() -> None:
     async with serving(saying(b"[1, 2]")) as server, wired(server) as wire:
-        incoming = await got(wire, server.base_url)
+        incoming = await response_to(wire, server.base_url)
         response = httpx.Response(incoming.status, stream=incoming)
         assert await read_body(response, 6) == b"[1, 2]"
         await response.aclose()

@@ -199,11 +199,15 @@ async def test_explain_shows_the_request_of_a_list_as_it_is_sent(
     settings = with_list(own).model_copy(update={"explain": True})
 
     async with open_gateway(settings) as gateway:
-        told = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1), first=7)
+        explained = await gateway.query_as(
+            {"X-Gateway-Explain": "1"}, QUERY, id=user_id(1), first=7
+        )
         await gateway.query(QUERY, id=user_id(1), first=7)
 
     [billing] = [
-        one for one in told.body["extensions"]["explain"]["sources"] if one["name"] == "billing"
+        one
+        for one in explained.body["extensions"]["explain"]["sources"]
+        if one["name"] == "billing"
     ]
     [pages] = billing["pages"]
     sent = asked[0].url.raw_path.decode()
@@ -222,10 +226,10 @@ async def test_a_list_in_without_lists_is_null_without_a_call(
     settings = settings.model_copy(update={"sources": sources, "explain": True})
 
     async with open_gateway(settings) as gateway:
-        told = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1))
+        explained = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1))
         reply = await gateway.query(QUERY, id=user_id(1))
 
     assert reply.body == {"data": {"user": {"plan": "pro", "invoices": None}}}
     assert services.calls["billing"] == 1
-    [source] = told.body["extensions"]["explain"]["sources"]
+    [source] = explained.body["extensions"]["explain"]["sources"]
     assert source["pages"] == []

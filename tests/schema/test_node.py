@@ -133,8 +133,8 @@ async def test_nodes_have_the_cost_and_the_explanation_of_users(
                 query = text.replace("%s", root)
                 reply = await gateway.query_as({"X-Gateway-Cost": "1"}, query, **variables)
                 costs.append(reply.body["extensions"]["cost"])
-                told = await gateway.query_as({"X-Gateway-Explain": "1"}, query, **variables)
-                explanation: Mapping[str, Any] = told.body["extensions"]["explain"]
+                explained = await gateway.query_as({"X-Gateway-Explain": "1"}, query, **variables)
+                explanation: Mapping[str, Any] = explained.body["extensions"]["explain"]
                 calls.append((explanation["cost"], explanation["compiled"], explanation["sources"]))
             assert costs[0] == costs[1]
             assert calls[0] == calls[1]
@@ -209,5 +209,5 @@ def test_a_name_that_conflicts_with_nodes_is_reported(
 
     assert ways.short
     assert len(caught.value.mistakes) == len(mistakes)
-    for told, expected in zip(caught.value.mistakes, mistakes, strict=True):
-        assert expected in told
+    for reported, expected in zip(caught.value.mistakes, mistakes, strict=True):
+        assert expected in reported

@@ -338,8 +338,8 @@ def selections(draw: st.DrawFn, kind: str = "schema", depth: int = 5) -> str:
     if depth and MEMBERS[kind]:
         for number, one in enumerate(draw(st.lists(st.sampled_from(MEMBERS[kind]), max_size=2))):
             name, _, inner = one.partition(":")
-            told = "(includeDeprecated: true)" if name in DEPRECATED else ""
-            parts.append(f"a{number}: {name}{told} {draw(selections(inner, depth - 1))}")
+            argument = "(includeDeprecated: true)" if name in DEPRECATED else ""
+            parts.append(f"a{number}: {name}{argument} {draw(selections(inner, depth - 1))}")
     return "{ " + " ".join(parts) + " }"
 
 

@@ -183,9 +183,9 @@ def test_the_exported_schema_has_the_costs_of_fields() -> None:
     user = exported.type_map["User"]
     assert isinstance(user, GraphQLObjectType)
 
-    told = {
+    costs_of = {
         name: costs
         for name, field in user.fields.items()
         if (costs := [one for one in names_of(field) if one in {"cost", "listSize"}])
     }
-    assert told == {"invoices": ["cost", "listSize"], "events": ["listSize"]}
+    assert costs_of == {"invoices": ["cost", "listSize"], "events": ["listSize"]}

@@ -188,7 +188,7 @@ async def test_a_lookup_without_the_scope_is_forbidden_without_a_call(
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ('{ userByEmail(email: "") { id } }', "userByEmail takes keys of 1 to 1000 characters"),
         (
@@ -198,13 +198,13 @@ async def test_a_lookup_without_the_scope_is_forbidden_without_a_call(
     ],
 )
 async def test_keys_of_a_lookup_are_checked_before_any_call(
-    open_gateway: OpenGateway, directory: Directory, query: str, told: str
+    open_gateway: OpenGateway, directory: Directory, query: str, message: str
 ) -> None:
     async with open_gateway(settings()) as gateway:
         reply = await gateway.query(query)
 
     [error] = reply.errors
-    assert (error["message"], error["extensions"]["code"]) == (told, "BAD_USER_INPUT")
+    assert (error["message"], error["extensions"]["code"]) == (message, "BAD_USER_INPUT")
     assert not directory.asked
 
 
@@ -276,19 +276,19 @@ def test_the_names_and_policies_of_lookups_are_in_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"source": "profil"}, "source is profil, which is not known: did you mean profile?"),
         ({"several": "users"}, "makes a root field users, which is there already: expected"),
         ({"several": "me"}, "makes a root field me, which is there already: expected another name"),
     ],
 )
-def test_an_invalid_lookup_is_reported(changes: Mapping[str, str], told: str) -> None:
+def test_an_invalid_lookup_is_reported(changes: Mapping[str, str], expected: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         schema_for(settings(**changes))
 
     [mistake] = raised.value.mistakes
-    assert told in mistake
+    assert expected in mistake
 
 
 FILE = """
