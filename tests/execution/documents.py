@@ -1,4 +1,4 @@
-"""Hostile documents, made up: by the grammar, next to it, and far from it."""
+"""Strategies for random documents: valid ones, nearly valid ones and invalid ones."""
 
 import json
 import math
@@ -41,13 +41,13 @@ TEXTS = st.text(max_size=30) | st.sampled_from([*USERS, "", "x" * 3_000, "\x00",
 
 
 def quoted(text: str) -> str:
-    """Write a string as a document has it."""
+    """Write a string as a GraphQL string literal."""
     escaped = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\x00": "\\u0000"}
     return '"' + "".join(escaped.get(one, one) for one in text) + '"'
 
 
 LARGE = "9" * 4_301
-"""A number of more digits than Python reads."""
+"""A number with more digits than Python converts."""
 
 ATOMS = st.one_of(
     TEXTS.map(quoted),
@@ -81,7 +81,7 @@ FRAGMENTS = st.sampled_from(["F", "G", "H"])
 
 @st.composite
 def selections(draw: st.DrawFn, depth: int = 4) -> str:
-    """Make a selection set of fields that may be there or not."""
+    """Make a selection set of fields, some of which the schema lacks."""
     parts: list[str] = []
     for _ in range(draw(st.integers(1, 4))):
         match draw(st.integers(0, 9)):
@@ -159,8 +159,8 @@ DEFINED = {
 
 
 @st.composite
-def near(draw: st.DrawFn) -> str:
-    """Make a document that is nearly right, or right."""
+def nearly_valid(draw: st.DrawFn) -> str:
+    """Make a document that is valid or nearly valid."""
     roots = draw(st.lists(st.tuples(ROOTS, FIELDS), min_size=1, max_size=3))
     text = "{ " + " ".join(f"r{n}: {root} {{ {of} }}" for n, (root, of) in enumerate(roots)) + " }"
     for name in sorted(set(re.findall(r"\.\.\.([A-Z])", text))):
@@ -174,8 +174,8 @@ def near(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def grown(draw: st.DrawFn) -> str:
-    """Make a document by the grammar, whatever the schema says."""
+def grammatical(draw: st.DrawFn) -> str:
+    """Make a document that follows the grammar, but not always the schema."""
     definitions: list[str] = []
     for _ in range(draw(st.integers(1, 3))):
         kind = draw(st.sampled_from(["query", "", "mutation", "subscription", "fragment", "type"]))
@@ -201,13 +201,16 @@ TOKENS = st.one_of(
     st.sampled_from([*"{}()[]!$@:=|&,.#", "...", '"', '"""', "\\", "\n", "\r", "\ufeff", "query"]),
     st.text(max_size=3),
 )
-SOUP = st.lists(TOKENS, max_size=60).map(" ".join)
+TOKEN_LISTS = st.lists(TOKENS, max_size=60).map(" ".join)
 
 
 @st.composite
-def piled(draw: st.DrawFn) -> str:
-    """Make a document that has very much of something."""
-    of, count = draw(st.sampled_from(PILES)), draw(st.sampled_from([3, 40, 51, 250, 3_000, 20_000]))
+def repetitive(draw: st.DrawFn) -> str:
+    """Make a document that repeats one part very often."""
+    of, count = (
+        draw(st.sampled_from(REPEATED_PARTS)),
+        draw(st.sampled_from([3, 40, 51, 250, 3_000, 20_000])),
+    )
     before, one, after = of
     return (
         before
@@ -216,7 +219,7 @@ def piled(draw: st.DrawFn) -> str:
     )
 
 
-PILES: Sequence[tuple[str, str, str]] = [
+REPEATED_PARTS: Sequence[tuple[str, str, str]] = [
     ("{ user(id: 1) {", " a#: plan", " } }"),
     ("{ user(id: 1) {", " no#", " } }"),
     ("{ user(id: 1) {", " x: plan x: id", " } }"),
@@ -238,13 +241,13 @@ PILES: Sequence[tuple[str, str, str]] = [
     ("{ ", "n#", " }"),
     ("", "\ufeff", "{ __typename }"),
 ]
-"""What stands before, again and again, and after it."""
+"""The text before the repeated part, the repeated part, and the text after it."""
 
 
 @st.composite
-def mangled(draw: st.DrawFn) -> str:
-    """Make a document of which some characters are other ones."""
-    text = draw(near() | grown())
+def damaged(draw: st.DrawFn) -> str:
+    """Make a document in which some characters are replaced."""
+    text = draw(nearly_valid() | grammatical())
     for _ in range(draw(st.integers(1, 5))):
         at = draw(st.integers(0, len(text)))
         text = text[:at] + draw(st.text(max_size=3) | TOKENS) + text[at + draw(st.integers(0, 5)) :]
@@ -252,7 +255,11 @@ def mangled(draw: st.DrawFn) -> str:
 
 
 DOCUMENTS = st.integers(0, 9).flatmap(
-    lambda kind: near() if kind < 5 else (grown(), grown(), mangled(), piled(), SOUP)[kind - 5]
+    lambda kind: (
+        nearly_valid()
+        if kind < 5
+        else (grammatical(), grammatical(), damaged(), repetitive(), TOKEN_LISTS)[kind - 5]
+    )
 )
 
 JSON = st.recursive(
@@ -273,29 +280,29 @@ _ODD: list[Any] = [
     *({"a": {"b": {"c": False}}}, ["x" * 300], {"x" * 300: 1}, [1] * 30),
 ]
 ODD: st.SearchStrategy[Any] = st.sampled_from(_ODD)
-"""Values that do not fit, or only just."""
+"""Values that are invalid or at the edge of the valid range."""
 
 ENTITIES = st.lists(
     st.fixed_dictionaries({"__typename": st.just("User"), "id": st.sampled_from(USERS) | TEXTS})
     | JSON,
     max_size=4,
 )
-RIGHT: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+VALID_VARIABLES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"id": st.sampled_from(USERS), "ids": st.lists(st.sampled_from(USERS), min_size=1, max_size=5)},
     optional={"a": st.integers(-1, 3), "b": st.booleans(), "c": ENTITIES},
 )
 
 
 def _with(right: dict[str, Any], name: str, odd: object) -> dict[str, Any]:
-    """Put an odd value among right ones."""
+    """Replace one valid value by an odd one."""
     return {**right, name: odd}
 
 
-WRONG = st.builds(_with, RIGHT, st.sampled_from(sorted(DEFINED)), ODD)
-GIVEN: st.SearchStrategy[Any] = (
-    RIGHT
-    | WRONG
-    | WRONG
+INVALID_VARIABLES = st.builds(_with, VALID_VARIABLES, st.sampled_from(sorted(DEFINED)), ODD)
+ANY_VARIABLES: st.SearchStrategy[Any] = (
+    VALID_VARIABLES
+    | INVALID_VARIABLES
+    | INVALID_VARIABLES
     | st.dictionaries(VARIABLES | st.text(max_size=5), JSON, max_size=5)
     | JSON
 )
@@ -308,18 +315,18 @@ PERSISTED: st.SearchStrategy[Any] = st.fixed_dictionaries(
         | ODD
     }
 )
-PLAIN = st.fixed_dictionaries({"query": DOCUMENTS, "variables": RIGHT})
+PLAIN = st.fixed_dictionaries({"query": DOCUMENTS, "variables": VALID_VARIABLES})
 REQUESTS: st.SearchStrategy[dict[str, Any]] = PLAIN | st.fixed_dictionaries(
-    {"query": DOCUMENTS, "variables": GIVEN},
+    {"query": DOCUMENTS, "variables": ANY_VARIABLES},
     optional={
         "operationName": st.sampled_from(["Q", "R", ""]) | TEXTS | JSON | ODD,
         "onError": st.sampled_from(["NULL", "PROPAGATE", "HALT"]) | JSON | ODD,
         "extensions": PERSISTED | JSON | ODD,
     },
 )
-"""Requests with such documents, and with whatever else a request has."""
+"""Requests with these documents and with random other members."""
 
 
 def as_json(request: object) -> str:
-    """Write a request, or several, as JSON; a number that is too large for Python, as one."""
+    """Write one or several requests as JSON, infinity as a number too large for Python."""
     return json.dumps(request).replace("Infinity", "1e999")

@@ -1,4 +1,4 @@
-"""How a record is divided over endpoints, and how a field is read that needs several."""
+"""Records divided over endpoints, and fields that read several endpoints."""
 
 from collections.abc import Sequence
 
@@ -25,15 +25,15 @@ DIVISIONS = partitions_of(FOUND)
 PLAN, BALANCE = "billing.subscription", "billing.balance"
 
 
-def said(fields: str, **row: object) -> Record:
-    """Make what an endpoint says of a user."""
+def record_of(fields: str, **row: object) -> Record:
+    """Make the record of a user from one endpoint."""
     [endpoint] = [one for one in FOUND["billing"] if one.spec.name == fields]
     record: type[Record] = endpoint.spec.record
     return record.model_validate_json(json_response(account_row(1, **row)).content)
 
 
 def merge(sources: Sequence[str], *results: Result) -> SourceResults:
-    """Put together what endpoints said of a user."""
+    """Merge the results of endpoints for one user."""
     return SourceResults(dict(zip(sources, results, strict=True)), DIVISIONS)
 
 
@@ -48,7 +48,7 @@ def test_only_sources_with_endpoints_are_divided() -> None:
     assert {"billing": EndpointPartition(first=PLAN, gives=gives)} == DIVISIONS
 
 
-def test_fields_name_their_endpoints_each_once_and_nothing_the_first() -> None:
+def test_fields_need_each_endpoint_once_and_no_fields_need_the_first_one() -> None:
     division = DIVISIONS["billing"]
 
     assert division.endpoints_for({"plan", "status"}) == (PLAN,)
@@ -58,8 +58,8 @@ def test_fields_name_their_endpoints_each_once_and_nothing_the_first() -> None:
     assert division.endpoints_for(None) == (PLAN, BALANCE)
 
 
-def test_a_field_reads_the_records_of_all_its_endpoints_as_one() -> None:
-    parts = merge((PLAN, BALANCE), said(PLAN), said(BALANCE))
+def test_a_field_reads_the_records_of_its_endpoints_as_one_record() -> None:
+    parts = merge((PLAN, BALANCE), record_of(PLAN), record_of(BALANCE))
 
     record = parts.read(BILLING, {"plan", "balance"})
 
@@ -67,26 +67,26 @@ def test_a_field_reads_the_records_of_all_its_endpoints_as_one() -> None:
     assert (record.plan, record.balance and record.balance.amount) == ("pro", 100)
 
 
-def test_a_field_fails_as_the_first_of_its_endpoints_that_failed() -> None:
+def test_a_field_fails_with_the_failure_of_its_first_failed_endpoint() -> None:
     first, second = failed(PLAN, Code.SOURCE_TIMEOUT), failed(BALANCE, Code.SOURCE_REJECTED)
 
     for answers, error in (
         ((first, second), first),
         ((None, second), second),
-        ((said(PLAN), second), second),
+        ((record_of(PLAN), second), second),
     ):
         with pytest.raises(SourceError) as caught:
             merge((PLAN, BALANCE), *answers).read(BILLING)
         assert caught.value.failure is error
 
 
-def test_a_field_is_nothing_where_one_of_its_endpoints_does_not_know_the_user() -> None:
-    parts = merge((PLAN, BALANCE), said(PLAN), None)
+def test_a_field_has_no_record_if_one_of_its_endpoints_does_not_know_the_user() -> None:
+    parts = merge((PLAN, BALANCE), record_of(PLAN), None)
 
     assert parts.read(BILLING) is None
     assert parts.read(BILLING, {"plan"}) is not None
 
 
-def test_an_endpoint_that_the_plan_lacks_is_a_bug() -> None:
+def test_reading_an_endpoint_that_is_not_in_the_plan_is_a_bug() -> None:
     with pytest.raises(KeyError):
-        merge((PLAN,), said(PLAN)).read(BILLING)
+        merge((PLAN,), record_of(PLAN)).read(BILLING)

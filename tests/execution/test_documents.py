@@ -1,4 +1,4 @@
-"""Documents: parsed and validated once, whatever number of requests brings them."""
+"""Documents are parsed and validated once for all requests that send them."""
 
 import hashlib
 
@@ -15,21 +15,21 @@ TWO = "query A { __typename } query B { __typename }"
 
 
 def documents(size: int = 10) -> Documents:
-    """Make a cache."""
+    """Make a cache of documents."""
     return Documents.from_settings(CORE, settings_for_fakes(introspection=True), size=size)
 
 
 def text(number: int) -> str:
-    """Write one of many documents."""
+    """Write a document with a number in it."""
     return f'{{ user(id: "{number}") {{ id }} }}'
 
 
 def messages(document: Document) -> list[str]:
-    """List what is wrong with a document."""
+    """List the messages of a document's errors."""
     return [error.message for error in document.errors]
 
 
-def test_a_document_is_prepared_once_and_found_ready_ever_after() -> None:
+def test_a_document_is_prepared_once_and_then_comes_from_the_cache() -> None:
     cache = documents()
 
     first, second, third = (cache.get(text(1)) for _ in range(3))
@@ -40,14 +40,14 @@ def test_a_document_is_prepared_once_and_found_ready_ever_after() -> None:
     assert (cache.hits, cache.misses) == (2, 1)
 
 
-def test_documents_are_told_apart_by_every_character_of_their_text() -> None:
+def test_documents_that_differ_in_one_character_are_different_documents() -> None:
     cache = documents()
 
     assert cache.get("{ __typename }") is not cache.get("{ __typename  }")
     assert (cache.hits, cache.misses) == (0, 2)
 
 
-def test_no_more_documents_are_kept_than_there_is_room_for() -> None:
+def test_the_cache_keeps_no_more_documents_than_its_size() -> None:
     cache = documents(size=3)
     for number in range(10):
         cache.get(text(number))
@@ -60,7 +60,7 @@ def test_no_more_documents_are_kept_than_there_is_room_for() -> None:
     assert (cache.hits, cache.misses) == (3, 11)
 
 
-def test_the_one_that_was_used_longest_ago_makes_room() -> None:
+def test_the_least_recently_used_document_is_dropped_first() -> None:
     cache = documents(size=2)
     kept = cache.get(text(1))
     cache.get(text(2))
@@ -73,7 +73,7 @@ def test_the_one_that_was_used_longest_ago_makes_room() -> None:
     assert cache.misses == 4
 
 
-def test_without_room_nothing_is_kept() -> None:
+def test_a_cache_of_size_zero_keeps_nothing() -> None:
     cache = documents(size=0)
     for _ in range(3):
         assert cache.get(text(1)).errors == ()
@@ -82,9 +82,7 @@ def test_without_room_nothing_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("length", "hits"), [(MAX_CACHED, 1), (MAX_CACHED + 1, 0)])
-def test_a_document_that_is_no_everyday_query_is_served_but_not_kept(
-    length: int, hits: int
-) -> None:
+def test_a_document_longer_than_the_limit_is_served_but_not_kept(length: int, hits: int) -> None:
     cache = documents()
     long = text(1).ljust(length)
 
@@ -115,7 +113,7 @@ def test_a_document_that_is_no_everyday_query_is_served_but_not_kept(
         ),
     ],
 )
-def test_what_is_wrong_with_a_document_is_kept_as_well(
+def test_a_document_with_errors_is_kept_with_its_errors(
     wrong: str, code: Code, message: str
 ) -> None:
     cache = documents()
@@ -148,14 +146,14 @@ DEEP = {
 
 
 @pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
-def test_a_document_that_is_too_deep_to_be_read_is_wrong_and_breaks_nothing(deep: str) -> None:
+def test_a_document_that_is_nested_too_deeply_is_an_error(deep: str) -> None:
     document = documents().get(deep)
 
     assert document.errors
     assert document.code is Code.QUERY_TOO_COMPLEX
 
 
-def test_the_only_operation_is_executed_named_or_not() -> None:
+def test_the_only_operation_is_executed_with_or_without_its_name() -> None:
     cache = documents()
 
     assert cache.get("{ __typename }").operation(None).name is None
@@ -163,7 +161,7 @@ def test_the_only_operation_is_executed_named_or_not() -> None:
     assert named.operation(None) is named.operation("A")
 
 
-def test_of_several_operations_the_named_one_is_executed() -> None:
+def test_the_named_operation_of_several_is_executed() -> None:
     document = documents().get(TWO)
 
     chosen = document.operation("B")
@@ -190,7 +188,7 @@ def test_of_several_operations_the_named_one_is_executed() -> None:
         ),
     ],
 )
-def test_without_an_operation_to_execute_the_client_learns_which_there_are(
+def test_an_unknown_operation_is_an_error_that_lists_the_operations(
     document: str, name: str | None, message: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
@@ -201,7 +199,7 @@ def test_without_an_operation_to_execute_the_client_learns_which_there_are(
     assert caught.value.status == 400
 
 
-def test_a_name_that_is_not_one_of_ours_is_shown_cut_and_on_one_line() -> None:
+def test_an_unknown_operation_name_is_shortened_to_one_line_in_the_message() -> None:
     with pytest.raises(RequestError) as caught:
         documents().get(TWO).operation("evil\r\n\x1b[31m" + "x" * 10_000)
 
@@ -209,12 +207,12 @@ def test_a_name_that_is_not_one_of_ours_is_shown_cut_and_on_one_line() -> None:
     assert caught.value.message.isprintable()
 
 
-def test_a_document_that_is_dropped_needs_no_garbage_collector() -> None:
+def test_a_document_has_no_reference_cycles_of_tokens() -> None:
     document = documents().get("{ __typename }")
 
     assert document.tree is not None
     location = document.tree.loc
     assert location is not None
-    # The parser leaves its tokens as a chain of which each knows both neighbours.
+    # The parser links its tokens in both directions, so that each refers to both neighbours.
     assert location.start_token.next is None
     assert location.end_token.prev is None

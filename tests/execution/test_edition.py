@@ -1,4 +1,4 @@
-"""What graphql-core and the gateway hold of the specification's edition of September 2026.
+"""The specification's edition of September 2026 in graphql-core and in the gateway.
 
 ``docs/reference/specification.md`` says the same in words.
 """
@@ -33,14 +33,14 @@ def test_a_directive_may_be_on_a_directive() -> None:
     assert len(parse("directive @a on FIELD extend directive @a @b").definitions) == 2
 
 
-def test_a_directive_on_a_directive_needs_that_location() -> None:
+def test_a_directive_without_the_location_is_refused_on_a_directive() -> None:
     text = 'type Query { a: Int } directive @a @specifiedBy(url: "x") on FIELD'
 
     with pytest.raises(TypeError, match="may not be used on directive definition"):
         build_schema(text)
 
 
-def test_a_directive_that_is_on_itself_is_not_refused_against_the_specification() -> None:
+def test_graphql_core_accepts_a_directive_on_itself_unlike_the_specification() -> None:
     text = "type Query { a: Int } directive @a @a on FIELD | DIRECTIVE_DEFINITION"
 
     assert not validate_schema(build_schema(text))
@@ -54,7 +54,7 @@ def test_a_directive_that_is_on_itself_is_not_refused_against_the_specification(
         ("a: A", "cannot be provided a finite value"),
     ],
 )
-def test_the_fields_of_a_one_of_are_checked(fields: str, complaint: str) -> None:
+def test_the_fields_of_a_one_of_input_are_validated(fields: str, complaint: str) -> None:
     schema = build_schema(f"{QUERY_TYPE} input A @oneOf {{ {fields} }}", assume_valid_sdl=True)
 
     [error] = validate_schema(schema)
@@ -74,7 +74,9 @@ def test_the_fields_of_a_one_of_are_checked(fields: str, complaint: str) -> None
         ("query($v: Int) { a(x: {a: $v}) }", "must be non-nullable"),
     ],
 )
-def test_a_one_of_in_a_document_has_exactly_one_field(query: str, complaint: str | None) -> None:
+def test_a_one_of_value_in_a_document_has_exactly_one_field(
+    query: str, complaint: str | None
+) -> None:
     errors = [error.message for error in validate(ONE_OF, parse(query))]
 
     assert len(errors) == (complaint is not None)
@@ -85,13 +87,13 @@ def test_a_one_of_in_a_document_has_exactly_one_field(query: str, complaint: str
     ("value", "good"),
     [({"a": 1}, True), ({}, False), ({"a": None}, False), ({"a": 1, "b": 2}, False)],
 )
-def test_so_has_one_in_a_variable(value: object, *, good: bool) -> None:
+def test_a_one_of_value_in_a_variable_has_exactly_one_field(value: object, *, good: bool) -> None:
     result = graphql_sync(ONE_OF, "query($v: A) { a(x: $v) }", variable_values={"v": value})
 
     assert (result.errors is None) == good
 
 
-def test_a_selection_set_may_be_empty_in_graphql_core_unless_it_is_told_otherwise() -> None:
+def test_graphql_core_allows_empty_selection_sets_by_default() -> None:
     parse("{ a { } }")
     with pytest.raises(GraphQLSyntaxError):
         parse("{ a { } }", allow_empty_selection_sets=False)
@@ -99,7 +101,9 @@ def test_a_selection_set_may_be_empty_in_graphql_core_unless_it_is_told_otherwis
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)
 @pytest.mark.parametrize("query", ["{ }", "{ user(id: $id) { } }", "{ ... { } __typename }"])
-async def test_the_gateway_tells_it_otherwise(open_gateway: OpenGateway, query: str) -> None:
+async def test_the_gateway_refuses_empty_selection_sets(
+    open_gateway: OpenGateway, query: str
+) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
         reply = await gateway.query(query)
 
@@ -107,7 +111,7 @@ async def test_the_gateway_tells_it_otherwise(open_gateway: OpenGateway, query: 
 
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)
-async def test_a_selection_that_directives_leave_empty_is_an_empty_object(
+async def test_a_selection_whose_fields_are_all_skipped_is_an_empty_object(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)

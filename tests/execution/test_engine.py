@@ -1,4 +1,4 @@
-"""Running operations: what the log says of them, and what a bug of ours costs."""
+"""Operations: their events in the log, and the effect of a bug in the gateway."""
 
 import asyncio
 import hashlib
@@ -63,7 +63,7 @@ async def test_an_operation_is_logged_by_name_hash_duration_errors_and_sources(
     assert event["sources"] == ["billing", "profile"]
 
 
-async def test_no_variable_and_no_personal_data_is_in_the_log(
+async def test_the_log_has_no_variables_and_no_personal_data(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -82,7 +82,7 @@ async def test_no_variable_and_no_personal_data_is_in_the_log(
         assert secret not in gateway.log
 
 
-async def test_a_document_is_prepared_once_however_often_it_is_sent(
+async def test_a_document_that_is_sent_three_times_is_prepared_once(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -96,10 +96,10 @@ async def test_a_document_is_prepared_once_however_often_it_is_sent(
 
 
 class OddTexts(InlineDocuments):
-    """Finds the texts of requests, and has a bug where a text asks for one."""
+    """Returns the texts of requests, and raises where a text names a bug."""
 
     def text_of(self, request: GraphQLRequest) -> str:
-        """Find a text, or have a bug."""
+        """Return a text, or raise the bug that it names."""
         text = super().text_of(request)
         for name, bug in BUGS.items():
             if f"# {name}" in text:
@@ -116,7 +116,7 @@ BUGS: dict[str, Callable[[], BaseException]] = {
 
 
 class Half(Record):
-    """A record that lacks most of its fields: a bug of ours, wherever one is read."""
+    """A record without most of its fields: reading one of them is a bug."""
 
     id: str
     username: str
@@ -124,10 +124,10 @@ class Half(Record):
 
 @dataclass
 class FakeProfile:
-    """A source that knows everybody, and of some has half a record.
+    """A source that knows all users, and has an incomplete record of some.
 
     Attributes:
-        halves: The users of whom it has half a record.
+        halves: The users with an incomplete record.
         calls: The users of each call.
     """
 
@@ -213,19 +213,19 @@ async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerat
 A, B = user_id(1), user_id(2)
 
 
-def asking(user: str, fields: str = "username", note: str = "") -> str:
-    """Write an operation that asks for fields of a user."""
+def query_for(user: str, fields: str = "username", note: str = "") -> str:
+    """Write an operation that selects fields of a user."""
     return f'{{ user(id: "{user}") {{ {fields} }} }} {note}'
 
 
 @pytest.mark.parametrize("compiles", [True, False])
 @pytest.mark.parametrize("bug", BUGS)
-async def test_a_bug_in_one_operation_fails_that_one_and_is_logged_with_its_traceback(
+async def test_a_bug_in_one_operation_of_a_batch_fails_that_operation_and_is_logged(
     bug: str,
     compiles: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
     async with running(FakeProfile(), compiles=compiles) as gateway:
-        answers = await gateway.run(asking(A), asking(B, note=f"# {bug}"), asking(B))
+        answers = await gateway.run(query_for(A), query_for(B, note=f"# {bug}"), query_for(B))
 
     one, failed, other = answers
     assert one.data == other.data == {"user": {"username": "user1"}}
@@ -248,9 +248,9 @@ async def test_a_bug_in_one_operation_fails_that_one_and_is_logged_with_its_trac
     }
 
 
-async def test_a_bug_in_an_operation_of_its_own_is_an_answer_too() -> None:
+async def test_a_bug_in_a_single_operation_is_an_error_response() -> None:
     async with running(FakeProfile()) as gateway:
-        request = GraphQLRequest(query=asking(A, note="# bug"))
+        request = GraphQLRequest(query=query_for(A, note="# bug"))
         allowance = CostBudget(settings_for_fakes().limits)
         answer = await gateway.engine.run(
             request, RequestContext("request-1"), EVERYBODY, allowance
@@ -260,9 +260,9 @@ async def test_a_bug_in_an_operation_of_its_own_is_an_answer_too() -> None:
     assert len(gateway.errors()) == 1
 
 
-async def test_whoever_ends_a_batch_ends_all_of_its_operations() -> None:
+async def test_a_cancelled_batch_of_operations_cancels_each_of_them() -> None:
     async with running(FakeProfile()) as gateway:
-        batch = asyncio.create_task(gateway.run(asking(A), asking(B)))
+        batch = asyncio.create_task(gateway.run(query_for(A), query_for(B)))
         await asyncio.sleep(0)
         batch.cancel()
         await asyncio.wait([batch])
@@ -272,7 +272,7 @@ async def test_whoever_ends_a_batch_ends_all_of_its_operations() -> None:
 
 
 @pytest.mark.parametrize("compiles", [True, False])
-async def test_a_bug_in_one_field_of_one_user_costs_that_field(
+async def test_a_bug_in_one_field_of_one_user_makes_only_that_field_null(
     compiles: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
     source = FakeProfile(halves=frozenset([B]))
@@ -301,6 +301,6 @@ async def test_a_bug_in_one_field_of_one_user_costs_that_field(
         ["users", 1, "locale"],
     ]
     assert {error["extensions"]["code"] for error in answer.errors} == {"INTERNAL_SERVER_ERROR"}  # pyright: ignore[reportTypedDictNotRequiredAccess]
-    assert source.calls == [[A, B]] * 2  # once for each request, whatever had the bug
+    assert source.calls == [[A, B]] * 2  # once for each request, with or without the bug
     assert all(event["event"] == "graphql.bug" for event in gateway.errors())
     assert gateway.errors()

@@ -1,4 +1,4 @@
-"""Executing without compiling: the event loop has its turns, and errors are cheap and complete."""
+"""The executor without compiled operations yields to the event loop, and errors are complete."""
 
 import asyncio
 
@@ -12,17 +12,17 @@ from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 IDS = [user_id(number) for number in range(1, 101)]
 FRAGMENT = "fragment F on User { username displayName plan balance { amount currency } loginCount }"
 FIELDS = 8
-"""How many fields it has for each user, with those of its objects and the user itself."""
+"""The number of fields of each user in it, those of objects and the user itself included."""
 
 
 def lists(count: int) -> str:
-    """Write a query for the same users again and again."""
+    """Write a query that has the same list of users several times."""
     many = " ".join(f"l{number}: users(ids: $ids) {{ ...F }}" for number in range(count))
     return f"query($ids: [ID!]!) {{ {many} }} {FRAGMENT}"
 
 
 async def turns_during(open_gateway: OpenGateway, query: str) -> tuple[int, GatewayReply]:
-    """Count how often others have a turn while a query is answered by the executor."""
+    """Count the turns of another task while the executor answers a query."""
     turns = 0
 
     async def count() -> None:
@@ -43,7 +43,7 @@ async def turns_during(open_gateway: OpenGateway, query: str) -> tuple[int, Gate
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_others_have_their_turns_while_a_large_answer_is_made(
+async def test_the_executor_yields_to_the_event_loop_during_a_large_response(
     open_gateway: OpenGateway,
     services: FakeServices,
     fails: bool,  # noqa: FBT001 # a column of the table
@@ -59,7 +59,7 @@ async def test_others_have_their_turns_while_a_large_answer_is_made(
     assert len(twenty.errors) == 20 * len(one.errors) == (20 * 200 if fails else 0)
 
 
-async def test_an_error_has_its_place_in_the_document_and_in_the_answer(
+async def test_an_error_has_its_locations_in_the_document_and_its_path(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -80,7 +80,7 @@ async def test_an_error_has_its_place_in_the_document_and_in_the_answer(
 
 
 @pytest.mark.parametrize("behaviour", ["HALT", "PROPAGATE"])
-async def test_what_an_error_does_holds_for_what_is_executed_later_too(
+async def test_on_error_also_holds_for_fields_that_are_executed_in_a_later_turn(
     open_gateway: OpenGateway, services: FakeServices, behaviour: str
 ) -> None:
     services.know(*range(1, 101))

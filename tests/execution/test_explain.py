@@ -1,4 +1,4 @@
-"""Explaining an operation: what is told is what a run does, and nothing is called for it."""
+"""Explanations of operations: they match what a run does, and call no source."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ from tests.sources.readers import CASES as FORMS
 from tests.sources.readers import EncoderCase
 
 CASES = examples(50, "EXPLAINED_CASES")
-"""How many operations the property is tried with."""
+"""The number of operations that the property is tested with."""
 
 SCHEMA = build_schema()
 
@@ -76,7 +76,7 @@ def ask(
 
 
 def explainer(by: Settings | None = None) -> Explainer:
-    """Make what explains operations."""
+    """Make an explainer of operations."""
     by = by or settings_with()
     documents = Documents.from_settings(SCHEMA.core, by, size=10)
     compiler = Compiler(SCHEMA) if by.fastpath.uses("compiled") else None
@@ -88,15 +88,15 @@ def explainer(by: Settings | None = None) -> Explainer:
 def explained(
     query: str, variables: Mapping[str, Any] | None = None, *, by: Settings | None = None
 ) -> Explanation:
-    """Explain a query with which nothing is wrong."""
-    told = ask(query, variables, by=by)
-    assert not told.errors
-    assert told.explanation is not None
-    return told.explanation
+    """Explain a query that has no errors."""
+    result = ask(query, variables, by=by)
+    assert not result.errors
+    assert result.explanation is not None
+    return result.explanation
 
 
 def only_field(query: str, variables: Mapping[str, Any] | None = None) -> FieldExplanation:
-    """Explain the one field of a query."""
+    """Explain the only field of a query."""
     [field] = explained(query, variables).fields
     return field
 
@@ -104,23 +104,23 @@ def only_field(query: str, variables: Mapping[str, Any] | None = None) -> FieldE
 def only_source(
     query: str, variables: Mapping[str, Any] | None = None, *, by: Settings | None = None
 ) -> SourceExplanation:
-    """Explain what the one source of a query is asked."""
+    """Explain the calls of the only source of a query."""
     [source] = explained(query, variables, by=by).sources
     return source
 
 
 def reads(field: FieldExplanation) -> Mapping[str, Sequence[str]]:
-    """List which fields read which source."""
+    """List the fields that read each source."""
     return {one.source: one.fields for one in field.sources}
 
 
 def quoted(*numbers: int) -> str:
-    """Write ids as a list of a document."""
+    """Write ids as a list in a document."""
     return "[" + ", ".join(f'"{user_id(number)}"' for number in numbers) + "]"
 
 
-def cut(source: Mapping[str, Any]) -> Iterator[Sequence[str]]:
-    """Give the users of each call that an explanation has of a source."""
+def batches_of(source: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Yield the users of each call that an explanation has for a source."""
     start = 0
     for size in source["batches"]:
         yield source["keys"][start : start + size]
@@ -129,11 +129,11 @@ def cut(source: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 
 
 def error_of_ids(ran: Mapping[str, Any]) -> object:
-    """Find what a run says of missing ids, if it does."""
+    """Find the error of a run about missing ids, if there is one."""
     return next((one for one in ran["errors"] if "'$ids'" in one["message"]), None)
 
 
-def test_the_fields_of_the_record_that_are_read_are_named() -> None:
+def test_an_explanation_names_the_record_fields_that_are_read() -> None:
     query = f'{{ user(id: "{user_id(1)}") {{ balance {{ amount }} billingStatus plan }} }}'
 
     assert only_source(query).record_fields == ("balance", "plan", "status")
@@ -150,7 +150,7 @@ def test_the_fields_of_the_record_that_are_read_are_named() -> None:
         {"max_keys": st.integers(1, 6), "max_url_bytes": st.sampled_from([7_500, 256, 100])}
     ),
 )
-async def test_what_is_explained_is_what_a_run_asks(
+async def test_an_explanation_has_the_calls_of_a_run(
     open_gateway: OpenGateway,
     services: FakeServices,
     case: Operation,
@@ -172,24 +172,24 @@ async def test_what_is_explained_is_what_a_run_asks(
             "/graphql", json=request, headers={"X-Gateway-Explain": "1"}
         )
         assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
-        told = orjson.loads(response.content)
+        result = orjson.loads(response.content)
         ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
         logged = gateway.events("graphql.operation")[-1]
 
     if "data" not in ran:
         event("refused")
-        # The one difference: a variable that only names users may be left out.
+        # The only difference: an explanation needs no value for a variable that only has ids.
         left_out = None if "ids" in case.variables else error_of_ids(ran)
-        if "data" in told:
-            assert told["extensions"]["explain"]["missingVariables"] == ["ids"]
+        if "data" in result:
+            assert result["extensions"]["explain"]["missingVariables"] == ["ids"]
             assert ran["errors"] == [left_out]
         else:
-            assert told["errors"] == [one for one in ran["errors"] if one != left_out]
+            assert result["errors"] == [one for one in ran["errors"] if one != left_out]
         return
-    explanation = told["extensions"]["explain"]
+    explanation = result["extensions"]["explain"]
     event(f"compiled: {explanation['compiled']}")
     asked = {name: one.batches for name, one in services.by_name.items() if one.batches}
-    assert {one["name"]: list(cut(one)) for one in explanation["sources"]} == asked
+    assert {one["name"]: list(batches_of(one)) for one in explanation["sources"]} == asked
     assert {one["name"]: one["calls"] for one in explanation["sources"]} == {
         name: len(batches) for name, batches in asked.items()
     }
@@ -199,13 +199,13 @@ async def test_what_is_explained_is_what_a_run_asks(
     assert explanation["calls"] == sum(services.calls.values())
     assert [one["key"] for one in explanation["fields"]] == list(ran["data"])
     assert explanation["compiled"] is logged["compiled"]
-    assert told["data"] is None
-    # Errors below a user's field are of the run alone; those of whole fields are told before it.
+    assert result["data"] is None
+    # Only a run has errors below a user's field; an explanation has those of whole root fields.
     of_fields = [error for error in ran.get("errors", []) if len(error["path"]) == 1]
-    assert told.get("errors", []) == of_fields
+    assert result.get("errors", []) == of_fields
 
 
-def test_each_source_is_told_with_the_fields_that_read_it_in_the_order_of_the_schema() -> None:
+def test_each_source_has_the_fields_that_read_it_in_the_schema_s_order() -> None:
     field = only_field(
         "query($id: ID!, $no: Boolean = false) { user(id: $id) { loginCount ...F id"
         " email @include(if: $no) __typename } }"
@@ -218,7 +218,7 @@ def test_each_source_is_told_with_the_fields_that_read_it_in_the_order_of_the_sc
     assert not field.existence_only
 
 
-def test_only_the_id_asks_whether_the_user_exists() -> None:
+def test_a_selection_of_the_id_alone_only_checks_whether_the_user_exists() -> None:
     field = only_field("query($id: ID!) { me: user(id: $id) { id } }")
 
     assert (field.key, field.field) == ("me", "user")
@@ -226,7 +226,7 @@ def test_only_the_id_asks_whether_the_user_exists() -> None:
     assert reads(field) == {"profile": ()}
 
 
-def test_the_ids_given_and_the_different_ones_are_counted() -> None:
+def test_all_ids_and_the_distinct_ids_are_counted() -> None:
     query = f"{{ users(ids: {quoted(1, 2, 1)}) {{ plan }} }}"
 
     field = only_field(query)
@@ -237,17 +237,17 @@ def test_the_ids_given_and_the_different_ones_are_counted() -> None:
     assert (source.batches, source.calls, source.more_at_run_time) == ((2,), 1, False)
 
 
-def test_fields_of_the_operation_share_their_calls() -> None:
-    told = explained(
+def test_the_root_fields_of_an_operation_share_their_calls() -> None:
+    result = explained(
         f"{{ a: users(ids: {quoted(1, 2)}) {{ plan }}"
         f' b: user(id: "{user_id(3)}") {{ plan username }} c: users(ids: {quoted(2)}) {{ plan }} }}'
     )
 
-    assert {one.name: one.keys for one in told.sources} == {
+    assert {one.name: one.keys for one in result.sources} == {
         "profile": (user_id(3),),
         "billing": (user_id(1), user_id(2), user_id(3)),
     }
-    assert told.calls == 2
+    assert result.calls == 2
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_fields_of_the_operation_share_their_calls() -> None:
         ({"max_url_bytes": 256, "base_url": "http://profile" + "/x" * 60}, (2, 2, 2, 1)),
     ],
 )
-def test_too_many_users_for_one_call_are_split(
+def test_users_beyond_the_limits_of_one_call_are_split_into_several_calls(
     changes: Mapping[str, object], batches: tuple[int, ...]
 ) -> None:
     query = f"{{ users(ids: {quoted(*range(7))}) {{ username }} }}"
@@ -271,15 +271,15 @@ def test_too_many_users_for_one_call_are_split(
     assert (source.path, source.parameter) == ("/users", "id")
 
 
-class Formed(FakeService):
-    """Profile, asked in a form of the test's."""
+class FormedProfile(FakeService):
+    """Profile, with requests in the form of the test case."""
 
     def __init__(self, case: EncoderCase) -> None:
         super().__init__("/users")
         self._case = case
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """Answer with what there is of each user."""
+        """Answer with a row for each requested user."""
         target = request.url.raw_path.decode()
         keys = self._case.read(HttpRequest(f"{request.method} {target}", request.content))
         self.batches.append(keys)
@@ -287,10 +287,10 @@ class Formed(FakeService):
 
 
 @pytest.mark.parametrize("case", FORMS.values(), ids=list(FORMS))
-async def test_the_calls_that_are_explained_are_those_of_a_run_in_any_form(
+async def test_explained_calls_match_a_run_in_each_request_form(
     open_gateway: OpenGateway, services: FakeServices, case: EncoderCase
 ) -> None:
-    services.profile = Formed(case)
+    services.profile = FormedProfile(case)
     source = SourceSettings.model_validate(
         {"base_url": "http://profile", "max_keys": 3, "request": case.settings}
     )
@@ -305,42 +305,42 @@ async def test_the_calls_that_are_explained_are_those_of_a_run_in_any_form(
         )
         ran = orjson.loads((await gateway.client.post("/graphql", json=request)).content)
 
-    [told] = orjson.loads(response.content)["extensions"]["explain"]["sources"]
-    assert sorted(map(list, cut(told))) == sorted(services.profile.batches)
-    assert told["calls"] == services.calls["profile"]
+    [result] = orjson.loads(response.content)["extensions"]["explain"]["sources"]
+    assert sorted(map(list, batches_of(result))) == sorted(services.profile.batches)
+    assert result["calls"] == services.calls["profile"]
     errors: list[dict[str, Any]] = ran.get("errors", [])
     codes = {ids[int(one["path"][1])]: one["extensions"]["code"] for one in errors}
-    assert codes == dict.fromkeys(told["notWritten"], "SOURCE_REJECTED")
-    assert set(told["notWritten"]) == {key for key in ids if case.refuses(key)}
+    assert codes == dict.fromkeys(result["notWritten"], "SOURCE_REJECTED")
+    assert set(result["notWritten"]) == {key for key in ids if case.refuses(key)}
     [one, *_] = services.profile.requests
-    assert told["method"] == one.method
+    assert result["method"] == one.method
     fixed: set[str] = set((case.settings or {}).get("parameters", ()))
-    assert {told["parameter"]} - {None} == set(one.url.params) - fixed
-    assert told["form"] == (case.settings or {"form": "repeat"})["form"]
+    assert {result["parameter"]} - {None} == set(one.url.params) - fixed
+    assert result["form"] == (case.settings or {"form": "repeat"})["form"]
 
 
-def test_ids_can_be_left_to_run_time() -> None:
+def test_ids_may_be_missing_in_an_explanation() -> None:
     query = "query($ids: [ID!]!) { users(ids: $ids) { plan } }"
 
     field = only_field(query)
     source = only_source(query)
-    told = explained(query)
+    result = explained(query)
 
     assert (field.ids, field.distinct_ids, field.missing_variables) == (None, None, ("ids",))
     assert (source.keys, source.more_at_run_time) == ((), True)
-    assert (source.batches, source.calls, told.calls) == (None, None, None)
+    assert (source.batches, source.calls, result.calls) == (None, None, None)
     assert only_source(query, {"ids": [user_id(1)]}).keys == (user_id(1),)
 
 
-def test_one_user_is_one_call_whoever_it_is() -> None:
-    told = explained("query($id: ID!) { user(id: $id) { plan username } }", {})
+def test_a_single_user_with_a_missing_id_is_one_call() -> None:
+    result = explained("query($id: ID!) { user(id: $id) { plan username } }", {})
 
-    assert [one.batches for one in told.sources] == [(1,), (1,)]
-    assert told.calls == 2
-    assert told.fields[0].missing_variables == ("id",)
+    assert [one.batches for one in result.sources] == [(1,), (1,)]
+    assert result.calls == 2
+    assert result.fields[0].missing_variables == ("id",)
 
 
-def test_users_known_before_are_told_beside_those_of_run_time() -> None:
+def test_known_users_are_listed_beside_those_of_a_missing_variable() -> None:
     source = only_source(
         f"query($id: ID!) {{ users(ids: {quoted(1)}) {{ plan }} user(id: $id) {{ plan }} }}"
     )
@@ -348,7 +348,7 @@ def test_users_known_before_are_told_beside_those_of_run_time() -> None:
     assert (source.keys, source.more_at_run_time, source.calls) == ((user_id(1),), True, None)
 
 
-def test_an_id_among_others_can_be_left_to_run_time() -> None:
+def test_one_id_of_a_list_may_be_missing() -> None:
     field = only_field(
         f'query($a: ID!, $b: ID!) {{ users(ids: ["{user_id(1)}", $a, $b]) {{ plan }} }}',
         {"a": user_id(2)},
@@ -372,20 +372,18 @@ INVOICES = "edges { cursor }"
         (f'invoices(after: "nonsense") {{ {INVOICES} }}', 0),
     ],
 )
-def test_a_list_read_page_by_page_costs_a_call_for_each_user_and_page(
-    selection: str, calls: int
-) -> None:
+def test_a_paged_list_costs_one_call_for_each_user_and_page(selection: str, calls: int) -> None:
     query = f"{{ users(ids: {quoted(1, 2, 3, 3)}) {{ {selection} }} }}"
 
     source = only_source(query)
-    told = explained(query)
+    result = explained(query)
 
     [pages] = source.pages
     assert (pages.path, pages.parameter, pages.at_a_time) == ("/invoices", "userId", 10)
-    assert (source.calls, pages.calls, told.calls) == (1, calls, 1 + calls)
+    assert (source.calls, pages.calls, result.calls) == (1, calls, 1 + calls)
 
 
-def test_pages_of_users_told_at_run_time_cannot_be_counted() -> None:
+def test_pages_of_users_with_missing_ids_have_no_count() -> None:
     query = (
         f"query($id: ID!) {{ a: users(ids: {quoted(1)}) {{ invoices {{ {INVOICES} }} }}"
         f" b: user(id: $id) {{ invoices {{ {INVOICES} }} }}"
@@ -397,37 +395,37 @@ def test_pages_of_users_told_at_run_time_cannot_be_counted() -> None:
     assert pages.calls is None
 
 
-def test_wrong_ids_are_told_as_errors_and_the_rest_is_explained() -> None:
+def test_invalid_ids_are_reported_as_errors_and_the_rest_is_explained() -> None:
     query = f'{{ a: users(ids: ["x"]) {{ plan }} b: user(id: "{user_id(1)}") {{ plan }} }}'
 
-    told = ask(query)
+    result = ask(query)
 
-    assert told.explanation is not None
-    wrong, right = told.explanation.fields
+    assert result.explanation is not None
+    wrong, right = result.explanation.fields
     [message] = wrong.wrong
     assert message.startswith('"x" is not a user id')
     assert (wrong.ids, right.ids, right.wrong) == (None, 1, ())
-    assert [source.keys for source in told.explanation.sources] == [(user_id(1),)]
-    [error] = told.errors
+    assert [source.keys for source in result.explanation.sources] == [(user_id(1),)]
+    [error] = result.errors
     assert error.get("path") == ["a"]
     assert error.get("extensions") == {"code": "BAD_USER_INPUT"}
 
 
-def test_an_error_of_merged_fields_names_all_their_places() -> None:
+def test_an_error_of_merged_fields_has_the_locations_of_all_of_them() -> None:
     [error] = ask('{ user(id: "x") { id } user(id: "x") { plan } }').errors
 
     assert [one["column"] for one in error.get("locations", [])] == [3, 24]
 
 
-def test_too_many_ids_are_wrong() -> None:
+def test_too_many_ids_are_an_error_without_calls() -> None:
     query = f"{{ users(ids: {quoted(1, 2, 3)}) {{ plan }} }}"
 
-    told = ask(query, by=settings_with(max_ids=2))
+    result = ask(query, by=settings_with(max_ids=2))
 
-    assert [error.get("message") for error in told.errors] == ["users takes at most 2 ids, got 3"]
-    assert told.explanation is not None
-    assert told.explanation.sources == ()
-    assert told.explanation.calls == 0
+    assert [error.get("message") for error in result.errors] == ["users takes at most 2 ids, got 3"]
+    assert result.explanation is not None
+    assert result.explanation.sources == ()
+    assert result.explanation.calls == 0
 
 
 REPRESENTATIONS = (
@@ -435,39 +433,41 @@ REPRESENTATIONS = (
 )
 
 
-def test_representations_stand_each_for_itself() -> None:
+def test_an_invalid_representation_is_an_error_and_the_others_are_explained() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in (1, 2, 1)]
 
-    told = ask(REPRESENTATIONS, {"all": [*users, {"__typename": "Nobody"}]})
+    result = ask(REPRESENTATIONS, {"all": [*users, {"__typename": "Nobody"}]})
 
-    assert told.explanation is not None
-    [field] = told.explanation.fields
-    [source] = told.explanation.sources
+    assert result.explanation is not None
+    [field] = result.explanation.fields
+    [source] = result.explanation.sources
     assert (field.ids, field.distinct_ids, len(field.wrong)) == (4, 2, 1)
     assert reads(field) == {"billing": ("plan",)}
     assert source.keys == (user_id(1), user_id(2))
-    assert [error.get("path") for error in told.errors] == [["_entities", 3]]
+    assert [error.get("path") for error in result.errors] == [["_entities", 3]]
 
 
-def test_representations_may_be_left_to_run_time() -> None:
-    told = explained(REPRESENTATIONS)
+def test_representations_may_be_missing_in_an_explanation() -> None:
+    result = explained(REPRESENTATIONS)
 
-    [field] = told.fields
-    assert told.missing_variables == field.missing_variables == ("all",)
+    [field] = result.fields
+    assert result.missing_variables == field.missing_variables == ("all",)
     assert reads(field) == {"billing": ("plan",)}
-    assert (field.ids, told.calls, told.cost) == (None, None, None)
+    assert (field.ids, result.calls, result.cost) == (None, None, None)
 
 
-def test_too_many_representations_are_wrong_by_a_limit_of_their_own() -> None:
+def test_representations_have_a_limit_of_their_own() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in range(3)]
 
-    told = ask(REPRESENTATIONS, {"all": users}, by=settings_with(max_ids=1, max_representations=2))
+    result = ask(
+        REPRESENTATIONS, {"all": users}, by=settings_with(max_ids=1, max_representations=2)
+    )
 
-    assert [error.get("message") for error in told.errors] == [
+    assert [error.get("message") for error in result.errors] == [
         "_entities takes at most 2 representations, got 3"
     ]
-    assert told.explanation is not None
-    assert told.explanation.calls == 0
+    assert result.explanation is not None
+    assert result.explanation.calls == 0
 
 
 @pytest.mark.parametrize(
@@ -478,36 +478,36 @@ def test_too_many_representations_are_wrong_by_a_limit_of_their_own() -> None:
         (REPRESENTATIONS, {"all": []}),
     ],
 )
-def test_nobody_is_asked_about_without_ids(query: str, variables: dict[str, Any]) -> None:
-    told = ask(query, variables)
+def test_an_empty_list_of_ids_causes_no_calls(query: str, variables: dict[str, Any]) -> None:
+    result = ask(query, variables)
 
-    assert not told.errors
-    assert told.explanation is not None
-    [field] = told.explanation.fields
-    assert (field.ids, field.wrong, told.explanation.cost) == (0, (), 0)
-    assert (told.explanation.sources, told.explanation.calls) == ((), 0)
+    assert not result.errors
+    assert result.explanation is not None
+    [field] = result.explanation.fields
+    assert (field.ids, field.wrong, result.explanation.cost) == (0, (), 0)
+    assert (result.explanation.sources, result.explanation.calls) == ((), 0)
 
 
-def test_a_thousand_users_are_asked_about_as_many_calls_at_a_time_as_a_source_takes() -> None:
+def test_an_explanation_has_the_number_of_calls_at_a_time() -> None:
     users = [{"__typename": "User", "id": user_id(number)} for number in range(1_000)]
 
     by = settings_with(sources={"max_keys": 10, "max_calls": 8})
-    told = ask(REPRESENTATIONS, {"all": users}, by=by)
+    result = ask(REPRESENTATIONS, {"all": users}, by=by)
 
-    assert told.explanation is not None
-    [source] = told.explanation.sources
+    assert result.explanation is not None
+    [source] = result.explanation.sources
     assert (source.batches, source.at_a_time) == ((10,) * 100, 8)
 
 
-def test_what_is_of_the_schema_asks_no_source() -> None:
-    told = explained("{ __typename __schema { queryType { name } } _service { sdl } }")
+def test_fields_about_the_schema_call_no_source() -> None:
+    result = explained("{ __typename __schema { queryType { name } } _service { sdl } }")
 
-    assert [one.field for one in told.fields] == ["__typename", "__schema", "_service"]
-    assert all(one.sources == () and one.ids is None for one in told.fields)
-    assert (told.sources, told.calls) == ((), 0)
+    assert [one.field for one in result.fields] == ["__typename", "__schema", "_service"]
+    assert all(one.sources == () and one.ids is None for one in result.fields)
+    assert (result.sources, result.calls) == ((), 0)
 
 
-def test_a_source_with_a_cache_says_so() -> None:
+def test_a_source_with_a_cache_is_marked_as_cached() -> None:
     query = "query($id: ID!) { user(id: $id) { plan } }"
 
     cached = only_source(query, by=settings_with(sources={"cache": CacheSettings(enabled=True)}))
@@ -519,13 +519,13 @@ def test_a_source_with_a_cache_says_so() -> None:
 KEYED = {"billing": "profile"}
 
 
-def test_a_source_whose_keys_another_has_is_asked_after_it() -> None:
+def test_a_source_is_called_after_the_source_that_has_its_keys() -> None:
     by = linked(settings_with(sources={"max_keys": 2}), KEYED)
     query = f"{{ users(ids: {quoted(1, 2, 3, 1)}) {{ plan loginCount }} }}"
 
-    told = explained(query, by=by)
+    result = explained(query, by=by)
 
-    [field] = told.fields
+    [field] = result.fields
     assert reads(field) == {"billing": ("plan",), "activity": ("loginCount",), "profile": ()}
     assert {one.source: (one.keys_of, one.for_keys_only) for one in field.sources} == {
         "billing": ((), False),
@@ -534,63 +534,63 @@ def test_a_source_whose_keys_another_has_is_asked_after_it() -> None:
     }
     assert not field.existence_only
     users = tuple(user_id(number) for number in (1, 2, 3))
-    assert {one.name: (one.key_from, one.keys) for one in told.sources} == {
+    assert {one.name: (one.key_from, one.keys) for one in result.sources} == {
         "profile": ((), users),
         "billing": (("profile",), ()),
         "activity": ((), users),
     }
-    assert {one.name: one.batches for one in told.sources} == dict.fromkeys(
+    assert {one.name: one.batches for one in result.sources} == dict.fromkeys(
         ("profile", "billing", "activity"), (2, 1)
     )
-    assert told.calls == 6
+    assert result.calls == 6
 
 
-def test_a_source_that_is_asked_anyway_is_told_to_have_keys_too() -> None:
-    told = explained(ONE.replace("plan", "plan email"), by=linked(settings_with(), KEYED))
+def test_a_source_with_fields_and_keys_is_not_marked_as_called_for_keys_only() -> None:
+    result = explained(ONE.replace("plan", "plan email"), by=linked(settings_with(), KEYED))
 
-    [field] = told.fields
+    [field] = result.fields
     assert reads(field) == {"profile": ("email",), "billing": ("plan",)}
     [profile, _] = field.sources
     assert (profile.keys_of, profile.for_keys_only) == (("billing",), False)
-    assert told.calls == 2
+    assert result.calls == 2
 
 
-def test_a_fallback_is_told_with_the_most_users_that_it_may_be_asked_about() -> None:
+def test_a_fallback_is_explained_with_the_largest_number_of_users() -> None:
     query = f"{{ users(ids: {quoted(1, 2, 3)}) {{ plan }} }}"
 
-    told = explained(query, by=linked(settings_with(sources={"max_keys": 2}), BY_MAIL))
+    result = explained(query, by=linked(settings_with(sources={"max_keys": 2}), BY_MAIL))
 
-    [field] = told.fields
+    [field] = result.fields
     assert {one.source: (one.keys_of, one.fallback) for one in field.sources} == {
         "billing": ((), False),
         "profile": (("billing", LOOKUP), False),
         LOOKUP: (("billing",), True),
     }
-    assert {one.name: (one.key_from, one.fallback, one.batches) for one in told.sources} == {
+    assert {one.name: (one.key_from, one.fallback, one.batches) for one in result.sources} == {
         "profile": ((), False, (2, 1)),
         "billing": (("profile", LOOKUP), False, (2, 1)),
         LOOKUP: (("profile",), True, (2, 1)),
     }
-    assert told.calls == 6
+    assert result.calls == 6
 
 
-def test_what_may_be_asked_at_several_times_is_told_with_a_call_for_each() -> None:
+def test_a_source_that_is_called_in_several_steps_has_a_call_for_each_step() -> None:
     parents: Parents = {"billing": ("profile", "activity")}
     a, b, c = (f'user(id: "{user_id(n)}")' for n in (1, 2, 3))
 
-    told = explained(
+    result = explained(
         f"{{ a: {a} {{ plan }} b: {b} {{ loginCount }} c: {c} {{ plan loginCount }} }}",
         by=linked(settings_with(), parents),
     )
 
-    assert {one.name: (one.fallback, one.batches) for one in told.sources} == {
+    assert {one.name: (one.fallback, one.batches) for one in result.sources} == {
         "profile": (False, (2,)),
         "billing": (False, (1, 1)),
         "activity": (True, (2, 1)),
     }
 
 
-def test_keys_of_users_who_are_told_at_run_time_are_too() -> None:
+def test_keys_of_users_with_missing_ids_are_explained() -> None:
     by = linked(settings_with(), KEYED)
 
     one = explained("query($id: ID!) { user(id: $id) { plan } }", by=by)
@@ -612,12 +612,12 @@ def test_keys_of_users_who_are_told_at_run_time_are_too() -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(case=cases(), max_keys=st.integers(1, 6), own=st.booleans())
-async def test_no_run_asks_more_than_is_explained_where_keys_are_others(
+async def test_a_run_with_keys_of_other_sources_makes_no_more_calls_than_explained(
     open_gateway: OpenGateway,
     services: FakeServices,
     case: Operation,
     max_keys: int,
-    own: bool,  # noqa: FBT001 # drawn: whether everybody has a key of his own
+    own: bool,  # noqa: FBT001 # drawn: whether each user has a key of its own
 ) -> None:
     parents = case.parents
     for name, service in services.by_endpoint.items():
@@ -631,18 +631,18 @@ async def test_no_run_asks_more_than_is_explained_where_keys_are_others(
         service.batches.clear()
     services.billing.invoices = {own_key("billing", n, parents): [invoice(n)] for n in range(1, 6)}
     wanted = linked(settings_with(sources={"max_keys": max_keys}), parents)
-    told = ask(case.query, case.variables, by=wanted)
+    result = ask(case.query, case.variables, by=wanted)
 
     async with open_gateway(wanted) as gateway:
         reply = await gateway.query(case.query, **case.variables)
 
-    if "data" not in reply.body or told.explanation is None:
+    if "data" not in reply.body or result.explanation is None:
         return
-    explained_batches = {one.name: one.batches for one in told.explanation.sources}
+    explained_batches = {one.name: one.batches for one in result.explanation.sources}
     asked = {name: one.batches for name, one in services.by_endpoint.items() if one.batches}
     if own and not has_fallbacks(parents):
         assert {name: tuple(map(len, one)) for name, one in asked.items()} == explained_batches
-        assert told.explanation.calls == sum(services.calls.values())
+        assert result.explanation.calls == sum(services.calls.values())
     else:
         for name, batches in asked.items():
             most = explained_batches[name]
@@ -666,19 +666,19 @@ ONE = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
         ("{ __schema { queryType { name } } }", True, None, "the field __schema"),
     ],
 )
-def test_why_an_operation_is_interpreted_is_told(
+def test_an_explanation_has_the_reason_why_an_operation_is_interpreted(
     query: str,
     compiling: bool,  # noqa: FBT001 # a column of the table
     on_error: OnError | None,
     reason: str | None,
 ) -> None:
-    told = ask(
+    result = ask(
         query, by=settings_with(fastpath=FastpathSettings(compiled=compiling)), on_error=on_error
     ).explanation
 
-    assert told is not None
-    assert told.interpreted_because == reason
-    assert told.compiled is (reason is None)
+    assert result is not None
+    assert result.interpreted_because == reason
+    assert result.compiled is (reason is None)
 
 
 @pytest.mark.parametrize(
@@ -697,34 +697,34 @@ def test_why_an_operation_is_interpreted_is_told(
         ("query($id: ID!) { user(id: $id) { plan } }", {"id": None}, "BAD_USER_INPUT"),
     ],
 )
-async def test_a_request_that_could_not_be_executed_is_refused_as_a_run_refuses_it(
+async def test_an_invalid_request_has_the_same_errors_as_in_a_run(
     open_gateway: OpenGateway, query: str, variables: Mapping[str, Any] | None, code: str
 ) -> None:
-    told = ask(query, variables)
+    result = ask(query, variables)
     async with open_gateway(settings_for_fakes()) as gateway:
         response = await gateway.client.post(
             "/graphql", json={"query": query, "variables": variables}
         )
 
-    assert told.explanation is None
-    assert {error.get("extensions", {})["code"] for error in told.errors} == {code}
-    assert told.errors == orjson.loads(response.content)["errors"]
+    assert result.explanation is None
+    assert {error.get("extensions", {})["code"] for error in result.errors} == {code}
+    assert result.errors == orjson.loads(response.content)["errors"]
 
 
-def test_a_document_named_by_its_hash_is_refused_as_clients_expect() -> None:
+def test_a_persisted_query_gets_the_error_that_clients_expect() -> None:
     request = GraphQLRequest(extensions={"persistedQuery": {}})
 
-    told = explainer().explain(request, EVERYBODY, request_id="request-1")
+    result = explainer().explain(request, EVERYBODY, request_id="request-1")
 
-    assert told.status == 200
-    assert [error.get("message") for error in told.errors] == ["PersistedQueryNotSupported"]
-    assert not told.answer().executed
+    assert result.status == 200
+    assert [error.get("message") for error in result.errors] == ["PersistedQueryNotSupported"]
+    assert not result.answer().executed
 
 
-def test_an_explanation_is_answered_without_data_and_reads_back() -> None:
-    told = ask("query Page($id: ID!) { user(id: $id) { plan } }")
+def test_an_explanation_is_returned_without_data_and_can_be_parsed() -> None:
+    result = ask("query Page($id: ID!) { user(id: $id) { plan } }")
 
-    answer = told.answer()
+    answer = result.answer()
 
     assert (answer.executed, answer.data, answer.status) == (True, None, 200)
     assert answer.extensions is not None
@@ -732,10 +732,10 @@ def test_an_explanation_is_answered_without_data_and_reads_back() -> None:
     json = orjson.dumps(answer.extensions["explain"])
     assert orjson.loads(json)["operation"] == "Page"
     assert "interpretedBecause" in orjson.loads(json)
-    assert Explanation.model_validate_json(json) == told.explanation
+    assert Explanation.model_validate_json(json) == result.explanation
 
 
-def test_everything_in_an_explanation_is_described() -> None:
+def test_each_field_of_an_explanation_has_a_description() -> None:
     shapes = [
         one
         for one in vars(models).values()
@@ -750,15 +750,15 @@ def test_everything_in_an_explanation_is_described() -> None:
             assert info.description, f"{shape.__name__}.{name}"
 
 
-def test_endpoints_of_a_source_are_explained_by_themselves() -> None:
+def test_each_endpoint_of_a_source_is_explained_separately() -> None:
     settings = divided()
     query = f"{{ users(ids: {quoted(1, 2)}) {{ plan invoices {{ edges {{ cursor }} }} }} }}"
 
-    told = explained(query, by=settings)
+    result = explained(query, by=settings)
     existence = explained(f"{{ users(ids: {quoted(1)}) {{ balance {{ amount }} }} }}", by=settings)
 
-    assert reads(told.fields[0]) == {"billing.subscription": ("plan", "invoices")}
-    [source] = told.sources
+    assert reads(result.fields[0]) == {"billing.subscription": ("plan", "invoices")}
+    [source] = result.sources
     assert (source.name, source.path, source.calls) == ("billing.subscription", "/subscriptions", 1)
     assert [page.path for page in source.pages] == ["/invoices"]
     assert [(one.name, one.path) for one in existence.sources] == [("billing.balance", "/balances")]
@@ -770,7 +770,7 @@ def test_endpoints_of_a_source_are_explained_by_themselves() -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(case=cases(), compiling=st.booleans())
-async def test_what_is_explained_of_endpoints_and_fields_is_what_a_run_asks(
+async def test_an_explanation_of_endpoints_and_selected_fields_matches_a_run(
     open_gateway: OpenGateway,
     services: FakeServices,
     case: Operation,
@@ -794,7 +794,7 @@ async def test_what_is_explained_of_endpoints_and_fields_is_what_a_run_asks(
     if "data" not in ran:
         return
     explained = orjson.loads(response.content)["extensions"]["explain"]["sources"]
-    assert {one["name"]: list(cut(one)) for one in explained} == {
+    assert {one["name"]: list(batches_of(one)) for one in explained} == {
         name: batches
         for name, batches in (
             ("profile", profile.batches),

@@ -1,4 +1,4 @@
-"""Explanations as a person reads them."""
+"""Explanations as text for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def lines_of(
     ).splitlines()
 
 
-def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
+def test_the_text_has_a_tree_of_fields_and_a_table_of_calls() -> None:
     ids = [user_id(number) for number in range(10, 60)]
 
     lines = lines_of(PAGE.replace("%s", user_id(1)), {"ids": ids}, sources={"max_keys": 20})
@@ -70,7 +70,7 @@ def test_the_tree_has_the_fields_and_the_table_has_the_calls() -> None:
     ]
 
 
-def test_what_is_asked_after_what_is_told() -> None:
+def test_the_text_has_the_order_of_the_calls() -> None:
     query = f"{{ users(ids: {quoted(1, 2)}) {{ id plan loginCount }} }}"
     wanted = settings_with(fastpath=FastpathSettings(compiled=False))
 
@@ -97,7 +97,7 @@ def test_what_is_asked_after_what_is_told() -> None:
     assert "Calls: 3 at most, billing after profile; activity after billing." in two
 
 
-def test_what_is_asked_only_if_needed_is_told() -> None:
+def test_the_text_marks_a_source_that_is_called_only_if_needed() -> None:
     query = f"{{ users(ids: {quoted(1, 2)}) {{ plan }} }}"
 
     text = explanation_text(explained(query, by=linked(settings_with(), BY_MAIL)))
@@ -120,7 +120,7 @@ def test_what_is_asked_only_if_needed_is_told() -> None:
     ]
 
 
-def test_what_is_told_at_run_time_is_named() -> None:
+def test_the_text_names_the_variables_of_users_known_at_run_time() -> None:
     lines = lines_of(PAGE.replace("%s", user_id(1)))
 
     assert "users, ids known at run time, from $ids" in lines
@@ -156,7 +156,7 @@ def test_what_is_told_at_run_time_is_named() -> None:
         ),
     ],
 )
-def test_a_line_says_it_in_a_few_words(query: str, line: str) -> None:
+def test_a_line_of_the_text_has_plain_words(query: str, line: str) -> None:
     assert line in lines_of(query)
 
 
@@ -167,7 +167,9 @@ def test_a_line_says_it_in_a_few_words(query: str, line: str) -> None:
         ({"max_keys": 1}, "7 users in 7 calls, up to 1 in a call"),
     ],
 )
-def test_why_users_are_split_is_told(changes: Mapping[str, object], ending: str) -> None:
+def test_the_text_has_the_reason_why_users_are_split_into_calls(
+    changes: Mapping[str, object], ending: str
+) -> None:
     lines = lines_of(f"{{ users(ids: {quoted(*range(7))}) {{ username }} }}", sources=changes)
 
     [call] = [line for line in lines if "GET" in line]
@@ -203,7 +205,9 @@ def test_why_users_are_split_is_told(changes: Mapping[str, object], ending: str)
         ),
     ],
 )
-def test_a_call_is_told_in_its_form(request_: RequestSettings, call: str) -> None:
+def test_a_call_is_shown_in_the_request_form_of_its_source(
+    request_: RequestSettings, call: str
+) -> None:
     many = range(7 if "7 users" in call else 3)
     lines = lines_of(
         f"{{ users(ids: {quoted(*many)}) {{ username }} }}", sources={"request": request_}
@@ -212,7 +216,7 @@ def test_a_call_is_told_in_its_form(request_: RequestSettings, call: str) -> Non
     assert f"  profile  {call}" in lines
 
 
-def test_a_cache_may_save_calls() -> None:
+def test_a_cached_source_may_have_fewer_calls() -> None:
     lines = lines_of(
         f"{{ users(ids: {quoted(1, 2)}) {{ plan }} }}",
         sources={"cache": CacheSettings(enabled=True)},
@@ -222,26 +226,26 @@ def test_a_cache_may_save_calls() -> None:
     assert call.endswith("2 users in 1 call, fewer where the cache has answers")
 
 
-def test_wrong_ids_are_counted_in_the_tree_and_told_in_lines_of_their_own() -> None:
+def test_invalid_ids_are_counted_in_the_tree_and_have_error_lines() -> None:
     representations = [{"__typename": "User", "id": user_id(1)}, {"__typename": "Nobody"}]
 
-    told = ask(
+    result = ask(
         'query($all: [_Any!]!) { user(id: "x") { plan }'
         " _entities(representations: $all) { ... on User { plan } } }",
         {"all": representations},
     )
 
-    assert told.explanation is not None
-    lines = explanation_text(told.explanation).splitlines()
+    assert result.explanation is not None
+    lines = explanation_text(result.explanation).splitlines()
     assert "user, no users: see its errors" in lines
     assert "_entities, 2 ids, 1 of them wrong" in lines
-    first, second = map(error_line, told.errors)
+    first, second = map(error_line, result.errors)
     assert first.startswith('BAD_USER_INPUT: "x" is not a user id: expected a UUID')
     assert first.endswith("(line 1, column 25)")
     assert second.startswith("BAD_USER_INPUT: a representation has to be an object")
 
 
-def test_an_error_without_a_place_is_told_without_one() -> None:
+def test_the_line_of_an_error_without_a_location_has_no_location() -> None:
     [error] = ask("query A { __typename } query B { __typename }").errors
 
     assert error_line(error) == (
@@ -249,14 +253,14 @@ def test_an_error_without_a_place_is_told_without_one() -> None:
     )
 
 
-def test_the_fields_that_a_service_is_asked_for_are_told() -> None:
+def test_the_text_names_the_fields_that_are_requested_from_a_source() -> None:
     query = f"{{ users(ids: {quoted(1, 2)}) {{ username plan balance {{ amount }} }} }}"
     at_run_time = "query($ids: [ID!]!) { users(ids: $ids) { email } }"
 
-    told = explanation_text(explained(query, by=in_parts())).splitlines()
+    at_once = explanation_text(explained(query, by=in_parts())).splitlines()
     later = explanation_text(explained(at_run_time, by=in_parts())).splitlines()
 
-    assert told[2:] == [
+    assert at_once[2:] == [
         "users, 2 ids",
         "├─ profile               username",
         "├─ billing.subscription  plan",

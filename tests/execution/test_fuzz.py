@@ -1,4 +1,4 @@
-"""Documents: whatever comes, the answer is an answer, and never a failure of our own.
+"""Random documents, batches and URLs: each gets a valid response, and never an internal error.
 
 ``make fuzz`` does the same for longer.
 """
@@ -26,7 +26,7 @@ from tests.fakes import FakeServices, account_row, failing, invoice, settings_fo
 from tests.properties import examples
 
 EXAMPLES = examples(75, "FUZZ_EXAMPLES")
-"""How many requests are made."""
+"""The number of requests that are made."""
 
 PYTHON = re.compile(
     r"Traceback|<class '|<function|<\w+ instance>|object at 0x|\b(?:Type|Key|Value|Attribute"
@@ -35,10 +35,10 @@ PYTHON = re.compile(
     r"|instance|digits)\b|\{'[^']*': |\['[^']*'[,\]]|(?<=[\s:\[({])b'|\\x[0-9a-f]{2}"
     r"|(?:value|found): '"
 )
-"""What only Python would say."""
+"""Words that only Python uses."""
 
 MOST_CALLS = 30
-"""Calls that a request here may cause: it asks for few users, and no call is repeated."""
+"""The most calls that a request here may cause: it has few users, and there are no retries."""
 
 JSON, GRAPHQL = "application/json", "application/graphql-response+json"
 
@@ -47,7 +47,7 @@ JSON, GRAPHQL = "application/json", "application/graphql-response+json"
 async def gateways(
     open_gateway: OpenGateway, services: FakeServices
 ) -> AsyncGenerator[Mapping[bool, GatewayClient]]:
-    """Give a gateway that compiles and one that does not, with all that can be switched on."""
+    """Open a gateway that compiles and one that does not, with all optional features on."""
     services.know(1, 2)
     services.billing.rows[user_id(2)] = account_row(2, plan=7)
     services.billing.invoices = {user_id(1): [invoice(1), invoice(2), invoice(3)]}
@@ -64,7 +64,7 @@ async def gateways(
                         trace="asked",
                         persisted=PersistedSettings(enabled=True),
                         batch=BatchSettings(enabled=True),
-                        # A long run asks for more than one caller may.
+                        # A long run sends more than the rate limit of one caller.
                         limits=LimitsSettings(rate=RateSettings(enabled=False)),
                     )
                 )
@@ -87,7 +87,7 @@ async def gateways(
         st.booleans(),
     ),
 )
-async def test_whatever_document_comes_the_answer_is_one(
+async def test_any_document_gets_a_valid_response(
     gateways: Mapping[bool, GatewayClient],
     services: FakeServices,
     request: dict[str, Any],
@@ -110,7 +110,7 @@ async def test_whatever_document_comes_the_answer_is_one(
     assert response.headers["content-type"] == f"{accept}; charset=utf-8"
     check_shape(answer)
     check_status(answer, response.status_code, accept)
-    check_words(answer, request)
+    check_messages(answer, request)
     check_log(gateway)
     assert sum(services.calls.values()) <= MOST_CALLS
 
@@ -125,7 +125,7 @@ async def test_whatever_document_comes_the_answer_is_one(
     asks=st.sampled_from(["None", "None", "Explain", "Cost"]),
     compiles=st.booleans(),
 )
-async def test_whatever_batch_comes_each_operation_has_an_answer(
+async def test_any_batch_gets_a_valid_response_for_each_operation(
     gateways: Mapping[bool, GatewayClient],
     requests: list[dict[str, Any]],
     asks: str,
@@ -143,13 +143,13 @@ async def test_whatever_batch_comes_each_operation_has_an_answer(
 
     check_log(gateway)
     assert response.status_code < 500
-    # One answer for all: it could not be read as JSON, or all was refused.
+    # A single answer: the body is not JSON, or the whole batch is refused.
     answers: list[Any] = [answered] * len(requests)
     if isinstance(answered, list):
         answers = cast("list[object]", answered)
     for answer, request in zip(answers, requests, strict=True):
         check_shape(answer)
-        check_words(answer, request)
+        check_messages(answer, request)
 
 
 @settings(
@@ -158,7 +158,7 @@ async def test_whatever_batch_comes_each_operation_has_an_answer(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(request=REQUESTS, compiles=st.booleans())
-async def test_whatever_url_comes_the_answer_is_one(
+async def test_any_url_gets_a_valid_response(
     gateways: Mapping[bool, GatewayClient],
     request: dict[str, Any],
     compiles: bool,  # noqa: FBT001 # drawn
@@ -179,19 +179,19 @@ async def test_whatever_url_comes_the_answer_is_one(
     check_log(gateway)
     assert response.status_code < 500
     check_shape(answer)
-    check_words(answer, request)
+    check_messages(answer, request)
 
 
 def check_log(gateway: GatewayClient) -> None:
-    """Check that nothing is in the log that would wake somebody."""
+    """Check that the log has no event of level error."""
     assert '"level":"error"' not in gateway.log
 
 
-def check_words(answer: Mapping[str, Any], request: Mapping[str, Any]) -> None:
-    """Check that what clients are told is no bug, and in no words of Python's."""
+def check_messages(answer: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Check that the errors for clients are no bugs and have no words of Python's."""
     assert set(codes_of(answer)) <= {*Code} - {Code.INTERNAL_SERVER_ERROR}
-    own_words = [error["message"] for error in answer.get("errors", [])]
-    assert not [one for one in own_words if PYTHON.search(one) and not quotes(one, request)]
+    messages = [error["message"] for error in answer.get("errors", [])]
+    assert not [one for one in messages if PYTHON.search(one) and not has_words_of(one, request)]
 
 
 def check_shape(answer: Mapping[str, Any]) -> None:
@@ -219,7 +219,7 @@ def check_status(answer: Mapping[str, Any], status: int, accept: str) -> None:
         assert status == 200
     elif accept == GRAPHQL:
         assert 400 <= status < 500
-    elif status != 200:  # it was no request of GraphQL's, or no JSON
+    elif status != 200:  # the body is not a GraphQL request, or not JSON
         assert status in {400, 422}
         assert codes_of(answer) == ["BAD_REQUEST"]
 
@@ -229,7 +229,7 @@ def codes_of(answer: Mapping[str, Any]) -> list[str]:
     return [error["extensions"]["code"] for error in answer.get("errors", [])]
 
 
-def quotes(message: str, request: Mapping[str, Any]) -> bool:
-    """Tell whether what sounds like Python in a message is what the client has sent."""
+def has_words_of(message: str, request: Mapping[str, Any]) -> bool:
+    """Return whether all words of Python's in a message come from the client's request."""
     sent = json.dumps(request, ensure_ascii=False) + as_json(request)
     return all(found[0] in sent for found in PYTHON.finditer(message))

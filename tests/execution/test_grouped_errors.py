@@ -1,4 +1,4 @@
-"""One error for each failed source and root field, where the client or the settings want it."""
+"""Grouped errors: one for each failed source and root field, by the client's choice or settings."""
 
 from collections.abc import Mapping
 
@@ -32,7 +32,7 @@ async def ask(
     return await gateway.client.post("/graphql", json=body, headers=headers)
 
 
-async def test_a_failed_source_is_one_error_for_each_root_field_with_the_paths_as_patterns(
+async def test_a_failed_source_is_one_error_for_each_root_field_with_path_patterns(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
@@ -73,7 +73,7 @@ async def test_a_failed_source_is_one_error_for_each_root_field_with_the_paths_a
     assert logged["errors"] == {"SOURCE_UNAVAILABLE": 101}
 
 
-async def test_refused_fields_are_one_error_that_says_whom_each_is_for(
+async def test_forbidden_fields_are_one_error_that_names_the_policy_of_each(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
@@ -100,7 +100,7 @@ async def test_refused_fields_are_one_error_that_says_whom_each_is_for(
     }
 
 
-async def test_a_refused_field_of_fifty_users_takes_a_hundredth_of_the_bytes(
+async def test_a_grouped_error_for_fifty_users_is_forty_times_smaller(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
@@ -118,7 +118,7 @@ async def test_a_refused_field_of_fifty_users_takes_a_hundredth_of_the_bytes(
     assert before > 40 * after
 
 
-async def test_codes_of_one_source_stay_apart(
+async def test_errors_with_different_codes_are_not_grouped(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
@@ -138,7 +138,7 @@ async def test_codes_of_one_source_stay_apart(
     ("setting", "asked", "number"),
     [("each", None, 2), ("grouped", None, 1), ("grouped", "each", 2), ("each", "grouped", 1)],
 )
-async def test_the_client_chooses_and_else_the_setting(
+async def test_the_client_s_choice_wins_over_the_setting(
     open_gateway: OpenGateway,
     services: FakeServices,
     setting: str,
@@ -156,7 +156,7 @@ async def test_the_client_chooses_and_else_the_setting(
 
 
 @pytest.mark.parametrize("wrong", ["one", "", 1, [], {"form": "grouped"}])
-async def test_another_word_is_refused_with_what_is_expected(
+async def test_an_unknown_value_is_refused_with_the_expected_values(
     open_gateway: OpenGateway, wrong: object
 ) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
@@ -169,7 +169,7 @@ async def test_another_word_is_refused_with_what_is_expected(
     assert '"each"' in error["message"]
 
 
-async def test_it_works_in_a_url_and_for_each_operation_of_a_batch(
+async def test_errors_are_grouped_for_a_url_and_for_each_operation_of_a_batch(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -187,7 +187,7 @@ async def test_it_works_in_a_url_and_for_each_operation_of_a_batch(
     assert [len(answer["errors"]) for answer in by_batch.json()] == [1, 2, 1]
 
 
-async def test_errors_of_a_request_that_is_not_executed_are_not_grouped(
+async def test_errors_of_an_invalid_request_are_not_grouped(
     open_gateway: OpenGateway,
 ) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
@@ -205,7 +205,7 @@ async def test_errors_of_a_request_that_is_not_executed_are_not_grouped(
         "text/event-stream",
     ],
 )
-async def test_a_whole_answer_is_grouped_whatever_else_the_client_accepts(
+async def test_errors_of_a_whole_response_are_grouped_for_each_accept_header(
     open_gateway: OpenGateway, services: FakeServices, accept: str
 ) -> None:
     services.know(*range(1, 51))

@@ -1,4 +1,4 @@
-"""Grouping errors loses none of them; what clients see of it is in ``test_grouped_errors.py``."""
+"""Grouped errors are complete; ``test_grouped_errors.py`` tests the response to clients."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from app.execution.grouped_errors import grouped
 
 
 def error_of(path: list[str | int], code: str, source: str | None) -> GraphQLFormattedError:
-    """Write an error as clients see it."""
+    """Make an error as clients get it."""
     return {
         "message": f"{code} at {path[-1]}",
         "path": path,
@@ -35,12 +35,14 @@ Key = tuple[object, object, object]
 
 
 def key_of(error: Any) -> Key:  # noqa: ANN401 # an error as JSON
-    """Return what a group has in common."""
+    """Return what all errors of a group have in common."""
     return error["path"][0], error["extensions"]["code"], error["extensions"].get("source")
 
 
 @given(errors=ERRORS)
-def test_no_failed_field_is_lost_or_counted_twice(errors: Sequence[GraphQLFormattedError]) -> None:
+def test_grouped_errors_count_each_failed_field_once(
+    errors: Sequence[GraphQLFormattedError],
+) -> None:
     groups: Sequence[Any] = [*grouped(errors)]
 
     keys = [key_of(one) for one in groups]

@@ -1,4 +1,4 @@
-"""Each limit through HTTP: at the limit, one over it, and switched off."""
+"""Each limit over HTTP: a request at the limit, one over it, and without the limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ ONE = f'{{ user(id: "{ID}") {{ id }} }}'
 
 @dataclass(frozen=True)
 class DocumentCase:
-    """A request with a known amount of something.
+    """A request with a known amount of what one limit counts.
 
     Attributes:
         limit: The limit on it.
@@ -90,7 +90,7 @@ CASES = [
 
 
 async def ask(open_gateway: OpenGateway, case: DocumentCase, limit: int) -> Mapping[str, Any]:
-    """Ask a gateway that has a limit, and no other."""
+    """Send a request to a gateway that has one limit and no others."""
     others = {name: 0 for name, one in LimitsSettings.model_fields.items() if one.annotation is int}
     limits = LimitsSettings.model_validate({**others, case.limit: limit})
     async with open_gateway(settings_for_fakes(limits=limits, introspection=True)) as gateway:
@@ -100,7 +100,7 @@ async def ask(open_gateway: OpenGateway, case: DocumentCase, limit: int) -> Mapp
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.limit}-{case.amount}")
-async def test_a_request_at_a_limit_is_answered_and_one_over_it_is_not(
+async def test_a_request_at_a_limit_is_answered_and_one_over_it_is_refused(
     open_gateway: OpenGateway, services: FakeServices, case: DocumentCase
 ) -> None:
     services.know(1)
@@ -130,7 +130,7 @@ async def test_a_request_at_a_limit_is_answered_and_one_over_it_is_not(
         ("variables_depth", IDS, {"ids": [[ID]]}),
     ],
 )
-async def test_what_is_refused_calls_nobody(
+async def test_a_refused_request_calls_no_source(
     open_gateway: OpenGateway,
     services: FakeServices,
     limit: str,
@@ -144,7 +144,7 @@ async def test_what_is_refused_calls_nobody(
 
 
 @pytest.mark.parametrize("compiling", [True, False])
-async def test_compiled_operations_are_limited_as_well_each_time(
+async def test_compiled_operations_are_limited_on_each_request(
     open_gateway: OpenGateway,
     services: FakeServices,
     compiling: bool,  # noqa: FBT001 # a column of the table
@@ -164,7 +164,7 @@ async def test_compiled_operations_are_limited_as_well_each_time(
         assert reply.errors[0]["message"] == ("the request costs 3: at most 2 are allowed (cost)")
 
 
-async def test_a_client_of_graphql_s_own_media_type_learns_it_from_the_status(
+async def test_a_limit_error_has_status_400_for_the_graphql_response_media_type(
     open_gateway: OpenGateway,
 ) -> None:
     async with open_gateway(settings_for_fakes(limits=LimitsSettings(tokens=3))) as gateway:
@@ -188,7 +188,7 @@ EVERYTHING = """
 """
 
 
-async def test_everything_about_fifty_users_is_within_the_default_limits(
+async def test_all_fields_of_fifty_users_are_within_the_default_limits(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -206,19 +206,19 @@ async def test_everything_about_fifty_users_is_within_the_default_limits(
         '{ ...F } fragment F on Query { ... { a: __type(name: "User") { name } } }',
     ],
 )
-async def test_the_schema_is_told_only_where_the_settings_say_so(
+async def test_introspection_is_answered_only_if_it_is_enabled(
     open_gateway: OpenGateway, gateway: GatewayClient, query: str
 ) -> None:
     refused = await gateway.query(query)
     async with open_gateway(settings_for_fakes(introspection=True)) as open_one:
-        told = await open_one.query(query)
+        allowed = await open_one.query(query)
 
     assert [one["extensions"]["code"] for one in refused.errors] == ["INTROSPECTION_DISABLED"]
     assert "setting introspection" in refused.errors[0]["message"]
-    assert not told.errors
+    assert not allowed.errors
 
 
-async def test_a_text_that_names_the_schema_s_fields_is_no_question_for_it(
+async def test_a_document_that_only_mentions_schema_is_not_introspection(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -230,18 +230,18 @@ async def test_a_text_that_names_the_schema_s_fields_is_no_question_for_it(
     assert text.codes == {"user": "BAD_USER_INPUT"}
 
 
-async def test_what_may_have_been_meant_is_told_only_where_the_settings_say_so(
+async def test_suggestions_are_in_messages_only_if_they_are_enabled(
     open_gateway: OpenGateway, gateway: GatewayClient
 ) -> None:
     silent = await gateway.query("{ usr { id } }")
     async with open_gateway(settings_for_fakes(suggestions=True)) as helpful:
-        told = await helpful.query("{ usr { id } }")
+        suggested = await helpful.query("{ usr { id } }")
 
     assert silent.errors[0]["message"] == "Cannot query field 'usr' on type 'Query'."
-    assert "Did you mean 'user' or 'users'?" in told.errors[0]["message"]
+    assert "Did you mean 'user' or 'users'?" in suggested.errors[0]["message"]
 
 
-async def test_at_most_100_errors_and_64_kib_of_them_are_told(gateway: GatewayClient) -> None:
+async def test_at_most_100_errors_and_64_kib_of_errors_are_returned(gateway: GatewayClient) -> None:
     many = await gateway.query("{ user(id: 1) { " + " ".join(f"no{n}" for n in range(400)) + " } }")
     long = await gateway.query(
         "{ user(id: 1) { " + " ".join(f"{'x' * 600}{n}" for n in range(100)) + " } }"
@@ -254,12 +254,12 @@ async def test_at_most_100_errors_and_64_kib_of_them_are_told(gateway: GatewayCl
     assert len(longest.errors[0]["message"]) < 1_100
 
 
-async def test_what_an_operation_costs_is_told_on_request_where_the_settings_allow_it(
+async def test_the_cost_of_an_operation_is_reported_as_the_setting_allows(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     body = {"query": IDS, "variables": {"ids": [ID, ID]}}
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
 
     for report in ("never", "asked", "always"):
         limits = LimitsSettings.model_validate({"report": report})
@@ -268,14 +268,14 @@ async def test_what_an_operation_costs_is_told_on_request_where_the_settings_all
             asked = await gateway.client.post(
                 "/graphql", json=body, headers={"X-Gateway-Cost": "1"}
             )
-            told[report] = [one.json().get("extensions") for one in (plain, asked)]
+            reported[report] = [one.json().get("extensions") for one in (plain, asked)]
             assert [one["cost"] for one in gateway.events("graphql.operation")] == [2, 2]
 
     cost = {"cost": {"operation": 2, "total": 2, "limit": 5000}}
-    assert told == {"never": [None, None], "asked": [None, cost], "always": [cost, cost]}
+    assert reported == {"never": [None, None], "asked": [None, cost], "always": [cost, cost]}
 
 
-async def test_a_batch_counts_against_the_limit_on_cost_as_a_whole(
+async def test_the_limit_on_cost_holds_for_a_whole_batch(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -286,6 +286,6 @@ async def test_a_batch_counts_against_the_limit_on_cost_as_a_whole(
     async with open_gateway(settings) as gateway:
         first, second, third = (await gateway.client.post("/graphql", json=[one] * 3)).json()
 
-    told = [answer["extensions"]["cost"] for answer in (first, second)]
-    assert told == [{"operation": 2, "total": 6, "limit": 5}] * 2
+    costs = [answer["extensions"]["cost"] for answer in (first, second)]
+    assert costs == [{"operation": 2, "total": 6, "limit": 5}] * 2
     assert third["errors"][0]["message"] == "the request costs 6: at most 5 are allowed (cost)"

@@ -1,4 +1,4 @@
-"""Asking the sources: every key once, all needed sources at the same time."""
+"""Loaders: they request each key once, and all sources at the same time."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ BOTH = SourceNeeds(("profile", "billing"), existence_only=False)
 
 
 def fetches(needs: SourceNeeds, users: Sequence[UserId]) -> list[Fetch]:
-    """Ask the same sources about each of some users."""
+    """Make the fetches of some users from the same sources."""
     distinct = tuple(dict.fromkeys(users))
     return [Fetch(name, distinct, needs.fields.get(name)) for name in needs.sources]
 
@@ -52,7 +52,7 @@ def fetches(needs: SourceNeeds, users: Sequence[UserId]) -> list[Fetch]:
 async def load(
     loaders: Loaders, needs: SourceNeeds, users: Sequence[UserId]
 ) -> list[dict[str, Result]]:
-    """Load users, and tell what each source said of each of them; a bug is raised."""
+    """Load users and return the result of each source for each of them; a bug is raised."""
     results = await loaders.load(fetches(needs, users))
     for name in needs.sources:
         for user in users:
@@ -65,7 +65,7 @@ LIST = PageSpec("billing", "invoices", InvoiceRecord, "/invoices", "userId", "id
 
 
 class Named(Record):
-    """A record that says whose and which source's it is."""
+    """A record that has its source and its key."""
 
     source: str
     key: str
@@ -87,10 +87,10 @@ class RecordingSource:
 
     Attributes:
         name: Its name.
-        behaviour: What it does instead of answering, if a test wants that.
+        behaviour: A function that answers instead, if a test sets it.
         batches: The keys of each call.
-        calls: What of the request each call brought.
-        ended: How many calls were ended from outside.
+        calls: The request context of each call.
+        ended: The number of cancelled calls.
         asked: Set by the first call.
     """
 
@@ -152,13 +152,13 @@ async def hang(_: Sequence[UserId]) -> Sequence[Answer]:
     raise AssertionError
 
 
-async def break_down(_: Sequence[UserId]) -> Sequence[Answer]:
-    """Have a bug."""
+async def raise_bug(_: Sequence[UserId]) -> Sequence[Answer]:
+    """Raise a bug."""
     raise ZeroDivisionError("a bug")
 
 
 @dataclass
-class LoaderWorld:
+class FakeSources:
     """The sources, and loaders over them."""
 
     profile: RecordingSource
@@ -172,7 +172,7 @@ class LoaderWorld:
 
 
 def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
-    """Make batches to a source that requests do not share."""
+    """Make a scheduler whose batches are not shared by requests."""
     return BatchScheduler(
         source.name,
         source.fetch_many,
@@ -186,116 +186,122 @@ def scheduler_of(source: RecordingSource) -> BatchScheduler[Any]:
 
 
 @pytest.fixture
-def world() -> LoaderWorld:
+def fake_sources() -> FakeSources:
     """Give three sources and a list."""
     profile, billing, activity = map(RecordingSource, ("profile", "billing", "activity"))
-    return LoaderWorld(profile, billing, activity, FakePages())
+    return FakeSources(profile, billing, activity, FakePages())
 
 
 @asynccontextmanager
-async def loading(world: LoaderWorld) -> AsyncGenerator[Loaders]:
-    """Open loaders, and fail what hangs."""
-    every = (world.profile, world.billing, world.activity)
+async def loading(fake_sources: FakeSources) -> AsyncGenerator[Loaders]:
+    """Open loaders with a timeout."""
+    every = (fake_sources.profile, fake_sources.billing, fake_sources.activity)
     schedulers = {one.name: scheduler_of(one) for one in every}
-    sources = world.sources(schedulers)
+    sources = fake_sources.sources(schedulers)
     async with asyncio.timeout(5), AsyncExitStack() as stack:
         for batches in schedulers.values():
             await stack.enter_async_context(batches)
         yield await stack.enter_async_context(Loaders(sources, CALL))
 
 
-def said(results: dict[str, Result]) -> dict[str, object]:
-    """Write what each source said: a record's key, a failure's code, or nothing."""
+def values_of(results: dict[str, Result]) -> dict[str, object]:
+    """Return the result of each source: a record's key, a failure's code or `None`."""
     return {
         name: answer.key if isinstance(answer, Named) else getattr(answer, "code", None)
         for name, answer in results.items()
     }
 
 
-async def test_what_is_asked_in_one_tick_is_one_batch_a_source(world: LoaderWorld) -> None:
-    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+async def test_keys_requested_in_one_tick_are_one_batch_for_each_source(
+    fake_sources: FakeSources,
+) -> None:
+    async with loading(fake_sources) as loaders, asyncio.TaskGroup() as group:
         group.create_task(load(loaders, BOTH, [A]))
         group.create_task(load(loaders, ONE, [B, C]))
         group.create_task(load(loaders, BOTH, [C]))
 
-    assert world.profile.batches == [["a", "b", "c"]]
-    assert world.billing.batches == [["a", "c"]]
+    assert fake_sources.profile.batches == [["a", "b", "c"]]
+    assert fake_sources.billing.batches == [["a", "c"]]
 
 
-async def test_a_user_is_asked_for_once_however_often_the_request_wants_it(
-    world: LoaderWorld,
+async def test_a_user_is_requested_once_for_a_whole_request(
+    fake_sources: FakeSources,
 ) -> None:
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         first = await load(loaders, ONE, [A, B, A])
         second = await load(loaders, BOTH, [B, A])
 
-    assert [said(one)["profile"] for one in first] == ["a", "b", "a"]
-    assert [said(one) for one in second] == [
+    assert [values_of(one)["profile"] for one in first] == ["a", "b", "a"]
+    assert [values_of(one) for one in second] == [
         {"profile": "b", "billing": "b"},
         {"profile": "a", "billing": "a"},
     ]
-    assert world.profile.batches == [["a", "b"]]
-    assert world.billing.batches == [["b", "a"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.billing.batches == [["b", "a"]]
 
 
-async def test_one_request_s_answers_are_never_another_s(world: LoaderWorld) -> None:
+async def test_two_requests_do_not_share_their_results(fake_sources: FakeSources) -> None:
     for _ in range(2):
-        async with loading(world) as loaders:
+        async with loading(fake_sources) as loaders:
             await load(loaders, ONE, [A])
 
-    assert world.profile.batches == [["a"], ["a"]]
+    assert fake_sources.profile.batches == [["a"], ["a"]]
 
 
-async def test_no_users_are_no_call(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_no_users_cause_no_calls(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         assert await load(loaders, BOTH, []) == []
 
-    assert world.profile.batches == world.billing.batches == []
+    assert fake_sources.profile.batches == fake_sources.billing.batches == []
     assert loaders.used == set()
 
 
-async def test_all_sources_of_a_plan_are_asked_at_the_same_time(world: LoaderWorld) -> None:
+async def test_all_sources_of_a_plan_are_called_at_the_same_time(fake_sources: FakeSources) -> None:
     together = asyncio.Barrier(2)
 
     async def wait_for_the_other(keys: Sequence[UserId]) -> Sequence[Answer]:
         await together.wait()
         return [None for _ in keys]
 
-    world.profile.behaviour = world.billing.behaviour = wait_for_the_other
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = fake_sources.billing.behaviour = wait_for_the_other
+    async with loading(fake_sources) as loaders:
         [parts] = await load(loaders, BOTH, [A])
 
     assert parts == {"profile": None, "billing": None}
 
 
-async def test_failures_are_values_beside_the_answers_of_others(world: LoaderWorld) -> None:
+async def test_failures_are_values_beside_the_results_of_other_users(
+    fake_sources: FakeSources,
+) -> None:
     async def mixed(keys: Sequence[UserId]) -> Sequence[Answer]:
         answers = {A: failure("profile"), B: None}
         return [answers.get(key, record("profile", key)) for key in keys]
 
-    world.profile.behaviour = mixed
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = mixed
+    async with loading(fake_sources) as loaders:
         first, second, third = await load(loaders, BOTH, [A, B, C])
         [again] = await load(loaders, ONE, [A])
 
     assert first == {"profile": failure("profile"), "billing": record("billing", "a")}
-    assert said(second) == {"profile": None, "billing": "b"}
-    assert said(third) == {"profile": "c", "billing": "c"}
+    assert values_of(second) == {"profile": None, "billing": "b"}
+    assert values_of(third) == {"profile": "c", "billing": "c"}
     assert again == {"profile": failure("profile")}
-    assert world.profile.batches == [["a", "b", "c"]]
+    assert fake_sources.profile.batches == [["a", "b", "c"]]
 
 
-async def test_what_of_the_request_goes_on_reaches_the_sources(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_the_sources_get_the_id_and_the_trace_of_the_request(
+    fake_sources: FakeSources,
+) -> None:
+    async with loading(fake_sources) as loaders:
         await load(loaders, BOTH, [A])
 
-    for source in (world.profile, world.billing):
+    for source in (fake_sources.profile, fake_sources.billing):
         (call,) = source.calls
         assert (call.request_id, call.trace) == (CALL.request_id, CALL.trace)
 
 
-async def test_used_names_the_sources_that_were_asked(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_used_has_the_sources_that_were_called(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         assert loaders.used == set()
         await load(loaders, SourceNeeds(("billing",), existence_only=False), [A])
         assert loaders.used == {"billing"}
@@ -304,8 +310,8 @@ async def test_used_names_the_sources_that_were_asked(world: LoaderWorld) -> Non
     assert loaders.used == {"billing", "profile"}
 
 
-async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_once(
-    world: LoaderWorld,
+async def test_pages_requested_in_one_tick_are_one_batch_with_each_page_once(
+    fake_sources: FakeSources,
 ) -> None:
     same = Position("cursor", "item")
     requests = [
@@ -316,25 +322,25 @@ async def test_pages_asked_in_one_tick_are_one_batch_and_the_same_page_is_asked_
         PageRequest(A, 5, same),
         PageRequest(A, 5, Position("cursor", "item")),
     ]
-    async with loading(world) as loaders, asyncio.TaskGroup() as group:
+    async with loading(fake_sources) as loaders, asyncio.TaskGroup() as group:
         pages = [group.create_task(loaders.load_page(LIST, request)) for request in requests]
 
-    assert world.pages.batches == [[requests[0], requests[1], requests[3], requests[4]]]
+    assert fake_sources.pages.batches == [[requests[0], requests[1], requests[3], requests[4]]]
     assert [page.result() for page in pages] == [
         Page((), has_next=request.user == B) for request in requests
     ]
     assert loaders.used == {"billing"}
 
 
-async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(
-    world: LoaderWorld,
+async def test_closed_loaders_cancel_their_fetches_and_every_waiter_gets_a_failure(
+    fake_sources: FakeSources,
 ) -> None:
-    world.profile.behaviour = hang
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = hang
+    async with loading(fake_sources) as loaders:
         waiters = [asyncio.create_task(load(loaders, BOTH, [A, user])) for user in (B, C)]
-        await world.profile.asked.wait()
+        await fake_sources.profile.asked.wait()
         await load(loaders, SourceNeeds(("billing",), existence_only=False), [A, B, C])
-    ended = world.profile.ended
+    ended = fake_sources.profile.ended
 
     async with asyncio.timeout(5):
         answers = [await waiter for waiter in waiters]
@@ -346,7 +352,9 @@ async def test_leaving_ends_the_fetches_that_run_and_settles_every_waiter(
         assert isinstance(parts["billing"], Named)
 
 
-async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: LoaderWorld) -> None:
+async def test_closing_loaders_wait_until_a_cancelled_fetch_has_cleaned_up(
+    fake_sources: FakeSources,
+) -> None:
     cleaned = False
 
     async def clean_up(keys: Sequence[UserId]) -> Sequence[Answer]:
@@ -358,10 +366,10 @@ async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: LoaderWorld) ->
                 await asyncio.sleep(0)
             cleaned = True
 
-    world.profile.behaviour = clean_up
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = clean_up
+    async with loading(fake_sources) as loaders:
         waiter = asyncio.create_task(load(loaders, ONE, [A]))
-        await world.profile.asked.wait()
+        await fake_sources.profile.asked.wait()
     left_with = cleaned
 
     async with asyncio.timeout(5):
@@ -369,27 +377,29 @@ async def test_leaving_waits_until_a_fetch_has_cleaned_up(world: LoaderWorld) ->
     assert left_with
 
 
-async def test_what_was_asked_for_in_the_tick_of_leaving_leaves_nobody_waiting_either(
-    world: LoaderWorld,
+async def test_a_key_requested_in_the_tick_of_closing_leaves_no_waiter(
+    fake_sources: FakeSources,
 ) -> None:
-    world.profile.behaviour = hang
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = hang
+    async with loading(fake_sources) as loaders:
         waiter = asyncio.create_task(load(loaders, ONE, [A]))
-        await asyncio.sleep(0)  # it has asked its loader, which collects more until the next tick
+        await asyncio.sleep(
+            0
+        )  # the loader has the key now, and collects more keys until the next tick
 
     done, _ = await asyncio.wait([waiter], timeout=0.1)
     waiter.cancel()
     assert done, "a fetch that began after the end of its request runs on"
 
 
-async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(
-    world: LoaderWorld,
+async def test_a_bug_is_raised_in_every_waiter_and_not_reported_by_the_event_loop(
+    fake_sources: FakeSources,
 ) -> None:
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    world.profile.behaviour = world.billing.behaviour = break_down
+    fake_sources.profile.behaviour = fake_sources.billing.behaviour = raise_bug
 
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         waiters = [
             load(loaders, BOTH, [A, B]),
             load(loaders, BOTH, [B]),
@@ -406,20 +416,20 @@ async def test_a_bug_reaches_every_waiter_and_is_reported_by_nobody_else(
     assert not reported
 
 
-async def test_a_source_that_answers_for_too_few_keys_is_a_bug_and_leaves_nobody_waiting(
-    world: LoaderWorld,
+async def test_a_source_that_returns_too_few_results_is_a_bug(
+    fake_sources: FakeSources,
 ) -> None:
     async def too_few(_: Sequence[UserId]) -> Sequence[Answer]:
         return [None]
 
-    world.profile.behaviour = too_few
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = too_few
+    async with loading(fake_sources) as loaders:
         with pytest.raises(ValueError, match="shorter"):
             await load(loaders, ONE, [A, B])
 
 
-async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user(
-    world: LoaderWorld,
+async def test_a_cancelled_waiter_does_not_affect_another_waiter_for_the_same_user(
+    fake_sources: FakeSources,
 ) -> None:
     go_on = asyncio.Event()
 
@@ -427,11 +437,11 @@ async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user
         await go_on.wait()
         return [record("profile", key) for key in keys]
 
-    world.profile.behaviour = wait
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = wait
+    async with loading(fake_sources) as loaders:
         cancelled = asyncio.create_task(load(loaders, ONE, [A, B]))
         other = asyncio.create_task(load(loaders, ONE, [B, A]))
-        await world.profile.asked.wait()
+        await fake_sources.profile.asked.wait()
         cancelled.cancel()
         await asyncio.wait([cancelled])
         go_on.set()
@@ -439,80 +449,82 @@ async def test_a_waiter_that_is_cancelled_does_not_harm_another_of_the_same_user
         later = await load(loaders, ONE, [A])
 
     assert cancelled.cancelled()
-    assert [said(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
-    assert world.profile.batches == [["a", "b"]]
-    assert world.profile.ended == 0
+    assert [values_of(parts)["profile"] for parts in [*answers, *later]] == ["b", "a", "a"]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.profile.ended == 0
 
 
-async def test_a_waiter_that_gives_up_in_time_does_not_poison_the_user(world: LoaderWorld) -> None:
+async def test_a_user_can_be_loaded_again_after_a_waiter_timed_out(
+    fake_sources: FakeSources,
+) -> None:
     go_on = asyncio.Event()
 
     async def wait(keys: Sequence[UserId]) -> Sequence[Answer]:
         await go_on.wait()
         return [record("profile", key) for key in keys]
 
-    world.profile.behaviour = wait
-    async with loading(world) as loaders:
+    fake_sources.profile.behaviour = wait
+    async with loading(fake_sources) as loaders:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(load(loaders, ONE, [A]), 0.01)
         go_on.set()
         [parts] = await load(loaders, ONE, [A])
 
-    assert said(parts) == {"profile": "a"}
-    assert world.profile.batches == [["a"]]
+    assert values_of(parts) == {"profile": "a"}
+    assert fake_sources.profile.batches == [["a"]]
 
 
-def wanting(*fields: str) -> SourceNeeds:
+def profile_needs(*fields: str) -> SourceNeeds:
     """Need some fields of profile alone."""
     return SourceNeeds(("profile",), existence_only=False, fields={"profile": frozenset(fields)})
 
 
-def asked_for(source: RecordingSource) -> list[list[str] | None]:
-    """Tell for which fields each call asked."""
+def requested_fields(source: RecordingSource) -> list[list[str] | None]:
+    """List the fields that each call requested."""
     return [None if call.fields is None else sorted(call.fields) for call in source.calls]
 
 
-async def test_what_is_asked_in_one_tick_asks_for_the_fields_of_all(world: LoaderWorld) -> None:
-    async with loading(world) as loaders, asyncio.TaskGroup() as group:
-        group.create_task(load(loaders, wanting("x"), [A]))
-        group.create_task(load(loaders, wanting("y"), [B, A]))
-        group.create_task(load(loaders, wanting(), [A]))
+async def test_a_batch_requests_the_fields_of_all_its_waiters(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders, asyncio.TaskGroup() as group:
+        group.create_task(load(loaders, profile_needs("x"), [A]))
+        group.create_task(load(loaders, profile_needs("y"), [B, A]))
+        group.create_task(load(loaders, profile_needs(), [A]))
 
-    assert world.profile.batches == [["a", "b"]]
-    assert asked_for(world.profile) == [["x", "y"]]
-
-
-async def test_what_was_loaded_serves_those_who_want_no_more_of_it(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
-        await load(loaders, wanting("x", "y"), [A])
-        await load(loaders, wanting("y"), [A])
-        await load(loaders, wanting("x"), [A, B])
-
-    assert world.profile.batches == [["a"], ["b"]]
-    assert asked_for(world.profile) == [["x", "y"], ["x", "y"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert requested_fields(fake_sources.profile) == [["x", "y"]]
 
 
-async def test_what_was_loaded_is_loaded_again_for_a_field_that_it_lacks(
-    world: LoaderWorld,
+async def test_a_loaded_record_is_reused_if_it_has_the_fields(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
+        await load(loaders, profile_needs("x", "y"), [A])
+        await load(loaders, profile_needs("y"), [A])
+        await load(loaders, profile_needs("x"), [A, B])
+
+    assert fake_sources.profile.batches == [["a"], ["b"]]
+    assert requested_fields(fake_sources.profile) == [["x", "y"], ["x", "y"]]
+
+
+async def test_a_loaded_record_without_a_field_is_loaded_again(
+    fake_sources: FakeSources,
 ) -> None:
-    async with loading(world) as loaders:
-        await load(loaders, wanting("x"), [A])
-        await load(loaders, wanting("y"), [A])
+    async with loading(fake_sources) as loaders:
+        await load(loaders, profile_needs("x"), [A])
+        await load(loaders, profile_needs("y"), [A])
 
-    assert world.profile.batches == [["a"], ["a"]]
-    assert asked_for(world.profile) == [["x"], ["x", "y"]]
+    assert fake_sources.profile.batches == [["a"], ["a"]]
+    assert requested_fields(fake_sources.profile) == [["x"], ["x", "y"]]
 
 
-async def test_in_bulk_each_source_is_asked_for_its_own_fields(world: LoaderWorld) -> None:
-    async with loading(world) as loaders:
+async def test_a_bulk_fetch_requests_the_fields_of_each_source(fake_sources: FakeSources) -> None:
+    async with loading(fake_sources) as loaders:
         await loaders.fetch([Fetch("profile", [A], frozenset({"x"})), Fetch("billing", [A])])
 
-    assert asked_for(world.profile) == [["x"]]
-    assert asked_for(world.billing) == [None]
+    assert requested_fields(fake_sources.profile) == [["x"]]
+    assert requested_fields(fake_sources.billing) == [None]
 
 
-async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_source(
-    world: LoaderWorld,
+async def test_results_of_a_bulk_fetch_are_reused_with_the_keys_of_each_source(
+    fake_sources: FakeSources,
 ) -> None:
     async def with_key(keys: Sequence[UserId]) -> Sequence[Answer]:
         return [
@@ -526,20 +538,20 @@ async def test_what_was_loaded_in_bulk_serves_the_resolvers_by_the_keys_of_each_
             for key in keys
         ]
 
-    world.profile.behaviour = with_key
+    fake_sources.profile.behaviour = with_key
     every = [Fetch("profile", (A, B)), Fetch("billing", (A, B), key_from=("profile",))]
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         results = await loaders.fetch(every)
         loaders.remember(every, results)
 
         assert await loaders.load(every) == results
 
-    assert world.profile.batches == [["a", "b"]]
-    assert world.billing.batches == [["cus_a", "cus_b"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.billing.batches == [["cus_a", "cus_b"]]
 
 
-async def test_what_was_found_by_a_fallback_in_bulk_serves_the_resolvers_too(
-    world: LoaderWorld,
+async def test_results_of_a_fallback_in_a_bulk_fetch_are_reused(
+    fake_sources: FakeSources,
 ) -> None:
     async def with_key(source: str, keys: Sequence[UserId]) -> Sequence[Answer]:
         found = {A: None, f"activity {A}": "cus_a", B: "cus_b"}
@@ -557,19 +569,19 @@ async def test_what_was_found_by_a_fallback_in_bulk_serves_the_resolvers_too(
             for key in keys
         ]
 
-    world.profile.behaviour = partial(with_key, "profile")
-    world.activity.behaviour = partial(with_key, "activity")
+    fake_sources.profile.behaviour = partial(with_key, "profile")
+    fake_sources.activity.behaviour = partial(with_key, "activity")
     every = [
         Fetch("billing", (A, B), key_from=("profile", "activity")),
         Fetch("profile", (A, B)),
         Fetch("activity", (), key_from=("profile",), if_needed=(A, B)),
     ]
-    async with loading(world) as loaders:
+    async with loading(fake_sources) as loaders:
         results = await loaders.fetch(every)
         loaders.remember(every, results)
 
         assert await loaders.load(every) == results
 
-    assert world.profile.batches == [["a", "b"]]
-    assert world.activity.batches == [["activity a"]]
-    assert world.billing.batches == [["cus_a", "cus_b"]]
+    assert fake_sources.profile.batches == [["a", "b"]]
+    assert fake_sources.activity.batches == [["activity a"]]
+    assert fake_sources.billing.batches == [["cus_a", "cus_b"]]

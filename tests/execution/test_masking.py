@@ -1,4 +1,4 @@
-"""What clients see of an error."""
+"""Errors as clients get them: bugs are masked."""
 
 from collections.abc import Mapping
 
@@ -25,30 +25,30 @@ VARIABLE = VariableNode(name=NameNode(value="v"))
 
 @pytest.fixture(params=(SHORT, BY_FILE[0]), ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done with either schema."""
+    """Run every test with both schemas."""
     ways: Ways = request.param
     return ways
 
 
 def raised(error: Exception) -> GraphQLError:
-    """Make what graphql-core makes of an error that a resolver raised."""
+    """Wrap an error of a resolver as graphql-core does."""
     return located_error(error, [FIELD], ["user", "plan"])
 
 
-def told(error: GraphQLError) -> Mapping[str, object]:
-    """Tell a client of an error."""
+def public(error: GraphQLError) -> Mapping[str, object]:
+    """Return an error as a client gets it."""
     return dict(public_error(error, otherwise=Code.BAD_USER_INPUT, request_id="req-1"))
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code.startswith("SOURCE_")])
-def test_the_failure_of_a_source_is_told_with_its_code_and_source_and_no_detail(
+def test_a_source_failure_has_its_code_and_source_and_no_details(
     code: Code,
 ) -> None:
     failure = SourceFailure("billing", code, "secret detail")
 
     error = raised(SourceError(failure))
 
-    assert told(error) == {
+    assert public(error) == {
         "message": failure.message,
         "path": ["user", "plan"],
         "extensions": {"code": code.value, "source": "billing"},
@@ -66,10 +66,8 @@ def test_the_failure_of_a_source_is_told_with_its_code_and_source_and_no_detail(
         (GatewayError(Code.SOURCE_OVERLOADED, "try later"), "SOURCE_OVERLOADED"),
     ],
 )
-def test_an_error_that_is_meant_for_clients_is_told_as_it_is(
-    error: GatewayError, code: str
-) -> None:
-    answer = told(raised(error))
+def test_an_error_for_clients_keeps_its_message_and_code(error: GatewayError, code: str) -> None:
+    answer = public(raised(error))
 
     assert answer["message"] == error.message
     assert answer["extensions"] == {"code": code}
@@ -88,29 +86,29 @@ def test_an_error_that_is_meant_for_clients_is_told_as_it_is(
         RecursionError("secret"),
     ],
 )
-def test_a_bug_is_masked_and_leads_to_the_log_by_the_request_id(bug: Exception) -> None:
+def test_a_bug_is_masked_and_has_the_request_id(bug: Exception) -> None:
     error = raised(bug)
 
     assert is_bug(error)
-    assert told(error) == {
+    assert public(error) == {
         "message": MASKED,
         "path": ["user", "plan"],
         "extensions": {"code": "INTERNAL_SERVER_ERROR", "requestId": "req-1"},
     }
 
 
-def test_a_value_that_does_not_fit_the_schema_is_a_bug_too() -> None:
+def test_a_resolved_value_that_does_not_fit_the_schema_is_a_bug() -> None:
     error = GraphQLError("Int cannot represent: 'secret'", [FIELD], path=["user", "loginCount"])
 
     assert is_bug(error)
-    assert told(error)["message"] == MASKED
+    assert public(error)["message"] == MASKED
 
 
-def test_an_error_of_the_document_is_told_in_graphql_core_s_words() -> None:
+def test_an_error_in_the_document_keeps_the_message_of_graphql_core() -> None:
     error = GraphQLError("Cannot query field 'x'", [FIELD])
 
     assert not is_bug(error)
-    assert told(error) == {
+    assert public(error) == {
         "message": "Cannot query field 'x'",
         "extensions": {"code": "BAD_USER_INPUT"},
     }
@@ -118,36 +116,36 @@ def test_an_error_of_the_document_is_told_in_graphql_core_s_words() -> None:
     assert refused.get("extensions") == {"code": "GRAPHQL_VALIDATION_FAILED"}
 
 
-def test_an_error_that_points_at_an_argument_is_the_client_s() -> None:
+def test_an_error_at_an_argument_is_an_error_of_the_client() -> None:
     error = GraphQLError("Argument 'id' must not be null.", [VARIABLE], path=["user"])
 
     assert not is_bug(error)
-    assert told(error)["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert public(error)["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_the_cause_is_found_however_often_it_was_wrapped(depth: int) -> None:
+def test_the_root_cause_of_an_error_is_found_through_all_its_wrappers(depth: int) -> None:
     cause = BadUserInputError("wrong")
     error: GraphQLError = GraphQLError("wrapped", original_error=cause)
     for _ in range(depth):
         error = GraphQLError("wrapped again", original_error=error)
 
     assert root_cause(error) is cause
-    assert told(error)["message"] == "wrong"
+    assert public(error)["message"] == "wrong"
 
 
-def test_what_wraps_nothing_is_its_own_cause() -> None:
+def test_an_error_without_a_wrapped_error_is_its_own_cause() -> None:
     error = GraphQLError("by itself")
 
     assert root_cause(error) is error
 
 
-def test_extensions_that_something_else_put_there_do_not_get_out() -> None:
+def test_extensions_of_an_unknown_origin_are_not_returned() -> None:
     error = GraphQLError("x", [FIELD], extensions={"stack": "secret", "code": "OTHER"})
     wrapped = raised(GraphQLError("x", extensions={"secret": "secret"}))
 
-    assert told(error)["extensions"] == {"code": "BAD_USER_INPUT"}
-    assert "secret" not in str(told(wrapped))
+    assert public(error)["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert "secret" not in str(public(wrapped))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,7 @@ def test_extensions_that_something_else_put_there_do_not_get_out() -> None:
         f'query($v: Boolean = true) {{ user(id: "{user_id(1)}") @include(if: $v) {{ id }} }}',
     ],
 )
-async def test_a_null_that_only_the_execution_finds_is_the_client_s_and_no_bug(
+async def test_a_null_variable_found_during_execution_is_an_error_of_the_client(
     gateway: GatewayClient, services: FakeServices, query: str
 ) -> None:
     services.know(1)
@@ -171,7 +169,7 @@ async def test_a_null_that_only_the_execution_finds_is_the_client_s_and_no_bug(
     assert not gateway.events("graphql.bug")
 
 
-async def test_an_error_of_a_field_says_where_in_the_document_it_is(
+async def test_an_error_of_a_field_has_its_location_in_the_document(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)

@@ -1,4 +1,4 @@
-"""What a source failure does: one table, and what holds for all results."""
+"""The effect of source failures: one table, and properties of all results."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ EXISTENCE = SourceNeeds(("profile",), existence_only=True)
 @pytest.mark.parametrize(
     ("needs", "profile", "billing", "required", "expected"),
     [
-        # all is well
+        # no source fails
         (BOTH, ROW, ROW, "", WHOLE),
         # a source that does not know the user
         (BOTH, None, ROW, "", WHOLE),
@@ -38,7 +38,7 @@ EXISTENCE = SourceNeeds(("profile",), existence_only=True)
         (BOTH, LATE, ROW, "", Outcome(known=True, failures={"profile": LATE})),
         (BOTH, ROW, DOWN, "", Outcome(known=True, failures={"billing": DOWN})),
         (BOTH, LATE, DOWN, "", Outcome(known=True, failures={"profile": LATE, "billing": DOWN})),
-        # ... and the other does not know the user: it may exist
+        # an optional source fails and the other does not know the user: it may exist
         (BOTH, LATE, None, "", Outcome(known=True, failures={"profile": LATE})),
         # a required source fails, or another one does
         (BOTH, LATE, ROW, "profile", Outcome(known=False, failure=LATE)),
@@ -49,11 +49,11 @@ EXISTENCE = SourceNeeds(("profile",), existence_only=True)
         # a damaged record is a record: it fails no user, even of a required source
         (BOTH, DAMAGED, None, "profile", Outcome(known=True, failures={"profile": DAMAGED})),
         (BOTH, DAMAGED, DOWN, "billing", Outcome(known=False, failure=DOWN)),
-        # a required source that is not needed says nothing
+        # a required source that is not needed has no effect
         (BOTH, LATE, ROW, "activity", Outcome(known=True, failures={"profile": LATE})),
     ],
 )
-def test_what_becomes_of_a_user(
+def test_the_outcome_of_a_user_depends_on_its_needed_and_required_sources(
     needs: SourceNeeds, profile: Result, billing: Result, required: str, expected: Outcome
 ) -> None:
     results = {"profile": profile, "billing": billing}
@@ -70,11 +70,13 @@ def test_what_becomes_of_a_user(
         (DAMAGED, Outcome(known=True, failures={"profile": DAMAGED})),
     ],
 )
-def test_the_one_source_that_says_who_exists_decides(profile: Result, expected: Outcome) -> None:
+def test_the_source_of_existence_decides_whether_a_user_exists(
+    profile: Result, expected: Outcome
+) -> None:
     assert outcome_of({"profile": profile}, EXISTENCE, ()) == expected
 
 
-def test_a_field_fails_as_the_first_of_its_sources_that_failed() -> None:
+def test_a_field_fails_with_the_failure_of_its_first_failed_source() -> None:
     outcome = Outcome(known=True, failures={"profile": LATE, "billing": DOWN})
 
     assert outcome.failure_of(("billing", "profile"), ()) is DOWN
@@ -85,7 +87,7 @@ def test_a_field_fails_as_the_first_of_its_sources_that_failed() -> None:
     assert failure_among(("activity", "billing"), results, ()) is DOWN
 
 
-def test_a_damaged_record_field_fails_the_fields_that_read_it_alone() -> None:
+def test_a_damaged_record_field_fails_only_the_fields_that_read_it() -> None:
     outcome = Outcome(known=True, failures={"profile": DAMAGED, "billing": DOWN})
 
     assert outcome.failure_of(("profile",), {"email"}) is ODD
@@ -101,7 +103,7 @@ def test_a_damaged_record_field_fails_the_fields_that_read_it_alone() -> None:
     ),
     required=st.sets(st.sampled_from(["profile", "billing", "activity"])),
 )
-def test_a_user_is_there_fails_or_is_unknown_and_never_two_of_these(
+def test_a_user_is_either_known_or_failed_or_unknown(
     results: dict[str, Result], required: set[str]
 ) -> None:
     outcome = outcome_of(results, BOTH, required)
@@ -114,7 +116,7 @@ def test_a_user_is_there_fails_or_is_unknown_and_never_two_of_these(
         assert set(outcome.failures) == failed
 
 
-def test_the_first_bug_among_the_sources_of_a_field_is_the_bug_of_the_field() -> None:
+def test_the_first_bug_among_the_sources_of_a_group_is_its_bug() -> None:
     bug = ZeroDivisionError("a bug")
     group = UserGroup(UserSelection((), BOTH), [UserId("a"), UserId("b")], [0, 1])
     well = {UserId("a"): ROW, UserId("b"): None, UserId("c"): ZeroDivisionError("of nobody here")}
@@ -134,7 +136,7 @@ def test_the_first_bug_among_the_sources_of_a_field_is_the_bug_of_the_field() ->
         ("HALT", False, True),
     ],
 )
-def test_how_far_an_error_goes_up_is_the_client_s_choice(
+def test_on_error_decides_whether_an_error_propagates(
     on_error: OnError,
     nullable: bool,  # noqa: FBT001 # a column of the table
     expected: bool,  # noqa: FBT001 # the same

@@ -1,4 +1,4 @@
-"""Automatic persisted queries, as Apollo's clients speak the protocol."""
+"""Automatic persisted queries by the protocol of Apollo's clients."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ KEPT = settings_for_fakes(persisted=PersistedSettings(enabled=True, max_document
 OFF = settings_for_fakes()
 
 
-def naming(text: str) -> dict[str, Any]:
-    """Make the extensions that name a document."""
+def extensions_for(text: str) -> dict[str, Any]:
+    """Make the extensions with the hash of a document."""
     return {"persistedQuery": {"version": 1, "sha256Hash": hash_of(text)}}
 
 
@@ -44,20 +44,20 @@ async def get(gateway: GatewayClient, **members: object) -> httpx.Response:
 def code(response: httpx.Response) -> str:
     """Read the code of the only error."""
     [error] = response.json()["errors"]
-    told: str = error["extensions"]["code"]
-    return told
+    found: str = error["extensions"]["code"]
+    return found
 
 
 @pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])
-async def test_a_client_sends_the_hash_then_the_document_and_the_hash_from_then_on(
+async def test_a_document_is_found_by_its_hash_after_it_was_sent_once(
     open_gateway: OpenGateway, services: FakeServices, accept: str
 ) -> None:
     services.know(1)
     async with open_gateway(KEPT) as gateway:
-        first = await post(gateway, extensions=naming(QUERY), accept=accept)
-        whole = await post(gateway, query=QUERY, extensions=naming(QUERY), accept=accept)
-        again = await post(gateway, extensions=naming(QUERY), accept=accept)
-        by_get = await get(gateway, extensions=naming(QUERY))
+        first = await post(gateway, extensions=extensions_for(QUERY), accept=accept)
+        whole = await post(gateway, query=QUERY, extensions=extensions_for(QUERY), accept=accept)
+        again = await post(gateway, extensions=extensions_for(QUERY), accept=accept)
+        by_get = await get(gateway, extensions=extensions_for(QUERY))
 
     assert (first.status_code, first.json()) == (
         200,
@@ -73,25 +73,25 @@ async def test_a_client_sends_the_hash_then_the_document_and_the_hash_from_then_
     assert whole.json() == again.json() == by_get.json() == ANSWER
 
 
-async def test_a_client_can_do_it_all_by_get(
+async def test_a_document_can_be_registered_and_found_by_get(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     async with open_gateway(KEPT) as gateway:
-        first = await get(gateway, extensions=naming(QUERY))
-        whole = await get(gateway, query=QUERY, extensions=naming(QUERY))
-        again = await get(gateway, extensions=naming(QUERY))
+        first = await get(gateway, extensions=extensions_for(QUERY))
+        whole = await get(gateway, query=QUERY, extensions=extensions_for(QUERY))
+        again = await get(gateway, extensions=extensions_for(QUERY))
 
     assert code(first) == "PERSISTED_QUERY_NOT_FOUND"
     assert whole.json() == again.json() == ANSWER
 
 
-async def test_a_document_id_of_the_specification_s_appendix_is_as_good(
+async def test_a_document_is_found_by_its_document_id(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     async with open_gateway(KEPT) as gateway:
-        await post(gateway, query=QUERY, extensions=naming(QUERY))
+        await post(gateway, query=QUERY, extensions=extensions_for(QUERY))
         by_post = await post(gateway, documentId=f"sha256:{hash_of(QUERY)}")
         by_get = await get(gateway, documentId=f"sha256:{hash_of(QUERY)}")
         of_relay = await post(gateway, doc_id=hash_of(QUERY))
@@ -104,8 +104,10 @@ async def test_a_document_is_kept_under_its_own_hash_only(
     open_gateway: OpenGateway, wrong: str
 ) -> None:
     async with open_gateway(KEPT) as gateway:
-        mixed = await post(gateway, query=wrong, extensions=naming(QUERY), accept=GRAPHQL_JSON)
-        after = await post(gateway, extensions=naming(QUERY))
+        mixed = await post(
+            gateway, query=wrong, extensions=extensions_for(QUERY), accept=GRAPHQL_JSON
+        )
+        after = await post(gateway, extensions=extensions_for(QUERY))
 
     assert mixed.status_code == 400
     assert "provided sha does not match query" in mixed.json()["errors"][0]["message"]
@@ -120,7 +122,7 @@ async def test_a_document_is_kept_under_its_own_hash_only(
         {"version": 1, "sha256Hash": "0" * 100_000},
     ],
 )
-async def test_a_name_that_cannot_be_read_is_told_what_it_should_be(
+async def test_an_invalid_hash_is_an_error_that_names_the_expected_format(
     open_gateway: OpenGateway, named: object
 ) -> None:
     async with open_gateway(KEPT) as gateway:
@@ -132,17 +134,17 @@ async def test_a_name_that_cannot_be_read_is_told_what_it_should_be(
     assert len(message) < 500
 
 
-async def test_what_was_used_last_is_kept_and_no_more(
+async def test_the_most_recently_used_documents_are_kept_up_to_the_limit(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     a, b, c = (f"{QUERY} #{name}" for name in "abc")
     async with open_gateway(KEPT) as gateway:
-        await post(gateway, query=a, extensions=naming(a))
-        await post(gateway, query=b, extensions=naming(b))
-        await post(gateway, extensions=naming(a))
-        await post(gateway, query=c, extensions=naming(c))
-        answers = [await post(gateway, extensions=naming(one)) for one in (a, b, c)]
+        await post(gateway, query=a, extensions=extensions_for(a))
+        await post(gateway, query=b, extensions=extensions_for(b))
+        await post(gateway, extensions=extensions_for(a))
+        await post(gateway, query=c, extensions=extensions_for(c))
+        answers = [await post(gateway, extensions=extensions_for(one)) for one in (a, b, c)]
 
     assert [response.json() == ANSWER for response in answers] == [True, False, True]
 
@@ -153,20 +155,20 @@ async def test_a_very_long_document_is_executed_and_not_kept(
     services.know(1)
     long = QUERY + " " * MAX_CACHED
     async with open_gateway(KEPT) as gateway:
-        whole = await post(gateway, query=long, extensions=naming(long))
-        again = await post(gateway, extensions=naming(long))
+        whole = await post(gateway, query=long, extensions=extensions_for(long))
+        again = await post(gateway, extensions=extensions_for(long))
 
     assert whole.json() == ANSWER
     assert code(again) == "PERSISTED_QUERY_NOT_FOUND"
 
 
-async def test_off_a_client_is_told_once_and_sends_documents_from_then_on(
+async def test_persisted_queries_that_are_off_are_reported_as_not_supported(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     async with open_gateway(OFF) as gateway:
-        first = await post(gateway, extensions=naming(QUERY), accept=GRAPHQL_JSON)
-        whole = await post(gateway, query=QUERY, extensions=naming(QUERY))
+        first = await post(gateway, extensions=extensions_for(QUERY), accept=GRAPHQL_JSON)
+        whole = await post(gateway, query=QUERY, extensions=extensions_for(QUERY))
         again = await post(gateway, documentId=hash_of(QUERY))
 
     assert (first.status_code, code(first)) == (200, "PERSISTED_QUERY_NOT_SUPPORTED")

@@ -1,4 +1,4 @@
-"""Plans of operations: what is read of a selection, and what it asks of the sources."""
+"""Plans of operations: the selected fields, and the fetches from the sources."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -48,12 +48,12 @@ def plan(
     return planner.plan(roots, values, rights, missing)
 
 
-def asked(found: Plan) -> list[tuple[str, list[str]]]:
-    """Tell which source is asked about whom."""
+def fetches_of(found: Plan) -> list[tuple[str, list[str]]]:
+    """List the source and the users of each fetch."""
     return [(one.source, list(one.users)) for one in found.fetches]
 
 
-def test_a_plan_prints_as_what_it_does() -> None:
+def test_a_plan_prints_its_fields_users_and_steps() -> None:
     found = plan(
         "query($ids: [ID!]!) { people: users(ids: $ids) { id plan email } me { username } }",
         {"ids": [A, B]},
@@ -72,7 +72,7 @@ def test_a_plan_prints_as_what_it_does() -> None:
         "    plan is hidden",
         "    email is hidden",
         "me",
-        f"  users {A}",  # everybody sees the same of it
+        f"  users {A}",  # all callers may see the same fields of it
         "    username reads profile",
         "step 1",
         f"  profile: {A} {B}",
@@ -81,7 +81,7 @@ def test_a_plan_prints_as_what_it_does() -> None:
     ]
 
 
-def test_a_plan_prints_what_is_wrong_with_its_users() -> None:
+def test_a_plan_prints_the_errors_of_its_users() -> None:
     found = plan(
         'query($all: [_Any!]!) { user(id: "x") { id } _entities(representations: $all)'
         " { ... on User { plan } } }",
@@ -101,7 +101,7 @@ def test_a_plan_prints_what_is_wrong_with_its_users() -> None:
     assert lines[-2:] == ["step 1", f"  billing: {A}"]
 
 
-def test_what_is_skipped_is_in_no_plan() -> None:
+def test_skipped_fields_are_not_in_the_plan() -> None:
     found = plan(
         "query($yes: Boolean!) {"
         f' user(id: "{A}") {{ id plan @skip(if: $yes) ... @include(if: $yes) {{ username }} }}'
@@ -110,21 +110,21 @@ def test_what_is_skipped_is_in_no_plan() -> None:
     )
 
     assert [*found.roots] == ["user"]
-    assert asked(found) == [("profile", [A])]
+    assert fetches_of(found) == [("profile", [A])]
 
 
-def test_each_source_is_asked_once_about_each_user_in_the_order_of_the_fields() -> None:
+def test_each_source_is_called_once_for_each_user_in_the_order_of_the_fields() -> None:
     found = plan(
         f'{{ a: users(ids: ["{B}", "{A}", "{B}"]) {{ plan }} b: user(id: "{C}") {{ plan email }}'
         f' c: user(id: "{A}") {{ email }} }}'
     )
 
-    assert asked(found) == [("billing", [B, A, C]), ("profile", [C, A])]
+    assert fetches_of(found) == [("billing", [B, A, C]), ("profile", [C, A])]
     [group] = found.roots["a"].groups
     assert (group.keys, list(group.places)) == ([B, A, B], [0, 1, 2])
 
 
-def test_fields_of_one_response_key_are_one_and_fragments_are_followed() -> None:
+def test_fields_with_one_response_key_are_merged_across_fragments() -> None:
     found = plan(
         f'query {{ user(id: "{A}") {{ balance {{ amount }} ...More }} user(id: "{A}") {{ id }} }}'
         " fragment More on User { balance { amount currency } sum: balance { currency } }"
@@ -135,7 +135,7 @@ def test_fields_of_one_response_key_are_one_and_fragments_are_followed() -> None
     assert fields == {"balance": ["amount", "currency"], "sum": ["currency"], "id": []}
 
 
-def test_fields_that_give_no_users_ask_nobody() -> None:
+def test_fields_without_users_call_no_source() -> None:
     found = plan("{ __typename __schema { queryType { name } } }")
 
     assert [(one.selection.others, one.count) for one in found.roots.values()] == [
@@ -145,7 +145,7 @@ def test_fields_that_give_no_users_ask_nobody() -> None:
     assert found.fetches == []
 
 
-def test_who_is_not_known_yet_is_said_and_nobody_is_asked() -> None:
+def test_a_missing_variable_is_in_the_plan_and_causes_no_fetch() -> None:
     found = plan("query($id: ID!) { user(id: $id) { plan } }", missing=["id"])
 
     assert found.roots["user"].missing == ("id",)
@@ -153,7 +153,7 @@ def test_who_is_not_known_yet_is_said_and_nobody_is_asked() -> None:
     assert found.fetches == []
 
 
-def test_steps_follow_the_keys_however_deep_and_whatever_the_order() -> None:
+def test_steps_are_in_the_order_of_the_keys() -> None:
     users = (UserId("a"),)
     first, second, third = (
         Fetch("profile", users),
@@ -163,14 +163,14 @@ def test_steps_follow_the_keys_however_deep_and_whatever_the_order() -> None:
     other = Fetch("support", users)
 
     assert steps_of([third, second, first, other]) == [[first, other], [second], [third]]
-    assert steps_of([third]) == [[third]]  # the one that has its keys was asked before
+    assert steps_of([third]) == [[third]]  # the source with its keys was called before
     assert steps_of([]) == []
 
 
 BY_MAIL = {"billing": ("profile", "activity"), "activity": ("profile",)}
 
 
-def test_a_fallback_is_asked_about_the_users_that_need_it_and_others_of_it_in_any_case() -> None:
+def test_a_fallback_is_called_if_needed_or_for_its_own_fields() -> None:
     found = plan(
         f'{{ a: users(ids: ["{A}", "{B}"]) {{ plan }} b: user(id: "{C}") {{ loginCount }}'
         f' c: user(id: "{B}") {{ plan loginCount }} }}',
@@ -184,7 +184,7 @@ def test_a_fallback_is_asked_about_the_users_that_need_it_and_others_of_it_in_an
     ]
 
 
-def test_a_plan_prints_who_is_asked_about_only_if_needed_after_those_before() -> None:
+def test_a_plan_prints_the_users_that_a_fallback_may_be_called_for() -> None:
     found = plan(f'{{ user(id: "{A}") {{ plan }} }}', key_from=BY_MAIL)
 
     lines = str(found).splitlines()
@@ -198,7 +198,7 @@ def test_a_plan_prints_who_is_asked_about_only_if_needed_after_those_before() ->
     ]
 
 
-def test_a_fallback_is_a_step_after_the_place_before_it() -> None:
+def test_a_fallback_is_in_the_step_after_the_source_before_it() -> None:
     users = (UserId("a"),)
     profile, crm = Fetch("profile", users), Fetch("crm", (), if_needed=users)
     billing = Fetch("billing", users, None, ("profile", "crm"))
@@ -206,7 +206,7 @@ def test_a_fallback_is_a_step_after_the_place_before_it() -> None:
     assert steps_of([billing, crm, profile]) == [[profile], [crm], [billing]]
 
 
-def test_of_two_fallbacks_that_are_each_before_the_other_both_are_in_one_step() -> None:
+def test_two_fallbacks_that_precede_each_other_are_in_one_step() -> None:
     users = (UserId("a"),)
     profile = Fetch("profile", users)
     crm, erp = (Fetch(name, (), if_needed=users) for name in ("crm", "erp"))
@@ -220,7 +220,7 @@ def test_of_two_fallbacks_that_are_each_before_the_other_both_are_in_one_step() 
     ]
 
 
-def test_a_plan_says_which_fields_come_after_the_first_payload() -> None:
+def test_a_plan_has_the_fields_that_come_after_the_first_payload() -> None:
     found = plan(
         f"""query($yes: Boolean!, $no: Boolean!) {{
         user(id: "{A}") {{
@@ -242,10 +242,10 @@ def test_a_plan_says_which_fields_come_after_the_first_payload() -> None:
     ]
     [first, _] = found.roots.values()
     assert first.groups[0].selection.first == {"profile", "billing", "activity"}
-    assert asked(found) == [("profile", [A, B]), ("billing", [A]), ("activity", [A])]
+    assert fetches_of(found) == [("profile", [A, B]), ("billing", [A]), ("activity", [A])]
 
 
-def test_a_plan_says_which_lists_of_users_are_streamed() -> None:
+def test_a_plan_has_the_lists_of_users_that_are_streamed() -> None:
     found = plan(
         f"""query($no: Boolean!) {{
         a: users(ids: ["{A}"]) @stream {{ id }}

@@ -1,4 +1,4 @@
-"""The ways into the graph; those that a federation router takes above all."""
+"""The root fields, above all those that a federation router uses."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ query($representations: [_Any!]!) {
 
 
 def representation(number: int, **more: object) -> dict[str, object]:
-    """Name a user as a router does."""
+    """Make the representation of a user as a router sends it."""
     return {"__typename": "User", "id": user_id(number), **more}
 
 
@@ -80,7 +80,7 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=repr)
-async def test_a_wrong_representation_is_an_error_at_its_place_and_the_others_are_answered(
+async def test_an_invalid_representation_is_an_error_at_its_index_only(
     gateway: GatewayClient, services: FakeServices, wrong: object
 ) -> None:
     services.know(1, 2)
@@ -95,7 +95,7 @@ async def test_a_wrong_representation_is_an_error_at_its_place_and_the_others_ar
     assert not gateway.events("graphql.bug")
 
 
-async def test_what_a_router_sends_beyond_the_key_is_passed_over(
+async def test_fields_of_a_representation_beyond_its_key_are_ignored(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -107,7 +107,7 @@ async def test_what_a_router_sends_beyond_the_key_is_passed_over(
     assert reply.data["_entities"][0]["plan"] == "pro"
 
 
-async def test_an_unknown_entity_is_null_and_a_failed_source_costs_its_fields(
+async def test_an_unknown_entity_is_null_and_a_failed_source_fails_only_its_fields(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.activity.rows[user_id(1)] = activity_row(1)
@@ -124,7 +124,7 @@ async def test_an_unknown_entity_is_null_and_a_failed_source_costs_its_fields(
     assert reply.codes == {"b.0.plan": "SOURCE_UNAVAILABLE", "b.1.plan": "SOURCE_UNAVAILABLE"}
 
 
-async def test_no_representations_are_no_entities_and_no_call(
+async def test_no_representations_give_no_entities_and_no_calls(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     given = await gateway.query(ENTITIES, representations=[])
@@ -135,7 +135,7 @@ async def test_no_representations_are_no_entities_and_no_call(
 
 
 @pytest.mark.parametrize("asked", [101, 1_000])
-async def test_many_representations_are_as_few_calls_as_the_sources_allow(
+async def test_many_representations_are_split_into_as_few_calls_as_possible(
     gateway: GatewayClient, services: FakeServices, asked: int
 ) -> None:
     services.know(*range(1, asked + 1))
@@ -168,7 +168,7 @@ async def test_representations_of_the_same_user_are_one_key(
     ]
 
 
-async def test_wrong_ones_among_a_thousand_representations_fail_alone(
+async def test_invalid_representations_among_a_thousand_fail_alone(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(*range(1_000))
@@ -185,7 +185,7 @@ async def test_wrong_ones_among_a_thousand_representations_fail_alone(
     assert reply.codes == {f"_entities.{place}": "BAD_USER_INPUT" for place in places}
 
 
-async def test_what_is_asked_of_a_thousand_representations_has_the_limit_on_cost(
+async def test_a_query_for_a_thousand_representations_has_the_limit_on_cost(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(*range(1_000))
@@ -205,7 +205,7 @@ async def test_what_is_asked_of_a_thousand_representations_has_the_limit_on_cost
     assert [len(one["events"]) for one in paid.data["_entities"]] == [3] * 1_000
 
 
-async def test_more_representations_than_the_limit_are_an_error_and_call_nobody(
+async def test_more_representations_than_the_limit_are_an_error_without_calls(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     reply = await gateway.query(ENTITIES, representations=[representation(1)] * 1_001)
@@ -217,12 +217,12 @@ async def test_more_representations_than_the_limit_are_an_error_and_call_nobody(
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_a_null_among_representations_is_what_the_type_of_the_argument_refuses(
+async def test_a_null_representation_is_an_error_of_the_request(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     reply = await gateway.query(ENTITIES, representations=[representation(1), None])
 
-    # `[_Any!]!` is the federation specification's; a null in it is an error of the request.
+    # `[_Any!]!` is the type in the federation specification; a null in it is a request error.
     assert "data" not in reply.body
     assert [one["extensions"]["code"] for one in reply.errors] == ["BAD_USER_INPUT"]
     assert "at [1]" in reply.errors[0]["message"]
@@ -250,7 +250,7 @@ async def test_a_representation_can_be_written_into_the_document(
     }
 
 
-async def test_whether_users_exist_is_asked_where_a_router_wants_no_field_of_them(
+async def test_entities_without_fields_only_check_whether_the_users_exist(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)

@@ -1,4 +1,4 @@
-"""Errors that many users have: what is found for one user holds for each of them."""
+"""Repeated errors: the same errors for many users, stored once."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -18,7 +18,7 @@ PLACES = st.lists(st.integers(0, 10_000), unique=True, max_size=6)
 
 @st.composite
 def field_errors(draw: st.DrawFn) -> GraphQLFormattedError:
-    """Make the error of a field, as the renderer makes it."""
+    """Make the error of a field as the renderer does."""
     extensions = {"code": draw(st.sampled_from(["SOURCE_TIMEOUT", "FORBIDDEN"]))}
     if draw(st.booleans()):
         extensions["source"] = draw(st.sampled_from(["billing", "activity"]))
@@ -41,7 +41,7 @@ def field_errors(draw: st.DrawFn) -> GraphQLFormattedError:
         lambda each: [*each.items()]
     ),
 )
-def test_they_are_what_the_errors_of_each_user_are(
+def test_repeated_errors_are_equal_to_the_errors_of_each_user(
     root: str, places: Sequence[int], fields: Sequence[tuple[str, GraphQLFormattedError]]
 ) -> None:
     repeated = RepeatedErrors(root, places, fields)
@@ -61,7 +61,7 @@ def test_they_are_what_the_errors_of_each_user_are(
 
 
 def _counted(errors: Sequence[GraphQLFormattedError]) -> Sequence[tuple[tuple[str, str], int]]:
-    """Count errors as the report of an operation does; the first stays the first."""
+    """Count errors in their order, as the report of an operation does."""
     report = OperationReport()
     report.count(errors)
     return [*report.errors.items()]

@@ -1,4 +1,4 @@
-"""What the asked sources said of one user, put together."""
+"""The merged results of several sources for one user."""
 
 import json
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ DOWN = SourceFailure("billing", Code.SOURCE_UNAVAILABLE, "secret detail")
 
 
 def merge(sources: Sequence[str], *results: Result) -> SourceResults:
-    """Put together what sources said of a user."""
+    """Merge the results of sources for one user."""
     return SourceResults(dict(zip(sources, results, strict=True)))
 
 
-def test_what_a_source_said_is_read_by_its_spec() -> None:
+def test_the_result_of_a_source_is_read_by_its_spec() -> None:
     parts = merge(("profile", "billing", "activity"), PROFILE_RECORD, ACCOUNT, None)
 
     assert parts.read(PROFILE) is PROFILE_RECORD
@@ -39,6 +39,6 @@ def test_a_failure_becomes_an_exception_only_where_it_is_read() -> None:
     assert caught.value.message == "The billing source is unavailable."
 
 
-def test_reading_a_source_that_was_not_asked_is_a_bug_and_not_an_absent_user() -> None:
+def test_reading_a_source_that_was_not_called_is_a_bug() -> None:
     with pytest.raises(KeyError):
         merge(("profile",), PROFILE_RECORD).read(BILLING)

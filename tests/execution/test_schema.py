@@ -1,4 +1,4 @@
-"""The public schema: what was promised of it."""
+"""The contract of the public schema."""
 
 import re
 from pathlib import Path
@@ -27,27 +27,27 @@ from tests.fakes import settings_for_fakes
 EXPORTED = Path(app.__file__).parents[1] / "schema.graphql"
 
 
-def test_the_exported_schema_is_that_of_the_code() -> None:
+def test_the_exported_schema_is_the_schema_of_the_code() -> None:
     assert EXPORTED.read_text(encoding="utf-8").rstrip("\n") == build_schema().as_str()
 
 
 def names_of_directives(text: str) -> set[str]:
-    """Find every directive that a schema names: where it is applied, defined or imported."""
+    """Find every directive that a schema applies, defines or imports."""
     return set(re.findall(r"@(\w+)", re.sub(r'"""[\s\S]*?"""', "", text)))
 
 
 SECURITY = {"authenticated", "requiresScopes", "owner"}
 
 
-def test_the_exported_schema_tells_who_may_see_what() -> None:
+def test_the_exported_schema_has_the_security_directives() -> None:
     assert names_of_directives(EXPORTED.read_text(encoding="utf-8")) >= SECURITY
 
 
 def test_without_security_directives_the_rest_of_the_schema_is_the_same() -> None:
     whole, without = build_schema(), build_schema(security_directives=False)
 
-    told = names_of_directives(without.as_str())
-    assert told == names_of_directives(whole.as_str()) - SECURITY
+    names = names_of_directives(without.as_str())
+    assert names == names_of_directives(whole.as_str()) - SECURITY
     assert [one.name for one in without.core.directives] == [
         one.name for one in whole.core.directives if one.name not in SECURITY
     ]
@@ -59,18 +59,18 @@ def test_without_security_directives_the_rest_of_the_schema_is_the_same() -> Non
 
 
 def owner_left_out(text: str) -> str:
-    """Take the definition of the one security directive out that a subgraph defines itself."""
+    """Remove the definition of `@owner`, the only security directive that a subgraph defines."""
     return re.sub(r'"""[^"]*"""\ndirective @owner.*\n', "", text)
 
 
-def test_a_schema_without_security_directives_takes_none_out_of_another() -> None:
+def test_a_schema_without_security_directives_does_not_change_another_schema() -> None:
     before = build_schema().as_str()
     build_schema(security_directives=False)
 
     assert build_schema().as_str() == before
 
 
-def test_the_schema_for_clients_has_nothing_of_federation() -> None:
+def test_the_schema_for_clients_has_no_parts_of_federation() -> None:
     text = client_text(build_schema().core)
     built = build_core(text)
 
@@ -81,7 +81,7 @@ def test_the_schema_for_clients_has_nothing_of_federation() -> None:
     assert print_schema(built) == text
 
 
-def test_a_client_can_ask_by_its_schema_for_all_that_there_is_but_federation_s_fields() -> None:
+def test_the_schema_for_clients_lacks_only_parts_of_federation() -> None:
     whole = build_schema().core
     client = build_core(client_text(whole))
 
@@ -102,7 +102,7 @@ def test_a_client_can_ask_by_its_schema_for_all_that_there_is_but_federation_s_f
 FEDERATION_S = SECURITY | {"key", "link", "shareable", "cost", "listSize"}
 
 
-def test_the_schema_for_clients_keeps_what_is_reached_by_interfaces_and_other_operations() -> None:
+def test_the_schema_for_clients_keeps_all_types_that_are_reachable() -> None:
     core = build_core(
         """
         type Query { node: Node _service: _Service! }
@@ -125,13 +125,13 @@ def test_the_schema_for_clients_keeps_what_is_reached_by_interfaces_and_other_op
     assert '@deprecated(reason: "no more")' in client_text(core)
 
 
-def test_a_schema_without_queries_is_none_for_clients() -> None:
+def test_a_schema_without_queries_is_refused_for_clients() -> None:
     with pytest.raises(ValueError, match="without queries"):
         client_text(build_core("type Thing { id: ID! }"))
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "has_directives"),
     [
         ({}, False),
         ({"auth": "jwt"}, True),
@@ -141,10 +141,10 @@ def test_a_schema_without_queries_is_none_for_clients() -> None:
         ({"auth": "jwt", "security_directives": "always"}, True),
     ],
 )
-async def test_routers_introspection_and_the_printed_schema_tell_the_same(
+async def test_the_sdl_for_routers_and_introspection_have_the_same_directives(
     open_gateway: OpenGateway,
     changes: dict[str, Any],
-    told: bool,  # noqa: FBT001 # a column
+    has_directives: bool,  # noqa: FBT001 # a column
 ) -> None:
     if changes.get("auth") == "jwt":
         secret = SecretStr("a secret for development, of more than 32 bytes")
@@ -154,14 +154,14 @@ async def test_routers_introspection_and_the_printed_schema_tell_the_same(
         service = await gateway.query("{ _service { sdl } }")
         names = await gateway.query("{ __schema { directives { name } } }")
 
-    schema = build_schema(security_directives=told)
+    schema = build_schema(security_directives=has_directives)
     assert service.data["_service"]["sdl"] == schema.as_str()
     introspected = [one["name"] for one in names.data["__schema"]["directives"]]
     assert introspected == [one.name for one in schema.core.directives]
-    assert (set(introspected) >= SECURITY) is told
+    assert (set(introspected) >= SECURITY) is has_directives
 
 
-def test_every_type_field_argument_and_value_says_what_it_means() -> None:
+def test_every_type_field_argument_and_value_has_a_description() -> None:
     silent: list[str] = []
     for name, kind in build_schema().core.type_map.items():
         if name.startswith("_") or "__" in name:  # federation's and introspection's own
@@ -185,7 +185,7 @@ def test_every_type_field_argument_and_value_says_what_it_means() -> None:
     assert silent == []
 
 
-def test_what_a_source_answers_is_nullable_and_the_objects_in_it_are_strict() -> None:
+def test_fields_of_user_are_nullable_and_fields_of_its_objects_are_not() -> None:
     types = build_schema().core.type_map
     user = types["User"]
     assert isinstance(user, GraphQLObjectType)
@@ -201,7 +201,7 @@ def test_what_a_source_answers_is_nullable_and_the_objects_in_it_are_strict() ->
     assert lax == []
 
 
-def test_the_fields_of_user_are_those_of_the_contract_in_their_order() -> None:
+def test_the_fields_of_user_have_the_types_and_order_of_the_contract() -> None:
     user = build_schema().core.type_map["User"]
     assert isinstance(user, GraphQLObjectType)
 
@@ -222,7 +222,7 @@ def test_the_fields_of_user_are_those_of_the_contract_in_their_order() -> None:
         "loginCount": "Int",
         "events": "[Event!]",
     }
-    # Fields may be added, anywhere.
+    # Other fields may be added anywhere.
     types = {name: str(field.type) for name, field in user.fields.items() if name in contract}
     assert [*types.items()] == [*contract.items()]
     arguments = {name: str(one.type) for name, one in user.fields["invoices"].args.items()}
@@ -230,14 +230,14 @@ def test_the_fields_of_user_are_those_of_the_contract_in_their_order() -> None:
     assert user.fields["invoices"].args["first"].default_value == 20  # the contract
 
 
-def test_amounts_are_integers_of_their_own_kind() -> None:
+def test_amounts_have_the_type_safe_int() -> None:
     money = build_schema().core.type_map["Money"]
     assert isinstance(money, GraphQLObjectType)
 
     assert str(money.fields["amount"].type) == "SafeInt!"
 
 
-def test_every_source_that_user_reads_has_settings_and_the_other_way_round() -> None:
+def test_the_sources_of_the_schema_are_those_of_the_default_settings() -> None:
     assert {*build_schema().definition.sources} == set(DEFAULT_SOURCES)
 
 
@@ -252,7 +252,7 @@ LOOKUP = {
 
 
 def named(**schema: object) -> str:
-    """Print the default schema with other names, a lookup, and a field of the operator's own."""
+    """Print the default schema with other names, a lookup and a configured field."""
     settings = settings_for_fakes()
     added = {
         "schema": {"lookups": {"findByEmail": LOOKUP}, **schema},
@@ -269,7 +269,7 @@ def named(**schema: object) -> str:
     return schema_for(wanted, security_directives=True)[0].as_str()
 
 
-def test_every_description_of_the_gateway_has_the_schema_s_own_word_for_users() -> None:
+def test_descriptions_have_the_configured_word_for_users() -> None:
     usual, other = named(), named(type="Employee")
 
     texts = re.findall(r'"""(.*?)"""', other, re.DOTALL)
@@ -293,7 +293,7 @@ def test_every_description_of_the_gateway_has_the_schema_s_own_word_for_users() 
         ({"type": "Customer"}, "A customer, merged", "The customers with"),
     ],
 )
-def test_names_of_several_words_are_words_of_a_sentence(
+def test_a_type_name_of_several_words_is_split_in_descriptions(
     names: dict[str, str], one: str, several: str
 ) -> None:
     text = named(**names)

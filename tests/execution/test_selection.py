@@ -1,4 +1,4 @@
-"""Which fields of a type an operation selects."""
+"""The fields of a type that an operation selects."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -87,7 +87,7 @@ def test_fragments_are_followed_and_skip_and_include_are_obeyed(
     assert selected(text) == fields
 
 
-def test_conditions_read_the_operation_s_variables() -> None:
+def test_skip_and_include_read_the_variables() -> None:
     text = "{ user { a @include(if: $v) b @skip(if: $v) c } }"
 
     assert selected(text, v=True) == {"a", "c"}
@@ -101,7 +101,7 @@ DIRECTIVES = st.sampled_from(
 CONDITIONS = st.sampled_from(["", "on User", "on _Entity", "on Other"])
 LEAVES = st.sampled_from(["a", "b", "c", "d", "__typename"])
 NUMBER = 4
-"""How many fragments a random document has."""
+"""The number of fragments of a random document."""
 
 
 @st.composite
@@ -151,7 +151,7 @@ def documents(draw: st.DrawFn) -> str:
 
 @settings(max_examples=examples(150), deadline=None)
 @given(text=documents())
-def test_for_any_document_it_finds_what_graphql_core_executes(text: str) -> None:
+def test_the_selected_fields_of_any_document_are_those_of_graphql_core(text: str) -> None:
     found: list[list[str]] = []
 
     def resolve(source: Any, info: GraphQLResolveInfo[Any]) -> object:  # noqa: ANN401 # graphql-core's
@@ -178,7 +178,7 @@ def test_for_any_document_it_finds_what_graphql_core_executes(text: str) -> None
 
 
 class Counting(Mapping[str, Any]):
-    """A mapping that counts how often something is looked up in it."""
+    """A mapping that counts its lookups."""
 
     def __init__(self, inner: Mapping[str, Any]) -> None:
         self.count = 0
@@ -196,7 +196,7 @@ class Counting(Mapping[str, Any]):
 
 
 @pytest.mark.parametrize("number", [4, 8, 16])
-def test_fragments_that_double_at_each_step_cost_no_more_than_they_are_long(number: int) -> None:
+def test_fragments_that_double_take_linear_work(number: int) -> None:
     spread = "@include(if: $yes)"
     chain = [
         f"fragment F{n} on User {{ ...F{n + 1} {spread} ...F{n + 1} {spread} }}"

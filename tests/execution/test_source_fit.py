@@ -1,4 +1,4 @@
-"""Whether words and defaults in the settings of sources are words that the public enums have."""
+"""Words and defaults in the settings of sources have to be words of the public enums."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from app.schema.definitions import EnumDefinition, EnumValue
 FIELDS = {"user_id": "id", "status": "state", "renews_at": "until"}
 
 
-def told(**billing: object) -> list[tuple[str, str]]:
-    """Say what does not fit in the settings of billing, and where."""
+def misfits_of(**billing: object) -> list[tuple[str, str]]:
+    """List the mistakes in the settings of billing, with their places."""
     values = {"sources": {"billing": {"base_url": "http://a", **billing}}}
     found = misfits_in(values)
     return [(".".join(map(str, keys)), what) for keys, what in found if what is not None]
 
 
-def test_a_word_that_the_public_enum_lacks_is_told_with_the_word_that_was_meant() -> None:
+def test_an_unknown_word_of_an_enum_is_reported_with_a_suggestion() -> None:
     words = {"status": {"incomplete": "PASTDUE", "ended": "over"}}
 
-    assert told(fields=FIELDS, words=words) == [
+    assert misfits_of(fields=FIELDS, words=words) == [
         ("sources.billing.words.status.incomplete", "got 'PASTDUE': did you mean PAST_DUE?"),
         (
             "sources.billing.words.status.ended",
@@ -31,7 +31,7 @@ def test_a_word_that_the_public_enum_lacks_is_told_with_the_word_that_was_meant(
     ]
 
 
-def test_so_is_a_default_and_a_word_of_an_endpoint() -> None:
+def test_an_unknown_default_or_word_of_an_endpoint_is_reported() -> None:
     request = {"form": "repeat", "path": "/accounts", "parameter": "id"}
     state = {
         "request": request,
@@ -40,7 +40,7 @@ def test_so_is_a_default_and_a_word_of_an_endpoint() -> None:
         "defaults": {"status": "trial"},
     }
 
-    assert told(endpoints={"state": state}) == [
+    assert misfits_of(endpoints={"state": state}) == [
         ("sources.billing.endpoints.state.defaults.status", "got 'trial': did you mean TRIALING?"),
         (
             "sources.billing.endpoints.state.words.status.a",
@@ -51,10 +51,10 @@ def test_so_is_a_default_and_a_word_of_an_endpoint() -> None:
 
 @pytest.mark.parametrize("word", ["PAST_DUE", "past_due", "canceled", "Unknown"])
 def test_the_words_of_the_enum_fit_in_any_case(word: str) -> None:
-    assert not told(fields=FIELDS, words={"status": {"a": word}}, defaults={"status": word})
+    assert not misfits_of(fields=FIELDS, words={"status": {"a": word}}, defaults={"status": word})
 
 
-def test_a_value_whose_name_is_no_word_is_suggested_by_its_word() -> None:
+def test_a_suggestion_has_the_word_of_a_value_whose_name_is_not_a_word() -> None:
     values = (EnumValue("JUNIOR", None, ("1st",)), EnumValue("SENIOR", None, ("2nd", "senior")))
     enum = EnumDefinition("Level", "How experienced.", values)
 
@@ -62,11 +62,11 @@ def test_a_value_whose_name_is_no_word_is_suggested_by_its_word() -> None:
     assert enum.wrong_word("?") == "got '?': expected one of 1st, SENIOR."
 
 
-def test_words_need_a_field_with_text_and_with_an_expression() -> None:
+def test_words_need_a_text_field_with_an_expression() -> None:
     words = {"renewsAt": {"never": "no time"}, "balance": {"a": "b"}, "plan": {"a": "b"}}
 
     assert [
-        (place, what.partition(":")[0]) for place, what in told(fields=FIELDS, words=words)
+        (place, what.partition(":")[0]) for place, what in misfits_of(fields=FIELDS, words=words)
     ] == [
         ("sources.billing.words.renewsAt.never", "does not fit"),
         ("sources.billing.words.balance", "has no words"),
@@ -75,13 +75,15 @@ def test_words_need_a_field_with_text_and_with_an_expression() -> None:
     ]
 
 
-def test_words_that_are_no_words_are_for_others_to_judge() -> None:
-    assert not told(fields=FIELDS, words={"status": {"a": 7}})
-    assert not told(fields=FIELDS, words=7, defaults=[])
-    assert not told(endpoints=7)
+def test_words_of_a_wrong_type_are_not_reported_here() -> None:
+    assert not misfits_of(fields=FIELDS, words={"status": {"a": 7}})
+    assert not misfits_of(fields=FIELDS, words=7, defaults=[])
+    assert not misfits_of(endpoints=7)
 
 
-def test_all_of_it_is_told_at_start_with_file_and_line(tmp_path: Path) -> None:
+def test_unknown_words_and_defaults_are_reported_at_start_with_file_and_line(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text(
         """
@@ -116,7 +118,7 @@ status = "actve"
     )
 
 
-def test_several_mistakes_of_a_table_are_told_at_once_and_hide_none_of_another(
+def test_all_mistakes_of_all_tables_are_reported_together(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "gateway.toml"

@@ -1,4 +1,4 @@
-"""Which sources a selection needs."""
+"""The sources that a selection needs."""
 
 from itertools import permutations
 
@@ -33,27 +33,25 @@ def test_a_field_that_reads_no_source_needs_none() -> None:
     assert SOURCE_READS.needs(["id", "__typename", "plan"]).sources == ("billing",)
 
 
-def test_when_no_field_reads_a_source_one_is_asked_who_exists() -> None:
+def test_fields_without_a_source_need_the_source_of_existence() -> None:
     existence = SourceReads(reads=READS, existence="billing")
 
     for fields in ([], ["id"], ["__typename"], ["id", "__typename"]):
         assert existence.needs(fields) == SourceNeeds(("billing",), existence_only=True)
 
 
-def test_asking_for_a_field_of_the_source_that_knows_who_exists_is_not_asking_for_that_alone() -> (
-    None
-):
+def test_a_field_of_the_source_of_existence_needs_more_than_existence() -> None:
     assert SOURCE_READS.needs(["id", "username"]) == SourceNeeds(("profile",), existence_only=False)
 
 
-def test_the_order_is_the_schema_s_in_whatever_order_the_fields_are_selected() -> None:
+def test_the_needed_sources_are_in_the_schema_s_order() -> None:
     plans = {SOURCE_READS.needs(fields) for fields in permutations(["loginCount", "plan", "email"])}
 
     assert plans == {SourceNeeds(("profile", "billing", "activity"), existence_only=False)}
 
 
 @given(fields=st.lists(st.sampled_from([*READS, "id", "__typename"]), max_size=10))
-def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
+def test_any_selection_needs_exactly_the_sources_that_its_fields_read(
     fields: list[str],
 ) -> None:
     plan = SOURCE_READS.needs(iter(fields))
@@ -63,7 +61,7 @@ def test_any_plan_names_each_source_that_a_field_reads_once_and_no_other(
     assert plan.existence_only is not bool(read)
 
 
-def test_a_plan_prints_as_what_it_is() -> None:
+def test_the_needs_print_all_their_fields() -> None:
     assert str(SOURCE_READS.needs(["plan"])) == (
         "SourceNeeds(sources=('billing',), existence_only=False, for_keys=(), fallbacks=(), "
         "fields={}, exists=False)"
@@ -85,13 +83,13 @@ DIVIDED = SourceReads(
 )
 
 
-def test_of_a_source_with_endpoints_those_are_needed_that_the_fields_read() -> None:
+def test_a_selection_needs_only_the_endpoints_that_its_fields_read() -> None:
     assert DIVIDED.needs(["balance"]).sources == ("billing.balance",)
     assert DIVIDED.needs(["debt"]).sources == ("billing.account", "billing.balance")
     assert DIVIDED.needs(["plan", "balance"]).sources == ("billing.account", "billing.balance")
 
 
-def test_a_source_that_can_be_asked_for_some_fields_is_asked_for_those_that_are_read() -> None:
+def test_only_the_fields_that_are_read_are_requested_from_a_selective_source() -> None:
     assert DIVIDED.needs(["username", "id"]).fields == {"profile": {"username"}}
     assert DIVIDED.needs(["email", "username"]).fields == {
         "profile": {"username", "email", "verified"}
@@ -102,7 +100,7 @@ def test_a_source_that_can_be_asked_for_some_fields_is_asked_for_those_that_are_
     assert DIVIDED.needs(["balance"]).fields == {}
 
 
-def test_where_only_existence_matters_or_keys_no_field_is_asked_for() -> None:
+def test_no_fields_are_requested_for_existence_or_keys_alone() -> None:
     by_key = replace(DIVIDED, key_from={"activity": ("profile",)})
 
     assert DIVIDED.needs(["id"]).fields == {"profile": frozenset()}
@@ -110,12 +108,12 @@ def test_where_only_existence_matters_or_keys_no_field_is_asked_for() -> None:
 
 
 def keyed(**key_from: str | tuple[str, ...]) -> SourceReads:
-    """Make a planner where some sources have the keys of others."""
+    """Make reads in which some sources have the keys of others."""
     several = {name: (one,) if isinstance(one, str) else one for name, one in key_from.items()}
     return SourceReads(reads=READS, existence="profile", key_from=several)
 
 
-def test_the_source_that_has_another_s_keys_is_needed_but_not_asked_as_such() -> None:
+def test_the_source_with_the_keys_of_another_is_needed_for_keys_only() -> None:
     planner = keyed(billing="profile")
 
     assert planner.needs(["plan"]) == SourceNeeds(
@@ -125,7 +123,7 @@ def test_the_source_that_has_another_s_keys_is_needed_but_not_asked_as_such() ->
     assert planner.needs(["loginCount"]) == SourceNeeds(("activity",), existence_only=False)
 
 
-def test_a_source_that_is_asked_as_such_is_not_asked_for_keys_beside() -> None:
+def test_a_source_with_selected_fields_is_not_needed_for_keys_only() -> None:
     planner = keyed(billing="profile")
 
     assert planner.needs(["plan", "email"]) == SourceNeeds(
@@ -133,7 +131,7 @@ def test_a_source_that_is_asked_as_such_is_not_asked_for_keys_beside() -> None:
     )
 
 
-def test_keys_of_keys_are_needed_too() -> None:
+def test_a_source_with_the_keys_of_a_key_source_is_needed() -> None:
     planner = keyed(activity="billing", billing="profile")
 
     assert planner.needs(["loginCount"]).for_keys == ("billing", "profile")
@@ -141,13 +139,13 @@ def test_keys_of_keys_are_needed_too() -> None:
     assert planner.needs(["loginCount", "email"]).for_keys == ("billing",)
 
 
-def test_who_exists_may_need_keys() -> None:
+def test_the_source_of_existence_may_need_keys_of_another_source() -> None:
     assert keyed(profile="activity").needs(["id"]) == SourceNeeds(
         ("profile",), existence_only=True, for_keys=("activity",)
     )
 
 
-def test_of_several_places_only_the_first_is_asked_in_any_case() -> None:
+def test_only_the_first_key_source_is_always_called() -> None:
     by_mail = keyed(
         billing=("profile", "billing.by_mail"), **{"billing.by_mail": ("activity", "crm")}
     )
@@ -160,7 +158,7 @@ def test_of_several_places_only_the_first_is_asked_in_any_case() -> None:
     assert needs.needed == ("billing", "profile", "billing.by_mail", "activity", "crm")
 
 
-def test_a_later_place_whose_fields_are_wanted_is_asked_in_any_case() -> None:
+def test_a_later_key_source_with_selected_fields_is_always_called() -> None:
     both = keyed(billing=("profile", "activity"))
 
     assert both.needs(["plan"]).fallbacks == ("activity",)
@@ -168,7 +166,7 @@ def test_a_later_place_whose_fields_are_wanted_is_asked_in_any_case() -> None:
     assert both.needs(["plan", "loginCount"]).for_keys == ("profile",)
 
 
-def test_a_later_place_of_one_that_is_the_first_of_another_is_asked_in_any_case() -> None:
+def test_a_key_source_that_is_first_for_one_source_is_always_called() -> None:
     both = keyed(billing=("profile", "crm"), activity="crm")
 
     assert both.needs(["plan"]).fallbacks == ("crm",)
@@ -186,7 +184,7 @@ def test_a_later_place_of_one_that_is_the_first_of_another_is_asked_in_any_case(
         },
     ),
 )
-def test_a_plan_needs_its_sources_and_all_that_lead_to_their_keys_each_once(
+def test_any_selection_needs_each_key_source_once(
     fields: list[str], key_from: dict[str, str | tuple[str, ...]]
 ) -> None:
     reads = keyed(**key_from)

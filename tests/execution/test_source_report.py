@@ -1,4 +1,4 @@
-"""What a response reports of its sources, and the page that says what it means."""
+"""The report of sources in a response, and the page that documents it."""
 
 import asyncio
 import re
@@ -21,21 +21,21 @@ PLANS = "query ($ids: [ID!]!) { users(ids: $ids) { plan } }"
 
 
 def traced(**billing: object) -> Settings:
-    """Make settings that allow the report, with changes of billing's."""
+    """Make settings that allow the report, with changed settings of billing."""
     settings = settings_for_fakes(trace="asked")
     sources = {**settings.sources, "billing": calm_source(base_url="http://billing", **billing)}
     return settings.model_copy(update={"sources": sources})
 
 
 async def report_of(gateway: GatewayClient, *numbers: int) -> Mapping[str, Any]:
-    """Ask for plans, and return the report of billing."""
+    """Query plans, and return the report of billing."""
     reply = await gateway.query_as(TRACED, PLANS, ids=[user_id(number) for number in numbers])
     assert not reply.errors
     report: Mapping[str, Any] = reply.body["extensions"]["sources"]["billing"]
     return report
 
 
-async def test_keys_of_the_cache_are_counted_and_begin_no_call(
+async def test_keys_from_the_cache_are_counted_and_cause_no_call(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -53,7 +53,7 @@ async def test_keys_of_the_cache_are_counted_and_begin_no_call(
     assert "startMs" not in cached
 
 
-async def test_keys_in_the_call_of_another_request_are_counted_and_show_that_call(
+async def test_coalesced_keys_are_counted_with_the_call_of_the_other_request(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -90,7 +90,7 @@ async def test_keys_in_the_call_of_another_request_are_counted_and_show_that_cal
         ("`steps`", StepReport),
     ],
 )
-def test_the_page_has_each_member_of_the_report(title: str, model: type[Any]) -> None:
+def test_the_page_documents_each_member_of_the_report(title: str, model: type[Any]) -> None:
     section = PAGE.read_text("utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
 
     names = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
@@ -98,7 +98,7 @@ def test_the_page_has_each_member_of_the_report(title: str, model: type[Any]) ->
     assert names == [info.alias for info in model.model_fields.values()]
 
 
-def test_the_page_has_each_kind_of_step() -> None:
+def test_the_page_documents_each_kind_of_step() -> None:
     row = re.search(r"^\| `kind` \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
 
     assert row is not None

@@ -1,4 +1,4 @@
-"""Trusted documents: what the operator has given, and nothing else where it is so."""
+"""Trusted documents: the operator configures them, and may refuse all others."""
 
 import hashlib
 from pathlib import Path
@@ -53,20 +53,20 @@ async def ask(gateway: GatewayClient, **members: object) -> httpx.Response:
 
 
 def by_hash(name: str) -> dict[str, Any]:
-    """Name a document as Apollo's clients do."""
+    """Make the extensions by which Apollo's clients name a document."""
     return {"persistedQuery": {"version": 1, "sha256Hash": name}}
 
 
 def code(response: httpx.Response) -> str:
     """Read the code of the only error."""
     [error] = response.json()["errors"]
-    told: str = error["extensions"]["code"]
-    return told
+    found: str = error["extensions"]["code"]
+    return found
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    """Give a manifest of one document."""
+    """Write a manifest of one document."""
     path = tmp_path / "manifest.json"
     path.write_bytes(apollo((SHA, PLAN)))
     return path
@@ -91,7 +91,7 @@ def manifest(tmp_path: Path) -> Path:
     ],
 )
 @pytest.mark.parametrize("mode", ["only", "also"])
-async def test_a_trusted_document_is_executed_by_its_name_or_its_text(
+async def test_a_trusted_document_is_executed_by_its_id_or_its_text(
     open_gateway: OpenGateway,
     services: FakeServices,
     tmp_path: Path,
@@ -132,7 +132,7 @@ INTROSPECTION = "{ __schema { types { name } } }"
     ],
 )
 @pytest.mark.parametrize("explain", [True, False])
-async def test_nothing_else_is_executed_or_explained_where_only_they_are(
+async def test_an_untrusted_document_is_not_executed_or_explained(
     open_gateway: OpenGateway,
     services: FakeServices,
     manifest: Path,
@@ -152,7 +152,7 @@ async def test_nothing_else_is_executed_or_explained_where_only_they_are(
     assert not any(services.calls.values())
 
 
-async def test_nothing_else_is_executed_in_a_batch_or_by_get(
+async def test_an_untrusted_document_is_not_executed_in_a_batch_or_by_get(
     open_gateway: OpenGateway, services: FakeServices, manifest: Path
 ) -> None:
     services.know(1)
@@ -173,7 +173,7 @@ async def test_nothing_else_is_executed_in_a_batch_or_by_get(
     assert services.calls["profile"] == 0
 
 
-async def test_others_are_executed_where_they_may_be(
+async def test_other_documents_are_executed_if_the_mode_allows_them(
     open_gateway: OpenGateway, services: FakeServices, manifest: Path
 ) -> None:
     services.know(1)
@@ -187,7 +187,7 @@ async def test_others_are_executed_where_they_may_be(
     assert code(unknown) == code(still) == "PERSISTED_QUERY_NOT_FOUND"
 
 
-async def test_others_are_kept_beside_them_where_that_is_on(
+async def test_other_documents_are_persisted_beside_trusted_ones_if_enabled(
     open_gateway: OpenGateway, services: FakeServices, manifest: Path
 ) -> None:
     services.know(1)
@@ -201,7 +201,7 @@ async def test_others_are_kept_beside_them_where_that_is_on(
     assert trusted.json() == ANSWER
 
 
-def test_a_folder_is_read_whole(tmp_path: Path) -> None:
+def test_all_manifests_and_documents_of_a_folder_are_loaded(tmp_path: Path) -> None:
     (tmp_path / "apollo.json").write_bytes(apollo((SHA, PLAN)))
     (tmp_path / "relay.json").write_bytes(orjson.dumps({"r1": NAME}))
     (tmp_path / "other.graphql").write_text(OTHER)
@@ -235,7 +235,7 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
         ("a.txt", PLAN.encode(), "has no documents"),
     ],
 )
-def test_what_cannot_be_read_is_said_at_the_start(
+def test_an_invalid_file_is_reported_at_the_start(
     tmp_path: Path, name: str, content: bytes, why: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -246,7 +246,7 @@ def test_what_cannot_be_read_is_said_at_the_start(
     assert why in caught.value.mistakes[0]
 
 
-def test_two_files_cannot_call_different_documents_the_same(tmp_path: Path) -> None:
+def test_two_files_with_one_id_for_different_documents_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(orjson.dumps({"1": PLAN}))
     (tmp_path / "b.json").write_bytes(orjson.dumps({"1": NAME}))
 
@@ -254,11 +254,11 @@ def test_two_files_cannot_call_different_documents_the_same(tmp_path: Path) -> N
         load_trusted(tmp_path)
 
 
-def test_a_path_that_leads_nowhere_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_path_is_reported_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nothing\.json cannot be read"):
         load_trusted(tmp_path / "nothing.json")
 
 
-def test_only_without_a_path_would_execute_nothing_at_all() -> None:
+def test_the_mode_only_needs_a_path() -> None:
     with pytest.raises(ConfigurationError, match="TRUSTED__PATH is missing: expected a manifest"):
         document_store_of(settings_for_fakes(trusted=TrustedSettings(mode="only")))

@@ -1,4 +1,4 @@
-"""The loader of one source: a record serves those who need no field that it lacks."""
+"""The loader of one source reuses a record that has all needed fields."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ FAILED = SourceFailure("profile", Code.SOURCE_TIMEOUT, "slow")
 
 
 class Partial(Record):
-    """A record that knows for which fields it was asked."""
+    """A record that has the names of its requested fields."""
 
     user: str
     fields: FieldSet
@@ -29,14 +29,14 @@ class Partial(Record):
 
 @dataclass
 class FieldwiseSource:
-    """A source that gives records of no more fields than it is asked for.
+    """A source whose records have only the requested fields.
 
     Attributes:
         calls: The users of each call, and the fields.
         asked: Set by the first call.
-        gate: What each call waits for.
-        failing: What is answered instead, by user.
-        bugs: How many of the next calls raise.
+        gate: The event that each call waits for.
+        failing: The failure that is returned instead of a record, by user.
+        bugs: The number of next calls that raise.
     """
 
     calls: list[tuple[list[UserId], FieldSet | None]] = field(
@@ -55,9 +55,9 @@ class FieldwiseSource:
         if self.bugs:
             self.bugs -= 1
             raise ZeroDivisionError("a bug")
-        told = ALL if fields is None else fields
+        returned = ALL if fields is None else fields
         return [
-            None if user == UNKNOWN else self.failing.get(user) or record(user, told)
+            None if user == UNKNOWN else self.failing.get(user) or record(user, returned)
             for user in users
         ]
 
@@ -68,19 +68,21 @@ def record(user: str, fields: FieldSet) -> Partial:
 
 
 def has(answer: object, fields: str) -> bool:
-    """Tell whether an answer is a record that has some fields."""
+    """Return whether an answer is a record that has some fields."""
     return isinstance(answer, Partial) and answer.fields >= frozenset(fields)
 
 
 @pytest.fixture
 def source() -> FieldwiseSource:
-    """Give a source that answers at once."""
+    """Make a source that answers at once."""
     made = FieldwiseSource()
     made.gate.set()
     return made
 
 
-async def test_what_gathers_takes_on_the_fields_of_all(source: FieldwiseSource) -> None:
+async def test_a_batch_that_is_not_sent_takes_the_fields_of_all_waiters(
+    source: FieldwiseSource,
+) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
 
     one, other, same = (
@@ -95,7 +97,9 @@ async def test_what_gathers_takes_on_the_fields_of_all(source: FieldwiseSource) 
     assert source.calls == [([A, B], ALL)]
 
 
-async def test_what_has_left_serves_those_who_need_no_more(source: FieldwiseSource) -> None:
+async def test_a_sent_batch_is_reused_only_by_waiters_that_need_no_other_fields(
+    source: FieldwiseSource,
+) -> None:
     source.gate.clear()
     loader = UserLoader(source.ask, frozenset("xy"))
     first = loader.load(A, frozenset("xy"))
@@ -111,7 +115,7 @@ async def test_what_has_left_serves_those_who_need_no_more(source: FieldwiseSour
     assert [fields for _, fields in source.calls] == [frozenset("xy"), ALL]
 
 
-async def test_of_a_user_who_is_unknown_no_field_is_asked_for_again(
+async def test_an_unknown_user_is_not_requested_again_for_other_fields(
     source: FieldwiseSource,
 ) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
@@ -121,7 +125,7 @@ async def test_of_a_user_who_is_unknown_no_field_is_asked_for_again(
     assert len(source.calls) == 1
 
 
-async def test_a_failure_is_one_for_the_fields_that_were_asked_for(source: FieldwiseSource) -> None:
+async def test_a_failure_holds_for_the_requested_fields_only(source: FieldwiseSource) -> None:
     source.failing[A] = FAILED
     loader = UserLoader(source.ask, frozenset("x"))
 
@@ -144,7 +148,7 @@ async def test_a_bug_is_not_remembered(source: FieldwiseSource) -> None:
     assert len(source.calls) == 2
 
 
-async def test_a_whole_record_serves_everybody_and_a_part_not_who_wants_the_whole(
+async def test_a_whole_record_is_reused_for_any_fields_and_a_partial_one_is_not(
     source: FieldwiseSource,
 ) -> None:
     whole = UserLoader(source.ask, None)
@@ -157,7 +161,7 @@ async def test_a_whole_record_serves_everybody_and_a_part_not_who_wants_the_whol
     assert [fields for _, fields in source.calls] == [None, frozenset("x"), None]
 
 
-async def test_for_a_key_any_record_will_do(source: FieldwiseSource) -> None:
+async def test_any_record_is_reused_if_only_the_key_is_needed(source: FieldwiseSource) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
     first = loader.load(A, frozenset("x"))
 
@@ -168,7 +172,7 @@ async def test_for_a_key_any_record_will_do(source: FieldwiseSource) -> None:
     assert source.calls == [([A], frozenset("x")), ([B], frozenset("x"))]
 
 
-async def test_what_is_remembered_is_not_asked_for_and_replaces_nothing(
+async def test_a_remembered_record_is_reused_and_replaces_no_loaded_one(
     source: FieldwiseSource,
 ) -> None:
     loader = UserLoader(source.ask, frozenset("x"))
@@ -189,10 +193,10 @@ Waiting = tuple[str, FieldSet | None, asyncio.Future[object]]
 TICKS = {"tick": 1, "ticks": 5}
 
 
-async def taken(
+async def run_steps(
     steps: Sequence[Step], source: FieldwiseSource, *, selects: bool
 ) -> Sequence[Waiting]:
-    """Ask for users, one after the other, while the source answers or not."""
+    """Load users one after the other, while the source answers or waits."""
     loader = UserLoader(source.ask, frozenset() if selects else None)
     waiting: list[Waiting] = []
     for what, fields in steps:
@@ -228,18 +232,18 @@ NONE: FieldSet = frozenset()
     ),
     selects=st.booleans(),
 )
-@example(  # a user is asked for between the leaving of one batch and the sending of the next
+@example(  # a user is requested after one batch has closed and before the next one is sent
     steps=[("a", X), ("tick", NONE), ("b", Y), ("tick", NONE), ("b", Z), ("tick", NONE), ("b", X)],
     selects=True,
 )
-async def test_everybody_gets_the_fields_they_ask_for_and_nobody_is_asked_for_twice_for_the_same(
+async def test_each_waiter_gets_its_fields_and_no_field_is_requested_twice(
     steps: list[Step],
     selects: bool,  # noqa: FBT001 # drawn
 ) -> None:
     source = FieldwiseSource()
     source.gate.set()
 
-    for user, wanted, future in await taken(steps, source, selects=selects):
+    for user, wanted, future in await run_steps(steps, source, selects=selects):
         answer = future.result()
         if user == UNKNOWN:
             assert answer is None

@@ -1,4 +1,4 @@
-"""Variables: what is only looked at comes out as graphql-core would have coerced it."""
+"""Variables are coerced as by graphql-core, and valid ones are not copied."""
 
 import math
 from typing import Any, cast
@@ -33,7 +33,7 @@ def operation(declarations: str) -> OperationDefinitionNode:
 
 
 def outcome(values: Any) -> object:  # noqa: ANN401 # graphql-core's union
-    """Write values or errors so that they can be compared; what is found is told in other words."""
+    """Return values or errors in a form to compare: found values have other words in messages."""
     if isinstance(values, list):
         errors = cast("list[GraphQLError]", values)
         return [(error.message.partition(": ")[0], error.locations) for error in errors]
@@ -50,7 +50,7 @@ def outcome(values: Any) -> object:  # noqa: ANN401 # graphql-core's union
     values=st.lists(LIKELY | GIVEN, min_size=5, max_size=5),
     missing=st.sets(st.integers(0, 4)),
 )
-def test_any_values_come_out_as_graphql_core_has_them(
+def test_any_values_are_coerced_as_by_graphql_core(
     types: list[str], *, default: bool, values: list[Any], missing: set[int]
 ) -> None:
     declarations = [f"$v{number}: {kind}" for number, kind in enumerate(types)]
@@ -94,7 +94,7 @@ WRONG: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "value", "message"), WRONG)
-def test_a_wrong_value_is_told_as_json(kind: str, value: object, message: str) -> None:
+def test_an_invalid_value_is_shown_as_json(kind: str, value: object, message: str) -> None:
     [error] = cast(
         "list[GraphQLError]", Coercion(CORE, operation(f"$v: {kind}")).coerce({"v": value})
     )
@@ -102,7 +102,7 @@ def test_a_wrong_value_is_told_as_json(kind: str, value: object, message: str) -
     assert error.message == f"Variable '$v' has invalid value: {message}"
 
 
-def test_of_a_list_the_wrong_items_are_told_by_their_places() -> None:
+def test_invalid_items_of_a_list_are_reported_with_their_indexes() -> None:
     values = Coercion(CORE, operation("$v: [ID!]!")).coerce({"v": ["a", None, {"b": None}]})
 
     null, other = [error.message for error in cast("list[GraphQLError]", values)]
@@ -111,7 +111,7 @@ def test_of_a_list_the_wrong_items_are_told_by_their_places() -> None:
     assert other == f'{head} [2]: ID cannot represent value: {{"b": null}}'
 
 
-def test_a_variable_that_has_to_have_a_value_and_has_none_is_told() -> None:
+def test_a_missing_required_variable_is_reported() -> None:
     [error] = cast("list[GraphQLError]", Coercion(CORE, operation("$v: ID!")).coerce({}))
 
     assert error.message == (
@@ -119,16 +119,16 @@ def test_a_variable_that_has_to_have_a_value_and_has_none_is_told() -> None:
     )
 
 
-@pytest.mark.parametrize(("wrong", "told"), [(50, 50), (51, 51), (500, 51)])
-def test_of_many_wrong_values_the_first_are_told(wrong: int, told: int) -> None:
+@pytest.mark.parametrize(("wrong", "reported"), [(50, 50), (51, 51), (500, 51)])
+def test_only_the_first_of_many_invalid_values_are_reported(wrong: int, reported: int) -> None:
     values = Coercion(CORE, operation("$v: [ID!]!")).coerce({"v": [None] * wrong})
 
     messages = [error.message for error in cast("list[GraphQLError]", values)]
-    assert len(messages) == told
+    assert len(messages) == reported
     assert (messages[-1].startswith("Too many errors")) is (wrong > MAX_COERCION_ERRORS)
 
 
-def test_variables_that_get_no_value_now_are_passed_over() -> None:
+def test_variables_in_without_are_left_out() -> None:
     values = Coercion(CORE, operation("$v: ID!, $w: ID!"), without=["v"]).coerce({"w": "a"})
 
     assert not isinstance(values, list)
@@ -139,7 +139,7 @@ def test_variables_that_get_no_value_now_are_passed_over() -> None:
     ("declarations", "given"),
     [("$ids: [ID!]!", {"ids": ["a", "b"]}), ("$id: ID!, $x: Boolean!", {"id": "a", "x": True})],
 )
-def test_what_clients_send_is_handed_on_as_it_is(
+def test_valid_values_of_clients_are_used_without_a_copy(
     declarations: str, given: dict[str, object]
 ) -> None:
     coerced = Coercion(CORE, operation(declarations)).coerce(given)

@@ -1,4 +1,4 @@
-"""The words of errors: those of JSON and GraphQL, and none of Python."""
+"""Messages of errors have words of JSON and GraphQL, and none of Python."""
 
 import json
 import math
@@ -40,31 +40,31 @@ VALUES = st.recursive(
 PYTHON = re.compile(r"\b(?:None|True|False|inf|nan|Infinity|NaN)\b|<|\{'|\['|object at")
 
 
-def quoted_out(text: str) -> str:
-    """Take the texts out that are quoted as JSON."""
+def without_strings(text: str) -> str:
+    """Replace JSON strings by empty ones."""
     return re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
 
 
 @given(value=VALUES)
 @example(value=[math.inf, -math.inf, math.nan])
 @example(value={"None": [None, True, {"": False}]})
-def test_a_value_is_written_as_json_and_cut_where_it_is_long(value: object) -> None:
+def test_a_value_is_written_as_json_and_shortened_if_it_is_long(value: object) -> None:
     text = json_text(value)
 
     assert len(text) <= MAX_WRITTEN + 3
     if not text.endswith(("…", '…"')):
-        assert not PYTHON.search(quoted_out(text))
+        assert not PYTHON.search(without_strings(text))
         if "a number beyond" not in text and "no number" not in text:
             assert json.loads(text) == value
 
 
-def test_a_value_of_any_size_is_written_without_being_read_to_its_end() -> None:
+def test_a_huge_value_is_written_without_being_read_completely() -> None:
     assert json_text(["x"] * 10_000_000).startswith('["x", "x"')
     assert json_text({str(number): number for number in range(1_000)}).endswith("…")
 
 
 def parsing(value: object) -> object:
-    """Be a parser that has only Python's words for what is wrong."""
+    """Raise an error with words of Python's."""
     raise ValueError(f"{value!r} is no <class 'X'>: None")
 
 
@@ -98,7 +98,7 @@ UNKNOWN = "not to include unknown field"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ("id: null", "Expected value of non-null type 'ID!' not to be null."),
         (f"id: 1, n: {BIG}", f"Expected value of type 'Int', found: {BIG}."),
@@ -109,16 +109,14 @@ UNKNOWN = "not to include unknown field"
         ("id: 1, n: 1e9", "Int cannot represent non-integer value: 1e9"),
     ],
 )
-def test_what_is_wrong_in_a_document_is_told_without_what_its_parser_raised(
-    arguments: str, told: str
-) -> None:
+def test_the_error_of_an_argument_has_no_words_of_its_parser(arguments: str, expected: str) -> None:
     [error] = validate(SCHEMA, parse(f"{{ f({arguments}) }}"))
 
-    assert in_words(error.message) == told
+    assert in_words(error.message) == expected
 
 
 def mistakes_in(value: object) -> list[str]:
-    """List what is wrong with a value of an input type, in words."""
+    """List the messages of the errors in a value of an input type."""
     found: list[str] = []
 
     def note(error: GraphQLError, place: list[str | int]) -> None:
@@ -132,7 +130,7 @@ def mistakes_in(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (None, []),
         (True, ["Expected value of type 'In' to be an object, found: true."]),
@@ -149,12 +147,14 @@ def mistakes_in(value: object) -> list[str]:
         ({"id": "1", "n": math.nan}, ["Int cannot represent non-integer value: no number"]),
     ],
 )
-def test_what_is_wrong_in_an_object_is_told_as_json(value: object, told: list[str]) -> None:
-    assert mistakes_in(value) == told
+def test_the_errors_of_an_input_object_show_values_as_json(
+    value: object, expected: list[str]
+) -> None:
+    assert mistakes_in(value) == expected
 
 
 @given(value=VALUES)
-def test_no_value_brings_words_of_python(value: object) -> None:
+def test_no_value_causes_words_of_python_in_a_message(value: object) -> None:
     for message in mistakes_in({"id": value, "n": value, "odd": value}):
         if not message.endswith(("…", '…"', "….")):
-            assert not PYTHON.search(quoted_out(message)), message
+            assert not PYTHON.search(without_strings(message)), message

@@ -1,4 +1,4 @@
-"""Writing times, as the scalar does."""
+"""Times are written in the same way by orjson and by the scalar."""
 
 from datetime import datetime
 

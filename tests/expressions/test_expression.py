@@ -1,4 +1,4 @@
-"""Expressions: mistakes are found when they are read, and evaluating them never crashes."""
+"""Expressions: mistakes are found at compilation, and evaluation never raises other errors."""
 
 from contextlib import suppress
 from decimal import Decimal, localcontext
@@ -35,7 +35,7 @@ CANARY = "canary-value"
         ("emails[::-1].value | [0]", "b@example.com"),
     ],
 )
-def test_expressions_over_a_row(text: str, result: object) -> None:
+def test_an_expression_is_evaluated_over_a_row(text: str, result: object) -> None:
     row = {
         "userName": "ann",
         "name": {"formatted": "Ann B."},
@@ -51,14 +51,14 @@ def test_expressions_over_a_row(text: str, result: object) -> None:
     assert compile_expression(text).evaluate(row) == result
 
 
-def test_without_a_primary_the_first_is_taken() -> None:
+def test_the_first_item_is_used_if_no_item_is_primary() -> None:
     expression = compile_expression("(emails[?primary].value)[0] || emails[0].value")
 
     assert expression.evaluate({"emails": [{"value": "a"}, {"value": "b"}]}) == "a"
     assert expression.evaluate({"emails": []}) is None
 
 
-def test_a_pipe_takes_all_that_is_behind_it() -> None:
+def test_a_pipe_applies_to_everything_after_it() -> None:
     row = {"emails": [{"value": "a"}]}
 
     assert (
@@ -93,7 +93,9 @@ def test_a_pipe_takes_all_that_is_behind_it() -> None:
         ("(" * 1900, "expected an expression that is less deep"),
     ],
 )
-def test_a_bad_expression_says_where_and_what_would_be_right(text: str, message: str) -> None:
+def test_an_invalid_expression_is_reported_with_its_column_and_a_correction(
+    text: str, message: str
+) -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_expression(text)
 
@@ -102,12 +104,12 @@ def test_a_bad_expression_says_where_and_what_would_be_right(text: str, message:
         checked_expression(text)
 
 
-def test_an_expression_of_settings_has_a_limit() -> None:
+def test_an_expression_in_settings_has_a_limit_on_its_length() -> None:
     with pytest.raises(ExpressionError, match="expected at most 2,000 characters"):
         checked_expression("a" * 2001)
 
 
-def test_a_good_expression_is_left_as_it_is() -> None:
+def test_a_valid_expression_is_returned_unchanged() -> None:
     assert checked_expression(" a . b ") == " a . b "
 
 
@@ -122,9 +124,7 @@ def test_a_good_expression_is_left_as_it_is() -> None:
         ("l[::0]", "ValueError"),
     ],
 )
-def test_what_does_not_work_for_a_row_says_nothing_of_what_is_in_it(
-    text: str, message: str
-) -> None:
+def test_an_evaluation_error_has_no_values_of_the_row(text: str, message: str) -> None:
     row: object = 7 if text == "lower(@)" else {"a": CANARY, "l": [CANARY, 1]}
     with pytest.raises(EvaluationError) as caught:
         compile_expression(text).evaluate(row)
@@ -158,7 +158,7 @@ JSON = st.recursive(
 
 
 @given(words=st.lists(st.sampled_from(WORDS), max_size=8) | st.lists(st.characters(), max_size=8))
-def test_no_text_raises_anything_but_an_expression_error(words: list[str]) -> None:
+def test_any_text_is_valid_or_an_expression_error(words: list[str]) -> None:
     text = "".join(words)
     try:
         checked = checked_expression(text)
@@ -178,7 +178,7 @@ def test_no_text_raises_anything_but_an_expression_error(words: list[str]) -> No
     ),
     row=JSON | st.fixed_dictionaries({"a": JSON, "b": JSON}),
 )
-def test_no_row_raises_anything_but_an_evaluation_error(text: str, row: object) -> None:
+def test_any_row_has_a_value_or_an_evaluation_error(text: str, row: object) -> None:
     expression = compile_expression(text)
     with localcontext(EXACT), suppress(EvaluationError):
         expression.evaluate(row)

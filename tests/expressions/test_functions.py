@@ -1,4 +1,4 @@
-"""The functions that expressions have, through expressions."""
+"""The functions of expressions, called in expressions."""
 
 import json
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ D = Decimal
 
 
 def value_of(expression: str, row: object = None) -> object:
-    """Evaluate an expression, as a reader does."""
+    """Evaluate an expression as a reader of rows does."""
     with localcontext(EXACT):
         return compile_expression(expression).evaluate(row)
 
 
-def wrong(expression: str, rows: Sequence[object]) -> list[tuple[str, object]]:
-    """List rows for which an expression does not work."""
+def pairs_of(expression: str, rows: Sequence[object]) -> list[tuple[str, object]]:
+    """Pair an expression with each of some rows."""
     return [(expression, row) for row in rows]
 
 
 def money(amount: int, currency: str) -> object:
-    """Write an amount as records have it."""
+    """Make an amount as in records."""
     return {"amount": amount, "currency": currency}
 
 
@@ -59,7 +59,9 @@ def money(amount: int, currency: str) -> object:
         ('lookup(`{"on": "active"}`, @)', "on", "active"),
     ],
 )
-def test_our_functions(expression: str, row: object, result: object) -> None:
+def test_functions_of_the_gateway_return_the_documented_values(
+    expression: str, row: object, result: object
+) -> None:
     value = value_of(expression, row)
 
     assert value == result
@@ -74,7 +76,7 @@ def test_our_functions(expression: str, row: object, result: object) -> None:
         *("money_scaled(a, 'EUR', `6`)", "lower(a)", "upper(a)", "lookup(`{}`, a)"),
     ],
 )
-def test_what_is_missing_stays_null_so_that_another_field_can_be_taken(expression: str) -> None:
+def test_a_missing_value_stays_null_so_that_a_fallback_can_be_used(expression: str) -> None:
     assert value_of(expression, {}) is None
     assert value_of(f"{expression} || 'other'", {}) == "other"
 
@@ -82,29 +84,31 @@ def test_what_is_missing_stays_null_so_that_another_field_can_be_taken(expressio
 @pytest.mark.parametrize(
     ("expression", "row"),
     [
-        *wrong("unix_seconds(@)", ["soon", "", True, [1], {"a": 1}, D("NaN"), "1e3"]),
-        *wrong(
+        *pairs_of("unix_seconds(@)", ["soon", "", True, [1], {"a": 1}, D("NaN"), "1e3"]),
+        *pairs_of(
             "unix_seconds(@)", ["2024-02-29", "0x10", "1\n", " 1", "\u0661", "\uff11", object()]
         ),
-        *wrong("unix_millis(@)", ["2024-02-29T12:00:00Z", "", "1_0", 10**18, D("1E+30")]),
-        *wrong("iso_time_utc(@)", ["0", "1717200000", "202602", "2024-W09-4", "12:00:00", 0]),
-        *wrong(
+        *pairs_of("unix_millis(@)", ["2024-02-29T12:00:00Z", "", "1_0", 10**18, D("1E+30")]),
+        *pairs_of("iso_time_utc(@)", ["0", "1717200000", "202602", "2024-W09-4", "12:00:00", 0]),
+        *pairs_of(
             "iso_time_utc(@)", ["2024-02-29T12:00:60", "2024-02-29T12:00:00\n", "\u0662024-02-29"]
         ),
-        *wrong("number(@)", ["1\n", "\uff11", "1e999", "1\x00", "+", "-", ".", "1..2"]),
-        *wrong("iso_time(@)", ["soon", 17, "2024-02-29T12:00:00"]),
-        *wrong("number(@)", ["", "1,234.50", "1_000", " 1", "٤٢", "NaN", False]),
-        *wrong("number(@)", ["9" * 101, 10**41, D("1E+999999999"), D("Infinity")]),
-        *wrong("money_minor(@, 'EUR')", [D("0.5"), "0.5", "1 EUR", [], True]),
-        *wrong("money_decimal(@, 'EUR')", ["12.345", D("1E-999999999"), "€5"]),
-        *wrong("money_decimal(`1`, @)", ["XXX", "€", 978, "euro", "u\u017fd", "\u0131nr", "USD\n"]),
-        *wrong("money_scaled(`1`, 'EUR', @)", [-1, 19, "2", D("2.0"), None, True, False]),
-        *wrong("lower(@)", [7, ["a"]]),
-        *wrong('lookup(`{"1": "active"}`, @)', ["2", True, [], D("1.0")]),
+        *pairs_of("number(@)", ["1\n", "\uff11", "1e999", "1\x00", "+", "-", ".", "1..2"]),
+        *pairs_of("iso_time(@)", ["soon", 17, "2024-02-29T12:00:00"]),
+        *pairs_of("number(@)", ["", "1,234.50", "1_000", " 1", "٤٢", "NaN", False]),
+        *pairs_of("number(@)", ["9" * 101, 10**41, D("1E+999999999"), D("Infinity")]),
+        *pairs_of("money_minor(@, 'EUR')", [D("0.5"), "0.5", "1 EUR", [], True]),
+        *pairs_of("money_decimal(@, 'EUR')", ["12.345", D("1E-999999999"), "€5"]),
+        *pairs_of(
+            "money_decimal(`1`, @)", ["XXX", "€", 978, "euro", "u\u017fd", "\u0131nr", "USD\n"]
+        ),
+        *pairs_of("money_scaled(`1`, 'EUR', @)", [-1, 19, "2", D("2.0"), None, True, False]),
+        *pairs_of("lower(@)", [7, ["a"]]),
+        *pairs_of('lookup(`{"1": "active"}`, @)', ["2", True, [], D("1.0")]),
         ("lookup('text', @)", "a"),
     ],
 )
-def test_what_is_there_and_wrong_is_never_null(expression: str, row: object) -> None:
+def test_an_invalid_value_is_an_error_and_never_null(expression: str, row: object) -> None:
     with pytest.raises(EvaluationError):
         value_of(expression, row)
 
@@ -143,7 +147,7 @@ def test_what_is_there_and_wrong_is_never_null(expression: str, row: object) -> 
         ("[?@ == `0.1`]", [D("0.1"), D("0.10")], [D("0.1"), D("0.10")]),
     ],
 )
-def test_the_functions_of_jmespath_know_decimal_numbers(
+def test_the_functions_of_jmespath_accept_decimal_numbers(
     expression: str, row: object, result: object
 ) -> None:
     value = value_of(expression, row)
@@ -161,7 +165,7 @@ def test_the_functions_of_jmespath_know_decimal_numbers(
         ("[?@ < `1`]", [D("NaN")]),
     ],
 )
-def test_what_cannot_be_computed_exactly_is_an_error(expression: str, row: object) -> None:
+def test_a_value_that_cannot_be_computed_exactly_is_an_error(expression: str, row: object) -> None:
     with pytest.raises(EvaluationError):
         value_of(expression, row)
 
@@ -174,6 +178,6 @@ def test_decimal_numbers_are_written_with_all_their_digits() -> None:
 
 
 @pytest.mark.parametrize("value", [2**64, "\ud800", object()])
-def test_what_no_json_can_hold_is_not_written(value: object) -> None:
+def test_a_value_that_json_cannot_represent_is_not_written(value: object) -> None:
     with pytest.raises(TypeError):
         as_json({"a": value})

@@ -1,4 +1,4 @@
-"""When two ids of users that are written differently are the same."""
+"""Ids of users that differ in case: when they are the same user."""
 
 import pytest
 from hypothesis import given
@@ -10,14 +10,14 @@ ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 @given(user=st.uuids().map(str), data=st.data())
-def test_case_has_no_meaning_in_a_uuid(user: str, data: st.DataObject) -> None:
+def test_case_is_ignored_in_a_uuid(user: str, data: st.DataObject) -> None:
     written = "".join(data.draw(st.sampled_from([one.lower(), one.upper()])) for one in user)
 
     assert folded(written) == folded(user) == user
 
 
 @given(user=st.text(max_size=40))
-def test_any_other_id_is_what_it_is(user: str) -> None:
+def test_an_id_that_is_not_a_uuid_is_not_folded(user: str) -> None:
     if not UUID_PATTERN.fullmatch(user):
         assert folded(user) == user
 
@@ -30,12 +30,12 @@ def test_any_other_id_is_what_it_is(user: str) -> None:
         *(ID.upper().replace("A", "\uff21"), ID.upper().replace("0", "\u0660")),
     ],
 )
-def test_what_only_looks_like_a_uuid_keeps_its_case(user: str) -> None:
+def test_an_id_that_only_resembles_a_uuid_keeps_its_case(user: str) -> None:
     assert folded(user) == user
 
 
 @given(one=st.text(max_size=12), other=st.text(max_size=12))
-def test_only_the_letters_of_ascii_are_folded(one: str, other: str) -> None:
+def test_only_ascii_letters_are_folded(one: str, other: str) -> None:
     small = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
     same = folded(one, fold_case=True) == folded(other, fold_case=True)
@@ -61,6 +61,8 @@ def test_only_the_letters_of_ascii_are_folded(one: str, other: str) -> None:
         ("ann\x00", "ann"),
     ],
 )
-def test_users_whom_unicode_would_make_one_are_two(one: str, other: str) -> None:
+def test_ids_that_are_equal_only_by_unicode_folding_are_different_users(
+    one: str, other: str
+) -> None:
     assert folded(one, fold_case=True) != folded(other, fold_case=True)
     assert not same_user(one, other, fold_case=True)

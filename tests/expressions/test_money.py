@@ -1,4 +1,4 @@
-"""Amounts of money in minor units: exact, or an error."""
+"""Amounts of money in minor units are exact, or an error."""
 
 from collections import Counter
 from decimal import Decimal
@@ -14,13 +14,13 @@ UNITS = st.integers(min_value=-(2**53), max_value=2**53)
 
 
 def written(units: int, places: int) -> str:
-    """Write minor units as a decimal text, by text alone."""
+    """Write minor units as a decimal text, without arithmetic."""
     digits = str(abs(units)).rjust(places + 1, "0")
     whole, fraction = digits[: len(digits) - places], digits[len(digits) - places :]
     return ("-" if units < 0 else "") + (f"{whole}.{fraction}" if places else whole)
 
 
-def test_the_table_is_that_of_iso_4217() -> None:
+def test_the_table_of_currencies_is_that_of_iso_4217() -> None:
     table = currencies()
 
     assert Counter(table.values()) == {0: 17, 2: 139 + 9, 3: 7, 4: 2}
@@ -30,13 +30,13 @@ def test_the_table_is_that_of_iso_4217() -> None:
 
 
 @pytest.mark.parametrize("code", ["XXX", "XAU", "EUX", "eur", "", "EURO", "BTC"])
-def test_a_currency_without_minor_units_is_no_guess(code: str) -> None:
+def test_a_currency_without_known_minor_units_is_an_error(code: str) -> None:
     with pytest.raises(InexactError, match="currency"):
         places_of(code)
 
 
 @given(units=UNITS, currency=CURRENCIES, zeros=st.integers(0, 12))
-def test_a_decimal_amount_is_the_minor_units_that_it_was_written_from(
+def test_a_decimal_amount_is_converted_to_minor_units_without_loss(
     units: int, currency: str, zeros: int
 ) -> None:
     places = places_of(currency)
@@ -49,7 +49,7 @@ def test_a_decimal_amount_is_the_minor_units_that_it_was_written_from(
 
 
 @given(units=UNITS, currency=CURRENCIES)
-def test_minor_units_stay_what_they_are(units: int, currency: str) -> None:
+def test_an_amount_in_minor_units_is_not_changed(units: int, currency: str) -> None:
     assert minor_units(units, currency, None) == units
     assert minor_units(Decimal(units), currency, None) == units
 
@@ -72,7 +72,7 @@ def test_a_part_of_a_minor_unit_is_an_error_and_never_rounded(
         "0." + "1" * 41,
     ],
 )
-def test_a_hostile_number_is_turned_away_before_it_is_written_out(number: str) -> None:
+def test_a_hostile_number_is_refused_before_its_digits_are_expanded(number: str) -> None:
     with pytest.raises(InexactError):
         shifted(Decimal(number), 2)
 
@@ -91,13 +91,13 @@ def test_a_hostile_number_is_turned_away_before_it_is_written_out(number: str) -
         ("1E+3", 2, (100_000, False)),
     ],
 )
-def test_the_point_moves_and_what_is_behind_it_is_cut(
+def test_the_decimal_point_is_shifted_and_further_digits_are_cut_off(
     number: str, places: int, result: tuple[int, bool]
 ) -> None:
     assert shifted(Decimal(number), places) == result
 
 
-def test_an_integer_is_bounded_as_well() -> None:
+def test_an_integer_has_a_limit_on_its_digits() -> None:
     assert shifted(-(10**39), 0) == (-(10**39), False)
     for number, places in ((10**40, 0), (1, 41), (10**4000, -4000)):
         with pytest.raises(InexactError, match="40 digits"):

@@ -1,4 +1,4 @@
-"""Which members of a row an expression reads."""
+"""The members of a row that an expression reads."""
 
 import pytest
 
@@ -30,7 +30,7 @@ from app.expressions.expression import compile_expression
         ("'constant'", set[str]()),
     ],
 )
-def test_the_members_that_an_expression_begins_with_are_found(text: str, members: set[str]) -> None:
+def test_the_members_that_an_expression_reads_are_found(text: str, members: set[str]) -> None:
     found = compile_expression(text).members
 
     assert found is not None
@@ -40,5 +40,5 @@ def test_the_members_that_an_expression_begins_with_are_found(text: str, members
 @pytest.mark.parametrize(
     "text", ["@", "to_string(@)", "keys(@)[0]", "*.name", "[0]", "[?a].b", "name || @", "{all: @}"]
 )
-def test_an_expression_of_the_whole_row_may_read_any(text: str) -> None:
+def test_an_expression_of_the_whole_row_may_read_any_member(text: str) -> None:
     assert compile_expression(text).members is None

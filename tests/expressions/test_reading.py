@@ -1,4 +1,4 @@
-"""Which members an expression reads of one row, and of the rows of a user."""
+"""The members that an expression reads in one row, and in the rows of a user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,13 +37,13 @@ GROUPED: Mapping[str, set[str]] = {
 
 
 def read(text: str, shape: RowShape) -> set[str] | None:
-    """Find the members that an expression reads; none if it may read any."""
+    """Find the members that an expression reads; return ``None`` if it may read any."""
     members = compile_expression(text).members_of(shape)
     return None if members is None else set(members)
 
 
 @pytest.mark.parametrize(("text", "members"), GROUPED.items())
-def test_the_members_that_are_read_of_each_row_of_a_user_are_found(
+def test_the_members_that_are_read_in_each_row_of_a_user_are_found(
     text: str, members: set[str]
 ) -> None:
     assert read(text, RowShape.ROWS) == members
@@ -79,7 +79,7 @@ def test_an_expression_that_uses_a_row_as_a_whole_may_read_any_member(text: str)
     assert compile_expression(text).members_of(RowShape.ROWS) is None
 
 
-def test_rows_with_names_are_followed_too() -> None:
+def test_the_members_that_are_read_in_named_rows_are_found() -> None:
     named = RowShape.NAMED_ROWS
 
     assert read("account.plan || balance.due", named) == {"plan", "due"}
@@ -141,7 +141,7 @@ TABLE = st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, min_size=1), max_
 
 
 def result(text: str, value: object) -> object:
-    """Evaluate an expression; a failure is told by its kind."""
+    """Evaluate an expression; return the class of the error if it fails."""
     try:
         return compile_expression(text).evaluate(value)
     except EvaluationError:
@@ -149,12 +149,12 @@ def result(text: str, value: object) -> object:
 
 
 def reduced(row: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
-    """Leave the members of a row that a service was asked for."""
+    """Keep only some members of a row."""
     return {name: value for name, value in row.items() if name in names}
 
 
 @given(text=EXPRESSION, rows=TABLE)
-def test_the_names_that_are_read_are_enough_for_the_rows_of_a_user(
+def test_the_found_members_are_enough_for_the_rows_of_a_user(
     text: str, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     names = compile_expression(text).members_of(RowShape.ROWS)
@@ -163,7 +163,7 @@ def test_the_names_that_are_read_are_enough_for_the_rows_of_a_user(
 
 
 @given(text=OF_A_ROW, row=TABLE)
-def test_the_names_that_are_read_are_enough_for_one_row(
+def test_the_found_members_are_enough_for_one_row(
     text: str, row: Sequence[Mapping[str, Any]]
 ) -> None:
     names = compile_expression(text).members

@@ -1,4 +1,4 @@
-"""A JSON body is cut where its keys go."""
+"""The template of a JSON body is split at the place of its keys."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from app.expressions.template import Template, cut_template
 
 
 def filled(cut: Template, *keys: str) -> object:
-    """Write keys into a template, and read it."""
+    """Write keys into a template and parse the result."""
     written = [cut.write(key) for key in keys]
     assert None not in written
     between = "" if cut.between is None else cut.between
     return json.loads(f"{cut.before}{between.join(map(str, written))}{cut.after}")
 
 
-def test_a_list_of_keys_takes_its_place() -> None:
+def test_a_list_of_keys_replaces_its_placeholder() -> None:
     cut = cut_template(' { "ids": "{keys}", "n": [1, "ü"] } ')
 
     assert filled(cut, "a", "b") == {"ids": ["a", "b"], "n": [1, "ü"]}
@@ -41,7 +41,7 @@ def test_several_items_are_written_for_each_key() -> None:
     assert filled(cut_template('["{key}", "{key}"]'), "x", "y") == ["x", "x", "y", "y"]
 
 
-def test_numbers_take_the_place_of_strings() -> None:
+def test_keys_may_be_written_as_numbers() -> None:
     assert filled(cut_template('{"ids": "{keys}"}', numbers=True), "1", "2") == {"ids": [1, 2]}
     assert filled(cut_template('[{"id": "{key}"}]', numbers=True), "1") == [{"id": 1}]
 
@@ -68,12 +68,12 @@ def test_numbers_take_the_place_of_strings() -> None:
         ('{"a": ["{key}"], "b": "{keys}"}', "once"),
     ],
 )
-def test_what_has_not_one_place_for_keys_is_refused_with_the_reason(text: str, why: str) -> None:
+def test_a_template_without_exactly_one_place_for_keys_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         cut_template(text)
 
 
-def test_a_key_may_be_at_several_places_of_an_item() -> None:
+def test_a_key_may_be_in_several_places_of_an_item() -> None:
     cut = cut_template('{"all": [{"id": "{key}", "url": "/users/{key}?id={key}", "n": 1}]}')
 
     assert filled(cut, "a b", "c") == {
@@ -84,7 +84,7 @@ def test_a_key_may_be_at_several_places_of_an_item() -> None:
     }
 
 
-def test_a_template_without_a_list_is_of_one_user() -> None:
+def test_a_template_without_a_list_is_for_one_user() -> None:
     cut = cut_template('{"query": "{ user }", "variables": {"id": "{key}"}}')
 
     assert cut.between is None
@@ -110,7 +110,7 @@ def test_a_template_without_a_list_is_of_one_user() -> None:
         ('["{key}"]', "a' or \"b", "a' or \"b"),
     ],
 )
-def test_a_key_is_escaped_for_each_layer_that_it_is_in(
+def test_a_key_is_escaped_for_the_url_and_the_expression_around_it(
     text: str, key: str, written: str | None
 ) -> None:
     cut = cut_template(text)
@@ -125,12 +125,12 @@ def test_a_key_is_escaped_for_each_layer_that_it_is_in(
     ("escape", "written"),
     [("double", "id eq 'a''b'"), ("backslash", "id eq 'a\\'b'")],
 )
-def test_a_quote_in_quotes_is_escaped_as_the_settings_say(escape: Escape, written: str) -> None:
+def test_a_quote_within_quotes_is_escaped_as_configured(escape: Escape, written: str) -> None:
     assert filled(cut_template("""["id eq '{key}'"]""", escape=escape), "a'b") == [written]
 
 
 @given(key=st.text(min_size=1, max_size=8))
-def test_no_key_leaves_its_place_in_a_url_within_json(key: str) -> None:
+def test_no_key_changes_the_structure_of_a_url_within_json(key: str) -> None:
     cut = cut_template('[{"url": "/users/{key}/posts?author={key}&limit=5"}]')
     try:
         key.encode()
@@ -149,7 +149,7 @@ def test_no_key_leaves_its_place_in_a_url_within_json(key: str) -> None:
     assert parse_qsl(parts.query, keep_blank_values=True) == [("author", key), ("limit", "5")]
 
 
-def test_a_number_has_to_take_the_place_of_a_whole_string() -> None:
+def test_a_number_has_to_replace_a_whole_string() -> None:
     with pytest.raises(ValueError, match="alone in its string"):
         cut_template('["urn:{key}"]', numbers=True)
 
@@ -162,7 +162,7 @@ def test_a_number_has_to_take_the_place_of_a_whole_string() -> None:
         max_leaves=6,
     ),
 )
-def test_all_else_in_a_template_stays_as_it_is(name: str, other: object) -> None:
+def test_the_rest_of_a_template_is_not_changed(name: str, other: object) -> None:
     text = json.dumps({name: "{keys}", f"{name}2": other})
     if "{key" in text.replace('"{keys}"', "", 1):
         return

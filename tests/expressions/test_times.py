@@ -1,4 +1,4 @@
-"""Points in time, as services write them."""
+"""Times in the formats of services."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -22,7 +22,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read(text: str) -> datetime:
-    """Read what was written, strictly."""
+    """Read a written time strictly."""
     assert text.endswith("Z")
     return RFC_3339.validate_json(f'"{text}"', strict=True)
 
@@ -78,7 +78,7 @@ def test_a_time_is_the_same_in_all_its_forms(  # noqa: PLR0917 # one for each pa
         "2024-02-28T24:00:00-12:00",
     ],
 )
-def test_common_forms_of_a_time(text: str) -> None:
+def test_common_forms_of_a_time_are_read(text: str) -> None:
     assert iso(text) == datetime(2024, 2, 29, 12, tzinfo=UTC)
 
 
@@ -101,7 +101,7 @@ def test_a_leap_second_is_the_second_that_follows_it(text: str) -> None:
         *("2024-02-29T24:00:60Z", "9999-12-31T23:59:60Z"),
     ],
 )
-def test_a_second_that_no_day_has_is_no_time(text: str) -> None:
+def test_a_leap_second_that_cannot_exist_is_an_error(text: str) -> None:
     with pytest.raises(InexactError):
         iso(text)
     with pytest.raises(InexactError):
@@ -109,7 +109,9 @@ def test_a_second_that_no_day_has_is_no_time(text: str) -> None:
 
 
 @given(time=TIMES, separator=st.sampled_from("Tt "), more=st.text("0123456789", max_size=4))
-def test_a_time_as_in_rfc_3339_is_itself(time: datetime, separator: str, more: str) -> None:
+def test_a_time_by_rfc_3339_is_read_with_its_offset(
+    time: datetime, separator: str, more: str
+) -> None:
     text = time.isoformat(separator, "microseconds")
 
     found = from_rfc3339(f"{text[:26]}{more}{text[26:]}")
@@ -118,7 +120,7 @@ def test_a_time_as_in_rfc_3339_is_itself(time: datetime, separator: str, more: s
     assert found.utcoffset() == time.utcoffset()
 
 
-def test_what_is_finer_than_a_microsecond_is_rounded_up_to_the_end_of_the_calendar() -> None:
+def test_fractions_of_a_microsecond_are_rounded_within_the_calendar() -> None:
     last = datetime.max.replace(tzinfo=UTC)
 
     assert from_rfc3339("9999-12-31T23:59:59.9999999Z") == last
@@ -139,7 +141,7 @@ def test_what_is_finer_than_a_microsecond_is_rounded_up_to_the_end_of_the_calend
         *("\u0662\u0660\u0662\u0664-02-29T12:00:00Z", "2024-02-29T12:00:00\u221201:00"),
     ],
 )
-def test_what_is_no_time_of_rfc_3339_is_an_error(text: str) -> None:
+def test_a_text_that_is_not_a_time_by_rfc_3339_is_an_error(text: str) -> None:
     with pytest.raises(InexactError):
         from_rfc3339(text)
 
@@ -153,7 +155,9 @@ def test_what_is_no_time_of_rfc_3339_is_an_error(text: str) -> None:
         ("2024-02-29 12:00", datetime(2024, 2, 29, 12, tzinfo=UTC)),
     ],
 )
-def test_a_time_without_an_offset_is_an_error_or_in_utc_as_told(text: str, time: datetime) -> None:
+def test_a_time_without_an_offset_is_an_error_or_utc_as_configured(
+    text: str, time: datetime
+) -> None:
     assert read(from_iso(text, without_offset_is_utc=True)) == time
     with pytest.raises(InexactError, match="without an offset"):
         from_iso(text, without_offset_is_utc=False)
@@ -170,7 +174,7 @@ def test_a_time_without_an_offset_is_an_error_or_in_utc_as_told(text: str, time:
         *("٢٠٢٤-02-29T12:00:00Z", "2024-02-29T12:00:00." + "0" * 31 + "Z", "2024-W09-4T12:00Z"),
     ],
 )
-def test_what_is_no_time_is_an_error(text: str) -> None:
+def test_a_text_that_is_not_a_time_is_an_error(text: str) -> None:
     with pytest.raises(InexactError):
         from_iso(text, without_offset_is_utc=True)
 
@@ -184,7 +188,7 @@ def test_unix_times_are_exact_to_the_microsecond(time: datetime) -> None:
     assert read(from_unix(microseconds // 10**6, 0)) == time.replace(microsecond=0)
 
 
-def test_what_is_finer_than_a_microsecond_is_cut_off() -> None:
+def test_fractions_of_a_microsecond_in_a_unix_time_are_cut_off() -> None:
     assert from_unix(Decimal("0.0000019"), 0) == "1970-01-01T00:00:00.000001Z"
     assert from_unix(Decimal("-0.0000001"), 0) == "1969-12-31T23:59:59.999999Z"
 

@@ -1,4 +1,4 @@
-"""What tests of modules share."""
+"""Fixtures of the tests of modules."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -10,6 +10,6 @@ from tests.extend.modules import ModuleFolder, path_kept
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Generator[ModuleFolder]:
-    """Give a folder for modules, which Python forgets at the end."""
+    """Make a folder for modules, which are removed from Python's path at the end."""
     with path_kept():
         yield ModuleFolder(tmp_path)

@@ -32,7 +32,7 @@ class ModuleFolder:
     path: Path
 
     def write(self, text: str) -> str:
-        """Write a module, and return what settings call it: a name that no other module has."""
+        """Write a module with a unique name, and return its place for settings."""
         name = f"acme_{next(_NUMBERS)}"
         (self.path / f"{name}.py").write_text(HEAD + text, encoding="utf-8")
         return f"{self.path.as_posix()}/{name}"
@@ -45,7 +45,7 @@ def imported(place: str) -> ModuleType:
 
 @contextmanager
 def path_kept() -> Generator[None]:
-    """Forget at the end what the gateway has imported and added to Python's path."""
+    """Restore Python's path and remove the imported modules at the end."""
     path, known = [*sys.path], {*sys.modules}
     yield
     sys.path[:] = path

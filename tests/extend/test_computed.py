@@ -1,4 +1,4 @@
-"""Fields that a function computes: the same in both ways of executing."""
+"""Computed fields: the same in both ways of execution."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -44,13 +44,13 @@ ONE = user_id(1)
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def was_compiled(gateway: GatewayClient) -> bool:
-    """Tell whether the last operation was compiled."""
+    """Return whether the last operation was compiled."""
     compiled: bool = gateway.events("graphql.operation")[-1]["compiled"]
     return compiled
 
@@ -132,7 +132,7 @@ async def test_an_exception_is_masked_at_its_field_alone_and_logged_once(
     assert not others
 
 
-async def test_an_exception_in_a_deferred_fragment_costs_its_field_alone(
+async def test_an_exception_in_a_deferred_fragment_fails_only_its_field(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -159,7 +159,7 @@ async def test_an_exception_in_a_deferred_fragment_costs_its_field_alone(
 @pytest.mark.parametrize(
     "error", ["SystemExit(3)", "KeyboardInterrupt()", "GeneratorExit()", "CancelledError()"]
 )
-async def test_an_exception_that_would_end_the_program_costs_its_own_field(
+async def test_an_exception_that_would_end_the_program_fails_only_its_field(
     folder: ModuleFolder,
     services: FakeServices,
     open_gateway: OpenGateway,
@@ -187,7 +187,7 @@ async def test_an_exception_that_would_end_the_program_costs_its_own_field(
     assert error.partition("(")[0] in bug["exception"]
 
 
-async def test_a_policy_hides_a_computed_field_and_does_not_ask_its_source(
+async def test_a_policy_hides_a_computed_field_and_its_source_is_not_called(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -248,7 +248,7 @@ def extension() -> Extension:
 """
 
 
-async def test_a_function_reads_values_of_a_source_of_the_file_that_the_schema_does_not_show(
+async def test_a_function_reads_values_of_a_source_that_are_not_in_the_schema(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     asked: list[str] = []
@@ -344,7 +344,7 @@ VALUES = st.one_of(_ANY, st.lists(_ANY, max_size=3), st.lists(_ANY, max_size=3).
 
 
 def parts_of(value: object, other: Any) -> object:  # noqa: ANN401 # a class of the module
-    """Make an object of a pair."""
+    """Make an object of a pair of values."""
     if type(value) is not tuple:
         return value
     pair = cast("tuple[object, ...]", value)
@@ -357,17 +357,17 @@ SLOW = (
     HealthCheck.data_too_large,
     HealthCheck.large_base_example,
 )
-"""What an example may be that opens gateways, and has many values."""
+"""Health checks that do not fit examples that open gateways and have many values."""
 
 USERS = 36
-"""How many values one example has, each that of another user: opening two gateways takes as long as
+"""The number of values of one example, one for each user: opening two gateways takes as long as
 many operations."""
 
 IDS = [user_id(number) for number in range(1, USERS + 1)]
 
 
 def seen(answer: Mapping[str, Any]) -> object:
-    """Return the data of an answer, and its errors without what differs between two queries."""
+    """Return the data of an answer, and its errors without the request id."""
     errors = [
         (one["path"], one["message"], {**one["extensions"], "requestId": ""})
         for one in answer.get("errors", ())
@@ -376,7 +376,7 @@ def seen(answer: Mapping[str, Any]) -> object:
 
 
 def part_of(whole: Mapping[str, Any], place: int, field: str) -> object:
-    """Return what an answer about all users and fields has of one user's field."""
+    """Return the part of an answer that belongs to one field of one user."""
     user = whole["data"]["users"][place]
     errors = [
         {**one, "path": ["user", *one["path"][2:]]}
@@ -389,7 +389,7 @@ def part_of(whole: Mapping[str, Any], place: int, field: str) -> object:
 
 @given(values=st.lists(VALUES, min_size=USERS, max_size=USERS))
 @settings(suppress_health_check=SLOW, max_examples=examples(5))
-async def test_whatever_a_function_returns_compiled_equals_interpreted(
+async def test_any_returned_value_is_the_same_compiled_and_interpreted(
     folder: ModuleFolder,
     services: FakeServices,
     open_gateway: OpenGateway,
@@ -424,7 +424,7 @@ async def test_whatever_a_function_returns_compiled_equals_interpreted(
             assert seen(reply.body) == ({"users": shown}, [])
             assert was_compiled(compiled)
         for place, one in enumerate(IDS):
-            # A value that does not fit leaves the operation to the interpreter: each has its own.
+            # A value that does not fit is left to the interpreter, in an operation of its own.
             fields = [field for field in texts if (place, field) in wrong]
             query = "query($id: ID!) {{ user(id: $id) {{ {} username }} }}"
             asked = [
@@ -446,7 +446,7 @@ class OwnZone(tzinfo):
         return "own"
 
     def dst(self, _: datetime | None) -> None:
-        """Return nothing: it is not known."""
+        """Return ``None``: it is not known."""
 
 
 FITTING: Mapping[str, tuple[object, object]] = {
@@ -460,7 +460,7 @@ FITTING: Mapping[str, tuple[object, object]] = {
 
 
 @pytest.mark.parametrize("kind", FITTING)
-async def test_a_value_that_fits_its_type_is_shown(
+async def test_a_value_that_fits_its_type_is_returned(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, kind: str
 ) -> None:
     services.know(1)

@@ -1,4 +1,4 @@
-"""A source of a module says of single keys that reading them has failed."""
+"""A source of a module may return failures of single keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,30 +26,30 @@ FAILS = LEDGER.replace(
             }
         if self.answer is not None:""",
 ).replace("        self.rows = {}\n", "        self.rows, self.failing, self.tries = {}, {}, {}\n")
-"""The ledger, with what it has of each key at the first try, at the second, and so on."""
+"""The ledger, with its results of each key at the first attempt, at the second, and so on."""
 
 ROW: Mapping[str, object] = {"points": 3, "level": "high"}
 
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def failed(place: int, code: str) -> Mapping[str, str]:
-    """Return the errors of a user's fields."""
+    """Return the expected codes of a user's fields."""
     return {f"users.{place}.points": code, f"users.{place}.rank": code}
 
 
 def failing(code: FailureCode, **more: Any) -> ReadFailure:  # noqa: ANN401 # any part of a failure
-    """Make a failure whose detail clients must not see."""
+    """Make a failure with a secret detail."""
     return ReadFailure(code, "shard 7 is secret", **more)
 
 
 @pytest.mark.parametrize("code", FailureCode)
-async def test_a_key_that_fails_costs_its_own_user_alone(
+async def test_a_failed_key_fails_only_its_user(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, code: FailureCode
 ) -> None:
     services.know(1, 2, 3)
@@ -68,19 +68,19 @@ async def test_a_key_that_fails_costs_its_own_user_alone(
     ]
     assert reply.codes == failed(1, code.value)
     assert "secret" not in reply.response.text
-    repeated = code in {FailureCode.TIMEOUT, FailureCode.UNAVAILABLE, FailureCode.OVERLOADED}
-    assert fetches[0]["outcome"] == (code.value if repeated else "ok")
-    assert ("1 of 3 keys: shard 7 is secret" in str(fetches[0].get("detail"))) == repeated
+    retryable = code in {FailureCode.TIMEOUT, FailureCode.UNAVAILABLE, FailureCode.OVERLOADED}
+    assert fetches[0]["outcome"] == (code.value if retryable else "ok")
+    assert ("1 of 3 keys: shard 7 is secret" in str(fetches[0].get("detail"))) == retryable
 
 
-def test_each_code_of_a_module_is_one_of_a_source_failure() -> None:
+def test_the_failure_codes_for_modules_are_those_of_sources() -> None:
     every = {one.value for one in Code if one.value.startswith("SOURCE_")}
 
-    # The gateway alone knows its circuits.
+    # Only the gateway itself reports an open circuit.
     assert {one.value for one in FailureCode} == every - {"SOURCE_CIRCUIT_OPEN"}
 
 
-async def test_keys_that_failed_are_asked_for_again_alone(
+async def test_only_retryable_keys_are_retried(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, clock: ManualClock
 ) -> None:
     services.know(1, 2, 3)
@@ -99,7 +99,7 @@ async def test_keys_that_failed_are_asked_for_again_alone(
     assert reply.data["users"][1] == {"username": "user2", "points": 3, "rank": "high:3"}
 
 
-async def test_a_failure_in_the_place_of_the_rows_is_one_of_all_keys(
+async def test_a_failure_instead_of_the_rows_is_a_failure_of_all_keys(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -113,7 +113,7 @@ async def test_a_failure_in_the_place_of_the_rows_is_one_of_all_keys(
     assert reply.codes == {**failed(0, overloaded), **failed(1, overloaded)}
 
 
-async def test_a_source_that_is_overloaded_is_called_again_when_it_wants_to_be(
+async def test_an_overloaded_source_is_retried_after_its_retry_after(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -129,7 +129,7 @@ async def test_a_source_that_is_overloaded_is_called_again_when_it_wants_to_be(
     assert 0.2 <= clock.seconds - before < 1
 
 
-async def test_failing_keys_open_the_circuit_only_if_no_key_is_fine(
+async def test_failed_keys_open_the_circuit_only_if_all_keys_fail(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -146,7 +146,7 @@ async def test_failing_keys_open_the_circuit_only_if_no_key_is_fine(
     assert await codes_of({ONE: broken, TWO: broken}) == {"SOURCE_CIRCUIT_OPEN"}
 
 
-async def test_a_key_that_failed_is_not_kept(
+async def test_a_failed_key_is_not_cached(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -173,7 +173,7 @@ WRONG: Mapping[str, tuple[tuple[Any, ...], str]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_failure_that_is_none_is_refused_where_it_is_made(kind: str) -> None:
+def test_a_failure_with_invalid_arguments_is_refused_when_it_is_made(kind: str) -> None:
     arguments, expected = WRONG[kind]
 
     with pytest.raises(TypeError) as caught:

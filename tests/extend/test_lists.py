@@ -1,4 +1,4 @@
-"""Lists page by page whose pages a module gives."""
+"""Paged lists whose pages come from a module."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -124,7 +124,7 @@ BY_FUNCTION = (
         "    rows = Shop()\n    rows.fetch, rows.fetch_page = SHOP.fetch, None\n    yield rows",
     )
 )
-"""The same with a function, and without the method."""
+"""The same module with a function instead of the method."""
 
 ONE, TWO = user_id(1), user_id(2)
 
@@ -142,7 +142,7 @@ query($id: ID!, $first: Int, $after: String) {
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
@@ -153,7 +153,7 @@ def order(number: int, **changes: object) -> Mapping[str, object]:
 
 
 def settings(place: str, **shop: Any) -> Settings:  # noqa: ANN401 # any setting of a source
-    """Make settings with limits of the module's source."""
+    """Make settings with changed limits of the module's source."""
     own = {"base_url": "http://module.invalid", "retry": {"max_retries": 0}, **shop}
     return settings_with(place, {"sources": {"shop": own}})
 
@@ -169,7 +169,7 @@ def ids_in(reply: GatewayReply) -> Sequence[str]:
 
 
 def known(place: str, count: int = 5) -> Any:  # noqa: ANN401 # an object of the module
-    """Have the shop know a customer with some orders, and return it."""
+    """Add a customer with some orders to the shop, and return the shop."""
     shop = imported(place).SHOP
     shop.customers = {ONE: {"name": "Ada"}}
     shop.orders = {ONE: [order(number) for number in range(1, count + 1)]}
@@ -190,7 +190,7 @@ async def read_all(gateway: GatewayClient, first: int) -> Sequence[Sequence[str]
 
 
 @pytest.mark.parametrize("text", [SHOP, BY_FUNCTION], ids=["a method", "a function"])
-async def test_a_page_is_a_connection(
+async def test_a_page_of_a_module_is_returned_as_a_connection(
     folder: ModuleFolder, open_gateway: OpenGateway, text: str
 ) -> None:
     place = folder.write(text)
@@ -229,7 +229,7 @@ async def test_pages_of_any_size_have_each_item_once(
     assert all(len(page) in {first, 5 % first, min(first, 5 * longest)} for page in pages)
 
 
-async def test_a_page_begins_after_any_item_of_an_earlier_one(
+async def test_a_page_may_start_after_any_item_of_an_earlier_page(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP)
@@ -243,7 +243,7 @@ async def test_a_page_begins_after_any_item_of_an_earlier_one(
     assert ids_in(second) == ["o2", "o3"]
 
 
-async def test_only_the_existence_of_the_user_is_read_before_a_page(
+async def test_only_the_existence_of_the_user_is_requested_before_a_page(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     text = SHOP.replace('"user", opened)', '"user", opened, selects=True)').replace(
@@ -260,7 +260,7 @@ async def test_only_the_existence_of_the_user_is_read_before_a_page(
     assert next(call.fields for call in shop.calls) == frozenset()
 
 
-async def test_a_list_is_asked_for_by_the_key_that_a_service_has(
+async def test_a_list_is_requested_by_the_key_from_a_service(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -276,7 +276,7 @@ async def test_a_list_is_asked_for_by_the_key_that_a_service_has(
     assert [query.key for query in shop.queries] == ["user1"]
 
 
-async def test_a_user_whom_the_source_does_not_know_has_no_list_and_no_page_is_fetched(
+async def test_an_unknown_user_of_the_source_has_no_list_and_no_page_is_fetched(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(2)
@@ -316,7 +316,7 @@ WRONG_PAGES: Mapping[str, tuple[str, str]] = {
         "0: the value is str: expected OrderState",
     ),
     "an item without its key": ("ListPage([{'total': 1}], next=None)", "0: id: Field required"),
-    "a next that is no text": ("ListPage([], next=3)", "next is int: expected text"),
+    "a next that is not text": ("ListPage([], next=3)", "next is int: expected text"),
     "an empty next": ("ListPage([], next='')", "expected a cursor of 1 to 2,048 characters, got 0"),
     "a next that is too long": ("ListPage([], next='x' * 2049)", "got 2,049"),
     "the same page again": (
@@ -332,7 +332,7 @@ WRONG_PAGES: Mapping[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG_PAGES)
-async def test_a_page_that_is_none_is_a_malformed_answer(
+async def test_an_invalid_page_is_a_malformed_response(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, kind: str
 ) -> None:
     services.know(1)
@@ -362,7 +362,7 @@ FAILURES: Mapping[str, str] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_a_page_that_fails_costs_its_own_field_alone(
+async def test_a_failed_page_fails_only_its_field(
     folder: ModuleFolder, open_gateway: OpenGateway, failure: str
 ) -> None:
     place = folder.write(f"{SHOP}\n\ndef failure():\n    return {failure}\n")
@@ -385,7 +385,7 @@ async def test_a_page_that_fails_costs_its_own_field_alone(
     assert "secret" not in reply.response.text
 
 
-async def test_a_position_that_is_gone_is_a_mistake_of_the_client(
+async def test_a_position_that_is_gone_is_an_error_of_the_client(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP)
@@ -402,7 +402,7 @@ async def test_a_position_that_is_gone_is_a_mistake_of_the_client(
     assert circuit == "closed"
 
 
-async def test_a_page_is_given_up_after_its_timeout(
+async def test_a_page_is_cancelled_after_its_timeout(
     folder: ModuleFolder, open_gateway: OpenGateway, clock: ManualClock
 ) -> None:
     place = folder.write(SHOP)
@@ -417,7 +417,7 @@ async def test_a_page_is_given_up_after_its_timeout(
     assert shop.running == 0
 
 
-async def test_failing_pages_open_the_circuit_of_the_source(
+async def test_failed_pages_open_the_circuit_of_the_source(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP)
@@ -429,7 +429,7 @@ async def test_failing_pages_open_the_circuit_of_the_source(
     assert "SOURCE_CIRCUIT_OPEN" in replies[-1].codes.values()
 
 
-async def test_so_many_pages_are_fetched_at_the_same_time(
+async def test_at_most_max_concurrent_pages_are_fetched_at_the_same_time(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP)
@@ -448,7 +448,7 @@ async def test_so_many_pages_are_fetched_at_the_same_time(
 
 
 @pytest.mark.parametrize("first", [0, 101])
-async def test_first_has_the_limits_of_any_list(
+async def test_first_outside_1_to_100_is_refused_without_a_call(
     folder: ModuleFolder, open_gateway: OpenGateway, first: int
 ) -> None:
     place = folder.write(SHOP)
@@ -461,7 +461,7 @@ async def test_first_has_the_limits_of_any_list(
     assert not shop.queries
 
 
-async def test_a_policy_hides_a_list_and_nothing_is_fetched(
+async def test_a_policy_hides_a_list_and_no_page_is_fetched(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -477,7 +477,7 @@ async def test_a_policy_hides_a_list_and_nothing_is_fetched(
     assert len(shop.queries) == 2
 
 
-async def test_a_list_costs_what_is_said_and_explain_counts_its_calls(
+async def test_a_list_has_its_declared_cost_and_explained_calls(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP.replace('orders.", may=PUBLIC', 'orders.", may=PUBLIC, cost=50'))
@@ -499,7 +499,7 @@ async def test_a_list_costs_what_is_said_and_explain_counts_its_calls(
     assert not shop.queries
 
 
-async def test_a_list_that_is_switched_off_is_null_for_everybody(
+async def test_a_list_in_without_lists_is_null_without_a_call(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP)
@@ -512,7 +512,7 @@ async def test_a_list_that_is_switched_off_is_null_for_everybody(
     assert not shop.queries
 
 
-async def test_a_source_that_lacks_a_method_does_not_start(
+async def test_a_source_without_the_method_for_pages_is_an_error_at_the_start(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SHOP.replace("async def fetch_page", "async def fetch_orders"))
@@ -582,7 +582,7 @@ OF_THE_FILE = (
 )
 
 
-def test_what_is_wrong_with_its_lists_is_said_at_once(folder: ModuleFolder) -> None:
+def test_all_mistakes_in_lists_of_a_module_are_reported_together(folder: ModuleFolder) -> None:
     item = "expected the object that an item is, without ! and []."
     assert found(folder, WRONG, OF_THE_FILE) == [
         "ThingEdge is a type of the schema already: expected another name.",

@@ -1,4 +1,4 @@
-"""What is wrong with a module is said at the start: all at once, with the place in the file."""
+"""Mistakes in a module are reported together at the start, with the place in the file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ def config(folder: ModuleFolder, place: str, more: str = "") -> Path:
 
 
 def found(folder: ModuleFolder, text: str, more: str = "") -> list[str]:
-    """Return the mistakes with a module, without the place and the module's name."""
+    """Return the mistakes in a module, without the place and the module's name."""
     place = folder.write(text)
     name = place.rpartition("/")[2]
     path = config(folder, place, more)
@@ -41,7 +41,7 @@ def found(folder: ModuleFolder, text: str, more: str = "") -> list[str]:
     ]
 
 
-def test_a_module_of_the_files_folder_is_found_from_any_other_folder(folder: ModuleFolder) -> None:
+def test_a_module_in_the_folder_of_the_file_is_found(folder: ModuleFolder) -> None:
     place = folder.write(RETURNS.format(what='Extension(api="1.0")'))
 
     settings = load(config(folder, place))
@@ -49,7 +49,7 @@ def test_a_module_of_the_files_folder_is_found_from_any_other_folder(folder: Mod
     assert settings.public_schema.module == place
 
 
-def test_a_module_may_be_in_another_folder_and_import_what_is_beside_it(
+def test_a_module_in_another_folder_may_import_its_neighbours(
     folder: ModuleFolder,
 ) -> None:
     inner = ModuleFolder(folder.path / "python")
@@ -65,7 +65,7 @@ def test_a_module_may_be_in_another_folder_and_import_what_is_beside_it(
     assert load(path).public_schema.module == place
 
 
-def test_a_module_that_is_not_there_is_named_with_its_folder(folder: ModuleFolder) -> None:
+def test_a_missing_module_is_reported_with_its_folder(folder: ModuleFolder) -> None:
     path = config(folder, "acme_nowhere")
 
     assert mistakes(path) == (
@@ -76,7 +76,7 @@ def test_a_module_that_is_not_there_is_named_with_its_folder(folder: ModuleFolde
     )
 
 
-def test_a_name_with_the_end_of_a_file_is_told_without_it(folder: ModuleFolder) -> None:
+def test_a_module_name_with_py_is_reported_with_the_name_without_it(folder: ModuleFolder) -> None:
     name = folder.write("").rpartition("/")[2]
     path = config(folder, f"{name}.py")
 
@@ -85,7 +85,7 @@ def test_a_name_with_the_end_of_a_file_is_told_without_it(folder: ModuleFolder) 
     )
 
 
-def test_a_name_that_python_has_already_is_refused(folder: ModuleFolder) -> None:
+def test_a_module_name_of_another_installed_module_is_refused(folder: ModuleFolder) -> None:
     file = folder.path / "colorsys.py"
     file.write_text("", encoding="utf-8")
 
@@ -96,7 +96,9 @@ def test_a_name_that_python_has_already_is_refused(folder: ModuleFolder) -> None
 
 
 @pytest.mark.parametrize("name", ["acme-users", "acme.", "1acme", "acme users", "acme/", ""])
-def test_a_name_that_python_does_not_allow_is_refused(folder: ModuleFolder, name: str) -> None:
+def test_a_module_name_that_is_invalid_in_python_is_refused(
+    folder: ModuleFolder, name: str
+) -> None:
     path = folder.path / "gateway.toml"
     path.write_text(f'[schema]\nmodule = "{name}"\n{NEEDED}', encoding="utf-8")
 
@@ -110,8 +112,8 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "\n\nraise ValueError('no database')\n",
         "cannot be loaded ({file}:5): ValueError: no database",
     ),
-    "no Python": ("def extension(:\n", "cannot be loaded ({file}:3): SyntaxError: "),
-    "a module that is missing": (
+    "invalid Python": ("def extension(:\n", "cannot be loaded ({file}:3): SyntaxError: "),
+    "a missing module": (
         "import acme_missing\n",
         "cannot be loaded ({file}:3): ModuleNotFoundError: No module named 'acme_missing'",
     ),
@@ -120,7 +122,7 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension():\n    return Extension()\n",
         "cannot be loaded ({file}:4): TypeError: Extension.__init__() missing",
     ),
-    "a text in the place of a list": (
+    "a text instead of a list": (
         "def extension():\n    shows('a', 'Int', 'b', 'D.', may=SELF, value=3)\n",
         "cannot be loaded ({file}:4): TypeError: reads of a is (3,): expected a list of names",
     ),
@@ -128,11 +130,11 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension():\n    lists('a', 'B', 'c', 'D.', may=SELF, assumed_size=3)\n",
         "cannot be loaded ({file}:4): TypeError: a is a list page by page: expected no reads,",
     ),
-    "an option that is missing": (
+    "a missing option": (
         "def extension():\n    lists('a', 'B', 'c', 'D.')\n",
         "cannot be loaded ({file}:4): TypeError: ExtensionField.__init__() missing 1 required",
     ),
-    "an option that there is not": (
+    "an unknown option": (
         "def extension():\n    shows('a', 'B', 'c', 'D.', may=SELF, value='d', vlaue=3)\n",
         "cannot be loaded ({file}:4): TypeError: ",
     ),
@@ -149,7 +151,7 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         "def extension(settings):\n    return Extension('1.1')\n",
         "has a function extension with parameters ({file}:3): expected def extension() -> Extens",
     ),
-    "a field in the place of a list": (
+    "a field instead of a list": (
         RETURNS.format(
             what="Extension('1.1', shows('a', 'Int', 'profile', 'D.', may=SELF, value='email'))"
         ),
@@ -179,9 +181,9 @@ BROKEN: Mapping[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_module_that_cannot_be_used_is_one_mistake(folder: ModuleFolder, kind: str) -> None:
+def test_a_module_that_cannot_be_loaded_is_one_mistake(folder: ModuleFolder, kind: str) -> None:
     text, expected = BROKEN[kind]
-    # What the file says of the types of the module is no mistake then.
+    # In this case, types of the module in the file are not reported as mistakes.
     more = '[user.badge]\nsource = "profile"\ntype = "Badge"\ndescription = "B."\nmay = "public"\n'
 
     [mistake] = found(folder, text, more)
@@ -259,7 +261,7 @@ def extension():
 TEAM = '[user.team]\nsource = "profile"\ntype = "String"\ndescription = "T."\nmay = "public"\n'
 
 
-def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
+def test_all_mistakes_in_a_module_are_reported_together(folder: ModuleFolder) -> None:
     assert found(folder, WRONG, TEAM) == [
         "Money is a type of the schema already: expected another name.",
         "Badge has le-vel, which is no name in GraphQL.",
@@ -301,7 +303,7 @@ def test_all_that_does_not_fit_is_said_at_once(folder: ModuleFolder) -> None:
     ]
 
 
-def test_a_hidden_default_field_may_be_declared_anew(folder: ModuleFolder) -> None:
+def test_a_hidden_default_field_may_be_declared_again(folder: ModuleFolder) -> None:
     place = folder.write(
         RETURNS.format(
             what='Extension("1.1", [shows("email", "String!", "profile", "E.", may=SELF,'
@@ -314,7 +316,7 @@ def test_a_hidden_default_field_may_be_declared_anew(folder: ModuleFolder) -> No
     assert settings.user["email"].hidden
 
 
-def test_a_mistake_in_the_module_does_not_hide_one_in_the_file(folder: ModuleFolder) -> None:
+def test_a_mistake_in_the_module_does_not_hide_a_mistake_in_the_file(folder: ModuleFolder) -> None:
     more = '[user.team]\nsource = "nowhere"\ntype = "String"\ndescription = "T."\nmay = "public"\n'
 
     assert found(folder, "", more) == [
@@ -355,7 +357,7 @@ may = "public"
 """
 
 
-def test_a_field_of_a_source_with_endpoints_is_told_to_name_one(folder: ModuleFolder) -> None:
+def test_a_field_of_a_source_with_endpoints_has_to_name_an_endpoint(folder: ModuleFolder) -> None:
     text = RETURNS.format(
         what='Extension("1.1", [shows("fresh", "String", "support", "D.", may=SELF, value="team")])'
     )
@@ -368,7 +370,7 @@ def test_a_field_of_a_source_with_endpoints_is_told_to_name_one(folder: ModuleFo
     ]
 
 
-def test_a_name_that_a_source_lacks_is_told_with_the_names_of_the_file(
+def test_an_unknown_name_of_a_source_is_reported_with_the_names_in_the_file(
     folder: ModuleFolder,
 ) -> None:
     text = RETURNS.format(
@@ -380,7 +382,7 @@ def test_a_name_that_a_source_lacks_is_told_with_the_names_of_the_file(
     ]
 
 
-def test_the_types_that_there_are_have_each_name_once(folder: ModuleFolder) -> None:
+def test_the_list_of_known_types_has_each_name_once(folder: ModuleFolder) -> None:
     more = """
 [types.Seat]
 description = "S."

@@ -1,4 +1,4 @@
-"""One mistake in a file is one report, wherever it is, and hides no other mistake."""
+"""Each mistake in a file is reported once and hides no other mistake."""
 
 from collections.abc import Mapping, Sequence
 
@@ -72,7 +72,7 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
         [('type = "Employee"', 'type = "Em-ployee"')],
         ["4: [schema] type got 'Em-ployee'"],
     ),
-    "what the schema begins with": (
+    "the base of the schema": (
         [('extends = "none"', 'extends = "non"')],
         ["3: [schema] extends got 'non'"],
     ),
@@ -111,7 +111,7 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
             "18: [user.firstName] value got 'first_name('",
         ],
     ),
-    "a field of the default schema that is not there": (
+    "a missing field of the default schema": (
         [("[user.lastName]", "[user.email]\nhidden = true\n[user.lastName]")],
         [
             '27: [user.email] hides a field of the default schema, which extends = "none" lacks',
@@ -129,7 +129,7 @@ CHANGES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[str]]] = {
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_one_mistake_is_one_report_and_hides_no_other(folder: ModuleFolder, kind: str) -> None:
+def test_each_mistake_is_reported_once_and_hides_no_other(folder: ModuleFolder, kind: str) -> None:
     changes, expected = CHANGES[kind]
     text = FILE.format(module=folder.write(MODULE).rpartition("/")[2]).strip("\n")
     path = folder.path / "gateway.toml"

@@ -1,4 +1,4 @@
-"""Sources that a module brings: guarded, batched and logged as services are."""
+"""Sources of a module: they have limits, batches and logs like services."""
 
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
@@ -85,25 +85,25 @@ QUERY = "query($ids: [ID!]!) { users(ids: $ids) { username points rank } }"
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def settings(place: str, **ledger: Any) -> Settings:  # noqa: ANN401 # any setting of a source
-    """Make settings with limits of the module's source."""
+    """Make settings with changed limits of the module's source."""
     calm = {"retry": {"max_retries": 0}, **ledger}
     own = {"base_url": "http://module.invalid", **calm}
     return settings_with(place, {"sources": {"ledger": own}})
 
 
-async def test_its_rows_become_fields_of_users_and_its_life_is_the_gateways(
+async def test_rows_of_a_source_of_a_module_are_fields_of_users(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2, 3)
     place = folder.write(LEDGER)
 
-    async with open_gateway(settings_with(place)) as gateway:  # it needs no settings
+    async with open_gateway(settings_with(place)) as gateway:  # the source needs no settings
         ledger = imported(place).LEDGER
         ledger.rows = {ONE: {"points": 3, "level": "high"}, TWO: {"points": None}}
         during = [*ledger.opened]
@@ -132,7 +132,7 @@ async def test_its_rows_become_fields_of_users_and_its_life_is_the_gateways(
     assert started["sources"]["ledger"] == f"module {place.rpartition('/')[2]}"
 
 
-async def test_a_damaged_value_is_an_error_at_its_fields_alone(
+async def test_a_damaged_value_is_an_error_only_at_its_fields(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -199,7 +199,7 @@ BIG = """
 class Ledger:"""
 
 
-async def test_a_value_that_is_none_of_its_type_in_the_schema_is_an_error_at_its_field(
+async def test_a_value_that_does_not_fit_its_schema_type_is_an_error_at_its_field(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -234,7 +234,7 @@ async def test_a_value_that_is_none_of_its_type_in_the_schema_is_an_error_at_its
     assert not bugs
 
 
-async def test_a_row_that_says_that_it_is_anothers_is_nobodys(
+async def test_a_row_with_the_key_of_another_user_is_malformed(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2)
@@ -259,7 +259,7 @@ async def test_a_row_that_says_that_it_is_anothers_is_nobodys(
     assert odd["first_malformed"] == "the row under a key has another one in user"
 
 
-async def test_members_that_no_field_has_are_told_once_if_others_are_missing(
+async def test_unknown_members_are_logged_once_if_expected_ones_are_missing(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2, 3)
@@ -294,7 +294,7 @@ FAILURES: Mapping[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-async def test_a_failure_costs_its_own_fields(
+async def test_a_failed_source_of_a_module_fails_only_its_fields(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, kind: str
 ) -> None:
     services.know(1)
@@ -310,7 +310,7 @@ async def test_a_failure_costs_its_own_fields(
     assert "secret" not in reply.response.text
 
 
-async def test_it_is_given_up_after_its_timeout(
+async def test_a_call_to_a_module_is_cancelled_after_its_timeout(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -330,7 +330,7 @@ async def test_it_is_given_up_after_its_timeout(
     assert 0 < module.LEDGER.calls[0].seconds <= 0.5
 
 
-async def test_the_deadline_of_the_request_is_that_of_its_call(
+async def test_a_call_to_a_module_has_the_deadline_of_the_request(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -355,7 +355,7 @@ NOTES_END = """
 """
 
 
-async def test_a_call_that_nobody_waits_for_any_more_is_cancelled(
+async def test_a_call_to_a_module_without_waiters_is_cancelled(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -375,7 +375,7 @@ async def test_a_call_that_nobody_waits_for_any_more_is_cancelled(
     assert module.LEDGER.opened == ["open", "cancelled", "closed"]
 
 
-async def test_its_circuit_opens_and_it_is_not_asked_then(
+async def test_a_source_of_a_module_is_not_called_while_its_circuit_is_open(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -393,7 +393,7 @@ async def test_its_circuit_opens_and_it_is_not_asked_then(
     assert len(ledger.asked) < len(codes)
 
 
-async def test_many_users_are_asked_for_in_calls_of_the_size_that_is_set(
+async def test_a_call_to_a_module_has_at_most_max_keys(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2, 3)
@@ -407,7 +407,7 @@ async def test_many_users_are_asked_for_in_calls_of_the_size_that_is_set(
     assert sorted(key for keys in asked for key in keys) == [ONE, TWO, THREE]
 
 
-async def test_its_calls_for_one_batch_wait_for_each_other_and_not_in_the_bulkhead(
+async def test_calls_of_one_batch_to_a_module_do_not_wait_in_the_bulkhead(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2, 3)
@@ -423,7 +423,7 @@ async def test_its_calls_for_one_batch_wait_for_each_other_and_not_in_the_bulkhe
     assert sorted(imported(place).LEDGER.asked) == [[ONE], [TWO], [THREE]]
 
 
-async def test_a_module_that_changes_the_keys_mixes_up_nobody(
+async def test_a_module_that_changes_the_list_of_keys_does_not_mix_up_users(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1, 2, 3)
@@ -517,7 +517,7 @@ failing, bare, ending = opening(OSError("no database")), opening(KeyError()), op
 
 
 @pytest.mark.parametrize("kind", OPENINGS)
-async def test_a_source_that_cannot_be_opened_is_named_with_what_would_be_right(
+async def test_a_source_that_cannot_be_opened_is_reported_with_its_cause(
     folder: ModuleFolder, open_gateway: OpenGateway, kind: str
 ) -> None:
     opening, what, cause = OPENINGS[kind]
@@ -536,7 +536,7 @@ async def test_a_source_that_cannot_be_opened_is_named_with_what_would_be_right(
     assert (None if found_cause is None else type(found_cause).__name__) == cause
 
 
-def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) -> None:
+def test_all_mistakes_in_sources_of_a_module_are_reported_together(folder: ModuleFolder) -> None:
     assert found(folder, WRONG) == [
         "has something among its sources that is none: expected what OwnSource makes.",
         "the source profile is there already: expected another name.",
@@ -553,7 +553,7 @@ def test_what_is_wrong_with_its_sources_is_said_at_once(folder: ModuleFolder) ->
     ]
 
 
-def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
+def test_the_table_of_a_source_of_a_module_may_only_have_limits(folder: ModuleFolder) -> None:
     more = (
         '[user.extra]\nsource = "ledger"\ntype = "Int"\ndescription = "D."\nmay = "public"\n'
         "[sources.ledger]\ntimeout = 0.5\nfields = { points = 'p' }\nlists.a = { path = '/a',"
@@ -561,9 +561,9 @@ def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
     )
     text = LEDGER.replace('value="points"', 'value=Input("points", "Int")')
 
-    told = found(folder, text, more)
+    reported = found(folder, text, more)
 
-    assert [one.partition(".toml:")[2] or one for one in told] == [
+    assert [one.partition(".toml:")[2] or one for one in reported] == [
         "points reads points, which is an Input: expected a field of the record of ledger.",
         (
             "4: [user.extra] source is ledger, a source of a module: expected the field in that"
@@ -580,7 +580,7 @@ def test_its_table_in_the_file_has_limits_alone(folder: ModuleFolder) -> None:
     ]
 
 
-def test_a_request_in_its_table_is_told_and_a_default_of_all_sources_is_not(
+def test_a_request_in_the_table_is_reported_and_one_in_the_defaults_is_not(
     folder: ModuleFolder,
 ) -> None:
     request = "{ form = 'list', path = '/a', parameter = 'b' }"
@@ -588,9 +588,9 @@ def test_a_request_in_its_table_is_told_and_a_default_of_all_sources_is_not(
 
     load(config(folder, folder.write(LEDGER), defaults))
     own = f"[sources.ledger]\nrequest = {request}\nanswer.key = ['id']\n"
-    told = found(folder, LEDGER, f"{defaults}{own}")
+    reported = found(folder, LEDGER, f"{defaults}{own}")
 
-    assert [one.partition(".toml:")[2] for one in told] == [
+    assert [one.partition(".toml:")[2] for one in reported] == [
         (
             "7: [sources.ledger.request] is for services that speak HTTP, and ledger is a source"
             " of a module."
@@ -602,7 +602,7 @@ def test_a_request_in_its_table_is_told_and_a_default_of_all_sources_is_not(
     ]
 
 
-def test_it_has_no_keys_of_others_and_finds_nobody(folder: ModuleFolder) -> None:
+def test_a_source_of_a_module_has_no_foreign_keys_and_no_lookups(folder: ModuleFolder) -> None:
     more = (
         "[sources.support]\nbase_url = 'http://support'\n"
         "request = { form = 'list', path = '/a', parameter = 'b' }\n"
@@ -611,9 +611,9 @@ def test_it_has_no_keys_of_others_and_finds_nobody(folder: ModuleFolder) -> None
         "request = { form = 'list', path = '/a', parameter = 'b' }\nmay = 'public'\n"
     )
 
-    told = found(folder, LEDGER, more)
+    reported = found(folder, LEDGER, more)
 
-    assert [one.partition(".toml:")[2] for one in told] == [
+    assert [one.partition(".toml:")[2] for one in reported] == [
         (
             "6: [sources.support.key_from] is ledger, a source of a module: expected one whose"
             " rows are JSON."
@@ -625,7 +625,7 @@ def test_it_has_no_keys_of_others_and_finds_nobody(folder: ModuleFolder) -> None
     ]
 
 
-async def test_its_keys_may_be_in_the_rows_of_a_service(
+async def test_a_service_may_have_the_keys_of_a_source_of_a_module(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway
 ) -> None:
     services.know(1)
@@ -640,7 +640,7 @@ async def test_its_keys_may_be_in_the_rows_of_a_service(
     assert imported(place).LEDGER.asked == [["user1"]]
 
 
-async def test_old_rows_help_out_where_the_cache_is_on(
+async def test_stale_rows_are_served_if_the_source_of_a_module_fails(
     folder: ModuleFolder, services: FakeServices, open_gateway: OpenGateway, clock: ManualClock
 ) -> None:
     services.know(1)

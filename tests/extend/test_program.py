@@ -1,4 +1,4 @@
-"""The module of the documentation, served by the real program, and upgraded as operators do."""
+"""The module in the documentation is served by the real program, and upgraded."""
 
 import re
 import sqlite3
@@ -33,7 +33,7 @@ def example(language: str, number: int = 0) -> str:
 
 
 async def rows(request: Request) -> JSONResponse:
-    """Answer as each of the services, about one user."""
+    """Answer for one user as each of the services."""
     key = "id" if "id" in request.query_params else "userId"
     row = {key: USER, "displayName": "Ada King", "openTickets": 1, "contract": {"tier": "gold"}}
     return JSONResponse([row])
@@ -43,7 +43,7 @@ async def rows(request: Request) -> JSONResponse:
 async def served(
     folder: Path, names: Sequence[str] = ("PROFILE", "BILLING", "ACTIVITY", "SUPPORT")
 ) -> AsyncGenerator[tuple[str, list[Mapping[str, Any]]]]:
-    """Serve what a folder has, and give the address and the events of the start."""
+    """Serve the configuration in a folder; yield the address and the events of the start."""
     port = free_port()
     paths = ("/users", "/accounts", "/summaries", "/requesters")
     async with serving("rows", Starlette(routes=[Route(one, rows) for one in paths])) as address:
@@ -61,8 +61,8 @@ async def served(
             yield f"http://127.0.0.1:{port}/graphql", [orjson.loads(line) for line in said]
 
 
-async def asked(url: str, fields: str = "displayName initials care") -> object:
-    """Ask for the fields of the module."""
+async def queried(url: str, fields: str = "displayName initials care") -> object:
+    """Query the fields of the module."""
     query = f"query($id: ID!) {{ user(id: $id) {{ {fields} }} }}"
     async with httpx.AsyncClient(trust_env=False) as client:
         response = await client.post(url, json={"query": query, "variables": {"id": USER}})
@@ -82,7 +82,7 @@ ANSWER = {"data": {"user": {"displayName": "Ada King", "initials": "AK", "care":
 
 async def test_the_example_of_the_documentation_is_served(folder: Path) -> None:
     async with served(folder) as (url, events):
-        answer = await asked(url)
+        answer = await queried(url)
 
     assert answer == ANSWER
     assert not [one for one in events if one["event"] == "extension.deprecated"]
@@ -128,11 +128,11 @@ async def test_the_example_of_a_source_is_served(tmp_path: Path) -> None:
             body = {"query": query, "variables": variables}
             return (await client.post(url, json=body)).json()
 
-        both = await asked(url, "displayName points tier")
+        both = await queried(url, "displayName points tier")
         first = await ask(POINTS, ids=[USER, OTHER])
         page = first["data"]["users"][0]["bookings"]
         with closing(sqlite3.connect(tmp_path / "points.db")) as database:
-            database.execute("ALTER TABLE points DROP COLUMN tier")  # nobody reads it below
+            database.execute("ALTER TABLE points DROP COLUMN tier")  # no query below reads it
         second = await ask(POINTS, ids=[USER], after=page["pageInfo"]["endCursor"])
 
     assert both == {"data": {"user": {"displayName": "Ada King", "points": 42, "tier": "gold"}}}
@@ -151,7 +151,7 @@ async def test_the_example_of_a_source_is_served(tmp_path: Path) -> None:
     assert not rest["bookings"]["pageInfo"]["hasNextPage"]
 
 
-async def test_a_module_is_upgraded_across_a_deprecation_while_it_goes_on_working(
+async def test_a_module_with_a_deprecated_name_works_before_and_after_its_upgrade(
     folder: Path,
 ) -> None:
     module = folder / "acme_users.py"
@@ -159,11 +159,11 @@ async def test_a_module_is_upgraded_across_a_deprecation_while_it_goes_on_workin
     module.write_text(upgraded.replace("computed", "derived").replace("1.1", "1.0"), "utf-8")
 
     async with served(folder) as (url, events):
-        before = await asked(url)
+        before = await queried(url)
     [event] = [one for one in events if one["event"] == "extension.deprecated"]
     module.write_text(upgraded, encoding="utf-8")
     async with served(folder) as (url, events):
-        after = await asked(url)
+        after = await queried(url)
 
     assert before == after == ANSWER
     assert (event["level"], event["module"]) == ("warning", "acme_users")

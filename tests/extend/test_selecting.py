@@ -1,4 +1,4 @@
-"""A source of a module that is told which fields are needed: the same answers, for less work."""
+"""A source of a module that gets the needed fields: the same answers with fewer values."""
 
 from collections.abc import Mapping, Sequence
 
@@ -42,23 +42,23 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "note": frozenset({"note"}),
     "rank": frozenset({"level", "points"}),
 }
-"""What each field reads."""
+"""The record fields that each field reads."""
 
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
-def told(place: str) -> Sequence[frozenset[str] | None]:
-    """Return the fields that the source was told of, call by call."""
+def requested_fields(place: str) -> Sequence[frozenset[str] | None]:
+    """List the requested fields of each call to the source."""
     return [call.fields for call in imported(place).LEDGER.calls]
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_it_is_told_what_the_selection_reads(
+async def test_a_source_with_selects_gets_the_fields_that_the_selection_reads(
     folder: ModuleFolder, open_gateway: OpenGateway, field: str
 ) -> None:
     place = folder.write(SELECTS)
@@ -66,10 +66,10 @@ async def test_it_is_told_what_the_selection_reads(
     async with open_gateway(settings(place)) as gateway:
         await gateway.query(f"query($id: ID!) {{ user(id: $id) {{ {field} }} }}", id=ONE)
 
-    assert told(place) == [FIELDS[field]]
+    assert requested_fields(place) == [FIELDS[field]]
 
 
-async def test_a_source_that_does_not_want_it_is_not_told(
+async def test_a_source_without_selects_gets_no_fields(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(LEDGER)
@@ -77,7 +77,7 @@ async def test_a_source_that_does_not_want_it_is_not_told(
     async with open_gateway(settings(place)) as gateway:
         await gateway.query("query($id: ID!) { user(id: $id) { points } }", id=ONE)
 
-    assert told(place) == [None]
+    assert requested_fields(place) == [None]
 
 
 VALUES = st.fixed_dictionaries(
@@ -100,7 +100,7 @@ SELECTIONS = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     max_examples=8,
 )
-async def test_answers_are_the_same_whether_it_leaves_values_out_or_not(
+async def test_answers_are_the_same_with_and_without_unneeded_values(
     folder: ModuleFolder,
     services: FakeServices,
     open_gateway: OpenGateway,
@@ -134,7 +134,7 @@ async def test_answers_are_the_same_whether_it_leaves_values_out_or_not(
     assert seen[1:] == seen[:1] * 3
 
 
-async def test_a_value_that_was_not_asked_for_is_fetched_when_it_is_needed(
+async def test_a_value_that_was_not_requested_is_fetched_when_it_is_needed(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     place = folder.write(SELECTS)
@@ -155,10 +155,10 @@ async def test_a_value_that_was_not_asked_for_is_fetched_when_it_is_needed(
         {"rank": "low:3"},
     ]
     every = ["points"], ["note"], ["level", "points"]
-    assert told(place) == [frozenset(fields) for fields in every]
+    assert requested_fields(place) == [frozenset(fields) for fields in every]
 
 
-async def test_explain_says_what_it_is_told(
+async def test_explain_shows_the_fields_that_are_requested_from_a_module(
     folder: ModuleFolder, open_gateway: OpenGateway
 ) -> None:
     made = settings(folder.write(SELECTS)).model_copy(update={"explain": True})
@@ -196,7 +196,7 @@ async def test_validators_of_fields_hold_for_a_part_of_a_record(
     assert reply.data == {"user": {"rank": "LOW:3"}}
 
 
-def test_a_validator_of_the_whole_record_is_refused_beside_it(folder: ModuleFolder) -> None:
+def test_a_validator_of_the_whole_record_is_refused_with_selects(folder: ModuleFolder) -> None:
     text = CHECKED.replace(
         '@pydantic.field_validator("level")', "@pydantic.model_validator(mode='before')"
     )

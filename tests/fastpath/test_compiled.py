@@ -1,4 +1,4 @@
-"""Compiled equals interpreted: the same data, key order, errors and upstream calls."""
+"""Compiled and interpreted operations have the same data, key order, errors and upstream calls."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, i
 from tests.properties import examples
 
 CASES = examples(60, "COMPILED_CASES")
-"""How many operations the property is tried with; many more before a release."""
+"""The number of operations that the property is tested with; many more before a release."""
 
 LEAVES = [
     *("id", "__typename", "username", "email", "locale", "createdAt"),
@@ -73,20 +73,20 @@ class Draft:
 
 @dataclass(frozen=True)
 class CompiledCase:
-    """A request and a world.
+    """A request, and the state of the sources.
 
     Attributes:
         query: The document.
-        variables: Values of its variables, right or wrong.
-        behaviours: What each source does instead of answering.
-        known: Whom each source knows.
-        required: The sources without which there is no user.
-        parents: Which source has whose keys.
-        keys: What is in the place of keys in a row, by its source and user, and by the source that
+        variables: Values of its variables, valid or invalid.
+        behaviours: The behaviour of each source instead of an answer.
+        known: The users that each source knows.
+        required: The required sources.
+        parents: The sources that have the keys of another source.
+        keys: The keys in a row, by its source and user, and by the source that
             they are for.
-        caller: Headers that say who asks; none where everyone sees everything.
+        caller: Headers with the caller; none if all callers see all fields.
         grouped: Whether the client wants errors grouped.
-        on_error: What an error does to the answer; ``None`` if the client does not say it.
+        on_error: The client's ``onError``; ``None`` if it is not set.
     """
 
     query: str
@@ -123,12 +123,12 @@ class Writing:
         users = self._users()
         head = f"r{number}: {users}"
         fields = [head + self._directive() + " " + self._selected(users)]
-        if self._draw(st.integers(0, 4)) == 0:  # the same once more: the two are merged
+        if self._draw(st.integers(0, 4)) == 0:  # the same field twice: the two are merged
             fields.append(head + self._directive() + " " + self._selected(users))
         return " ".join(fields)
 
     def _selected(self, users: str) -> str:
-        """Write what is selected of the users of a field, which may be nodes."""
+        """Write the selection of a field of users or nodes."""
         selection = self._selection(depth=0)
         if not users.startswith(("node", "_entities")):
             return selection
@@ -138,7 +138,7 @@ class Writing:
         return f"{{ {own}... on User{self._directive()} {selection} }}"
 
     def _users(self) -> str:
-        """Write a field that gives users, with its arguments."""
+        """Write a field that returns users, with its arguments."""
         kinds = ["user", "users", "users", "variable", "wrong", "me", "node", "nodes", "entities"]
         kind = self._draw(st.sampled_from(kinds))
         if kind == "me":
@@ -158,7 +158,7 @@ class Writing:
         return f"{root}(ids: [" + ", ".join(f'"{one}"' for one in ids) + "])"
 
     def _selection(self, depth: int) -> str:
-        """Write what is selected of users."""
+        """Write a selection of users."""
         parts = [self._part(depth) for _ in range(self._draw(st.integers(1, 5)))]
         return "{ " + " ".join(parts) + " }"
 
@@ -196,7 +196,7 @@ class Writing:
         return f"...{name}{directive}"
 
     def _pages(self) -> str:
-        """Write a list that is read page by page, under a name for its arguments."""
+        """Write a paged list, with an alias made of its arguments."""
         first = self._draw(
             st.sampled_from(["", "first: 2", "first: 0", "first: null", "first: $n"])
         )
@@ -221,7 +221,7 @@ class Writing:
         return f"{alias}: {call}{self._directive()} {{ {selected} }}"
 
     def _directive(self) -> str:
-        """Write a condition, or none."""
+        """Write a condition or nothing."""
         if self._draw(st.integers(0, 3)):
             return ""
         name = self._draw(st.sampled_from(["include", "skip"]))
@@ -250,7 +250,7 @@ BEHAVIOURS: list[Behaviour | None] = [
 
 
 PLACE = Position(None, "inv-1")
-"""A position in the list of the first user, behind its only item."""
+"""A position in the list of the first user, after its only item."""
 
 Answer: TypeAlias = tuple[bytes, list[Any], Any, int]
 """The data as text, the errors in their order, the calls to the services, and the status."""
@@ -265,7 +265,7 @@ CALLERS = st.tuples(
 def cases(
     draw: st.DrawFn, writer: Callable[[st.DrawFn], Writing] = Writing, *, bugs: bool = True
 ) -> CompiledCase:
-    """Make requests and worlds; without bugs of ours if it is not said otherwise."""
+    """Make requests and states of the sources; sources raise bugs unless ``bugs`` is false."""
     writing = writer(draw)
     query = writing.operation()
     right: dict[str, object] = {
@@ -305,7 +305,7 @@ def cases(
 
 
 def arrange(services: FakeServices, case: CompiledCase) -> None:
-    """Make the fakes be the case's world."""
+    """Set the fakes to the state in the case."""
     for name, service in services.by_endpoint.items():
         service.rows = {
             own_key(name, n, case.parents): linked_row(
@@ -316,7 +316,7 @@ def arrange(services: FakeServices, case: CompiledCase) -> None:
         service.behaviour = case.behaviours[name]
         service.requests.clear()
         service.batches.clear()
-    # One user's row at billing never fits.
+    # The row of user 5 at billing is always malformed.
     fifth = own_key("billing", 5, case.parents)
     if fifth in services.billing.rows:
         services.billing.rows[fifth] = {**services.billing.rows[fifth], "plan": 7}
@@ -326,7 +326,7 @@ def arrange(services: FakeServices, case: CompiledCase) -> None:
 
 
 async def answered(gateway: GatewayClient, services: FakeServices, case: CompiledCase) -> Answer:
-    """Send the request; give the data as text, the errors in their order, the calls."""
+    """Send the request; return the data as text, the errors in their order and the calls."""
     arrange(services, case)
     request: dict[str, object] = {"query": case.query, "variables": case.variables}
     if case.grouped:
@@ -349,7 +349,7 @@ async def answered(gateway: GatewayClient, services: FakeServices, case: Compile
         name: sorted((one.url.path, parameters_of(one, case)) for one in made.requests)
         for name, made in services.by_name.items()
     }
-    if has_fallbacks(case.parents):  # resolvers of one field do not wait for keys of another's
+    if has_fallbacks(case.parents):  # resolvers of one field do not wait for keys of another field
         calls = {
             name: {
                 (one.url.path, pair) for one in made.requests for pair in parameters_of(one, case)
@@ -360,10 +360,10 @@ async def answered(gateway: GatewayClient, services: FakeServices, case: Compile
 
 
 def parameters_of(request: httpx.Request, case: CompiledCase) -> Sequence[tuple[str, str]]:
-    """List what a request asks for.
+    """List the parameters of a request.
 
-    Whoever asks in bulk does not know yet which users have no key, and so asks for their fields,
-    too. Then only the keys are compared.
+    A bulk fetch does not know yet which users have no key, and therefore requests their fields,
+    too. In that case, only the keys are compared.
     """
     not_compared = {"fields", "only"} if case.parents else set[str]()
     return sorted(pair for pair in request.url.params.multi_items() if pair[0] not in not_compared)
@@ -373,7 +373,7 @@ def parameters_of(request: httpx.Request, case: CompiledCase) -> Sequence[tuple[
     max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(case=cases())
-async def test_compiled_and_interpreted_are_the_same_to_clients_and_sources(
+async def test_compiled_and_interpreted_operations_are_equal_for_clients_and_sources(
     open_gateway: OpenGateway, services: FakeServices, case: CompiledCase
 ) -> None:
     await check_both_ways(open_gateway, services, case, settings_for_fakes())
@@ -389,7 +389,7 @@ async def test_compiled_and_interpreted_are_the_same_to_clients_and_sources(
     balances=st.sampled_from(BEHAVIOURS),
     unknown=st.frozensets(st.sampled_from(IDS), max_size=3),
 )
-async def test_they_are_the_same_where_records_come_in_parts(
+async def test_compiled_and_interpreted_operations_are_equal_for_partial_records(
     open_gateway: OpenGateway,
     services: FakeServices,
     case: CompiledCase,
@@ -405,7 +405,7 @@ async def test_they_are_the_same_where_records_come_in_parts(
 
 
 def without_errors(answer: Answer) -> Answer:
-    """Return an answer without its calls and its errors, of which there is at least one."""
+    """Check that an answer has errors, and return it without its calls and errors."""
     data, errors, _, status = answer
     assert errors
     return data, [], None, status
@@ -414,7 +414,7 @@ def without_errors(answer: Answer) -> Answer:
 async def check_both_ways(
     open_gateway: OpenGateway, services: FakeServices, case: CompiledCase, wanted: Settings
 ) -> None:
-    """Run a case compiled and interpreted, and compare."""
+    """Run a case compiled and interpreted, and compare the answers."""
     contracts = {
         name: one.model_copy(update={"contract": "required"}) if name in case.required else one
         for name, one in wanted.sources.items()
@@ -433,8 +433,8 @@ async def check_both_ways(
     event(f"compiled: {logged[-1]['compiled']}, keys of others: {bool(case.parents)}")
     several = "r1:" in case.query or "invoices" in case.query
     if case.on_error in {"HALT", "PROPAGATE"} and several and compiled[0] == b"null":
-        # One error ends the operation. Which one, of several fields that wait for calls of their
-        # own, is a matter of time.
+        # One error ends the operation. If several fields wait for calls of their own, the timing
+        # decides which error is first.
         compiled, interpreted = map(without_errors, (compiled, interpreted))
     assert compiled == interpreted
 
@@ -450,7 +450,7 @@ async def check_both_ways(
         ("{ _service { sdl } }", "introspection"),
     ],
 )
-async def test_the_log_says_why_the_executor_renders_an_answer(
+async def test_the_log_has_the_reason_why_an_operation_is_not_compiled(
     open_gateway: OpenGateway, services: FakeServices, query: str, reason: str | None
 ) -> None:
     services.know(1)
@@ -464,7 +464,7 @@ async def test_the_log_says_why_the_executor_renders_an_answer(
 
 
 def with_secret(base: Settings) -> Settings:
-    """Add a field of users that must not be ``null``, and that the callers here may not see."""
+    """Add a non-null field of users that the callers here may not see."""
     secret = {"type": "String!", "source": "profile", "description": "A secret.", "may": "s:read"}
     return Settings.model_validate({**settings_in(base), "user": {"secret": secret}})
 
@@ -479,7 +479,7 @@ def with_secret(base: Settings) -> Settings:
         ('r: user(id: "u-1")', "PROPAGATE", 0),
     ],
 )
-async def test_no_page_is_fetched_for_a_user_that_is_null_without_it(
+async def test_no_page_is_fetched_for_a_user_that_an_error_makes_null(
     open_gateway: OpenGateway,
     services: FakeServices,
     root: str,
@@ -528,7 +528,7 @@ async def test_lists_of_a_user_that_an_error_makes_null_have_no_errors(
     assert [error["path"] for error in body["errors"]] == [["user", "plan"], ["user", "secret"]]
 
 
-async def test_one_document_serves_all_values_of_its_variables(
+async def test_a_compiled_document_is_right_for_all_values_of_its_variables(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2)

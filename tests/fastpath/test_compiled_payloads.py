@@ -1,4 +1,4 @@
-"""Compiled answers in several payloads have the payloads of graphql-core's incremental executor."""
+"""Compiled incremental responses have the payloads of graphql-core's incremental executor."""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,14 +39,14 @@ DOCUMENTS = {
 
 
 async def payloads_of(gateway: GatewayClient, query: str, accept: str) -> Sequence[Json]:
-    """Ask, and read all payloads."""
+    """Send a query and read all payloads."""
     variables = {name: value for name, value in VARIABLES.items() if f"${name}:" in query}
     async with asking(gateway.app, query, variables, accept=accept) as talk:
         return await talk.all()
 
 
 def parts_of(payloads: Sequence[Json]) -> Mapping[str, object]:
-    """Sort what payloads say by what it is about: which payload has it depends on the moment."""
+    """Return the parts of payloads by path and label, because their order depends on the timing."""
     first, *later = payloads
     pending = {one["id"]: (str(one["path"]), one.get("label")) for one in first.get("pending", ())}
     parts: dict[str, object] = {"first": {**first, "pending": sorted(map(str, pending.values()))}}
@@ -63,7 +63,7 @@ def parts_of(payloads: Sequence[Json]) -> Mapping[str, object]:
 @pytest.mark.parametrize("accept", [CURRENT, OF_2022])
 @pytest.mark.parametrize("broken", ["", "billing", "profile"])
 @pytest.mark.parametrize("query", DOCUMENTS.values(), ids=DOCUMENTS)
-async def test_the_payloads_are_those_of_the_executor(
+async def test_compiled_payloads_are_equal_to_those_of_the_executor(
     open_gateway: OpenGateway, services: FakeServices, query: str, broken: str, accept: str
 ) -> None:
     services.know(1, 3)

@@ -1,9 +1,9 @@
-"""All fast paths equal the reference for random schemas of a file, and both show what rows have.
+"""All fast paths are equal to the reference for random schemas, and both return the rows' values.
 
 A schema has objects in lists in objects, enums with and without ``unknown``, all scalars, hidden
-default fields, several sources with endpoints, names and expressions, policies, lists page by page,
-groups of rows, requests for some members alone, keys in the rows of other sources, and users who
-are found by another key. Rows are damaged at random, and sources fail at random.
+default fields, several sources with endpoints, names and expressions, policies, paged lists,
+groups of rows, requests for selected members, keys in the rows of other sources, and users that
+are found by another key. Random rows are damaged, and random sources fail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,25 +49,25 @@ from tests.random_schema import (
 )
 
 CASES = examples(60, "COMPILED_CASES")
-"""How many schemas the property is tried with; many more before a release."""
+"""The number of schemas that the property is tested with; many more before a release."""
 
 REQUESTS = 3
-"""How many requests each schema gets."""
+"""The number of requests for each schema."""
 
 FIRST = 20
-"""How many items a page has without ``first``."""
+"""The number of items of a page without ``first``."""
 
 DEFAULT = {
     **dict.fromkeys(("username", "displayName", "email", "avatarUrl", "locale"), "profile"),
     **dict.fromkeys(("createdAt", "plan", "billingStatus", "renewsAt"), "billing"),
     **dict.fromkeys(("lastSeenAt", "loginCount", "balance", "events"), "activity"),
 }
-"""The default fields, which may be hidden; their own tests are elsewhere."""
+"""The default fields, which may be hidden; other files test them."""
 
 
 @dataclass(frozen=True)
 class SchemaCase:
-    """A schema, and requests."""
+    """A schema and requests."""
 
     schema: RandomSchema
     requests: Sequence[RandomRequest]
@@ -113,9 +113,9 @@ APART = SchemaCase(
         )
     ],
 )
-"""Sources of which all endpoints are read apart, and keys of one in the rows of the other.
+"""Sources whose endpoints are all read separately; one has the keys of the other in its rows.
 
-Such a gateway did not start, and it requested lists by the ids of users instead of these keys.
+A gateway with this schema did not start, and requested lists by users' ids instead of the keys.
 """
 
 
@@ -140,7 +140,7 @@ def settings_of(schema: RandomSchema) -> Settings:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a client got.
+    """The response to a client.
 
     Attributes:
         data: The data as text.
@@ -160,7 +160,7 @@ class Answered:
 async def answered(
     gateway: GatewayClient, services: FakeServices, schema: RandomSchema, request: RandomRequest
 ) -> Answered:
-    """Send a request, and one for a next page."""
+    """Send a request, and another one for a next page."""
     sources = RandomServices(schema, request)
     services.others = dict.fromkeys([*schema.keys, *DEFAULT_SOURCES], sources.answer)
     caller = None if request.caller is None else IDS[request.caller]
@@ -208,7 +208,7 @@ class NextPage:
     """A list in an answer that has a next page.
 
     Attributes:
-        selected: What is selected of it.
+        selected: The selection of it.
         field: Its field.
         user: The number of the user.
         cursor: The cursor of its last item.
@@ -246,10 +246,10 @@ def next_page_in(request: RandomRequest, data: Json) -> NextPage | None:
 )
 @given(case=schema_cases())
 @example(case=APART)
-async def test_fast_paths_the_reference_and_rows_say_the_same(
+async def test_fast_paths_and_the_reference_return_the_values_of_the_rows(
     open_gateway: OpenGateway, services: FakeServices, case: SchemaCase
 ) -> None:
-    tell_shares(case)
+    count_features(case)
     wanted = settings_of(case.schema)
     both: list[list[Answered]] = []
     for fast in (True, False):
@@ -264,15 +264,15 @@ async def test_fast_paths_the_reference_and_rows_say_the_same(
                 event(f"compiled: {one['compiled']}")
 
     for request, short, reference in zip(case.requests, *both, strict=True):
-        assert decided(request, short) == decided(request, reference)
+        assert without_timing(request, short) == without_timing(request, reference)
         assert short.status == 200
         data = orjson.loads(short.data)
         check(case.schema, request, data, short.errors)
         check_next_page(case.schema, request, data, short.next_page)
 
 
-def decided(request: RandomRequest, answer: Answered) -> Answered:
-    """Leave out of an answer what is a matter of time: lists wait for calls of their own.
+def without_timing(request: RandomRequest, answer: Answered) -> Answered:
+    """Remove the parts of an answer that depend on timing: lists wait for calls of their own.
 
     With ``HALT``, one error ends the operation. A list may fail before or after another field.
     With ``PROPAGATE``, a field may fail and make the user ``null`` before a list is fetched, while
@@ -287,8 +287,8 @@ def decided(request: RandomRequest, answer: Answered) -> Answered:
     return answer
 
 
-def tell_shares(case: SchemaCase) -> None:
-    """Count how many cases have what (``--hypothesis-show-statistics``)."""
+def count_features(case: SchemaCase) -> None:
+    """Count the cases with each feature (``--hypothesis-show-statistics``)."""
     schema = case.schema
     readings = [schema.reading(one.place) for one in schema.fields]
     shares = {
@@ -313,9 +313,9 @@ def tell_shares(case: SchemaCase) -> None:
 
 
 def check(schema: RandomSchema, request: RandomRequest, data: Json, errors: Sequence[Json]) -> None:
-    """Check that a client sees what the rows have, and each damage as an error at its place."""
+    """Check that a client gets the values of the rows, and an error for each damaged value."""
     if request.root == "me" and request.caller is None:
-        return  # who has no user gets another error
+        return  # a caller without a user gets another error
     if request.on_error == "HALT" and errors:
         assert data is None
         return
@@ -323,7 +323,7 @@ def check(schema: RandomSchema, request: RandomRequest, data: Json, errors: Sequ
     several = request.root.startswith("several")
     whose = users_of(schema, request)
     if request.root == "several found" and whose[0].code == "FORBIDDEN":
-        assert codes == {("r",): "FORBIDDEN"}  # nobody is looked up
+        assert codes == {("r",): "FORBIDDEN"}  # no user is looked up
         assert data == (None if request.on_error == "PROPAGATE" else {"r": None})
         return
     users = data["r"] if several else [data["r"]]
@@ -338,7 +338,7 @@ def check(schema: RandomSchema, request: RandomRequest, data: Json, errors: Sequ
 
 
 def users_of(schema: RandomSchema, request: RandomRequest) -> Sequence[Found]:
-    """Tell which users a request is about."""
+    """List the users of a request."""
     lookup = schema.lookup
     if lookup is None or "found" not in request.root:
         return [Found(user) for user in request.asked]
@@ -357,9 +357,9 @@ class Seen:
 
     Attributes:
         user: The number of the user.
-        node: What the answer has.
-        path: Where.
-        codes: The codes of the errors there, by their paths.
+        node: The user's object in the answer.
+        path: Its path.
+        codes: The codes of the errors below it, by their paths.
     """
 
     user: int
@@ -369,7 +369,7 @@ class Seen:
 
 
 def check_user(schema: RandomSchema, request: RandomRequest, seen: Seen) -> None:
-    """Check what a client sees of one user."""
+    """Check one user in the answer."""
     finding = KeyFinding(schema, request)
     places = {
         one.field.place: finding.at(one.field.place, seen.user)
@@ -383,7 +383,7 @@ def check_user(schema: RandomSchema, request: RandomRequest, seen: Seen) -> None
         for one in request.selection
     }
     if places and all(one == Found() for one in places.values()):
-        assert seen.node is None  # no source that is asked has said that there is the user
+        assert seen.node is None  # no called source knows the user
         assert not seen.codes
     elif request.on_error == "PROPAGATE" and any(
         one.field is not None and one.field.type.required and wanted[one.alias].code
@@ -402,7 +402,7 @@ def check_user(schema: RandomSchema, request: RandomRequest, seen: Seen) -> None
 
 @dataclass(frozen=True)
 class Expected:
-    """What a client should see of a field.
+    """The expected value of a field.
 
     Attributes:
         value: Its value.
@@ -420,7 +420,7 @@ def _expected(
     one: RandomField,
     places: Mapping[str, Found],
 ) -> Expected:
-    """Tell what a client should see of a field of a user."""
+    """Return the expected value of a field of a user."""
     if not request.may_see(one, user):
         return Expected(code="FORBIDDEN")
     found = places[one.place]
@@ -439,7 +439,7 @@ def _expected(
 def _expected_page(
     request: RandomRequest, row: int, selected: Selected, one: RandomField
 ) -> Expected:
-    """Tell what a client should see of a page of a list."""
+    """Return the expected page of a list."""
     items = request.items[one.name, row]
     shown = items[: selected.first or FIRST]
     if not all(each.fits for each in shown):
@@ -451,7 +451,7 @@ def _expected_page(
 def check_next_page(
     schema: RandomSchema, request: RandomRequest, data: Json, next_page: Json
 ) -> None:
-    """Check that a next page goes on where the one before has ended."""
+    """Check that a next page starts after the end of the previous one."""
     found = next_page_in(request, data)
     if found is None:
         return
@@ -465,7 +465,7 @@ def check_next_page(
 
 
 def without_cursors(node: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Leave out the cursors of pages, which are opaque."""
+    """Remove the cursors of pages, which are opaque."""
     changed = dict(node)
     for name, value in node.items():
         page = as_table(value)
@@ -476,7 +476,7 @@ def without_cursors(node: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def with_times(value: Json) -> Json:
-    """Read the times in JSON."""
+    """Parse the times in JSON."""
     if (items := as_list(value)) is not None:
         return [with_times(one) for one in items]
     if (members := as_table(value)) is not None:

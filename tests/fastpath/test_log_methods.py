@@ -1,4 +1,4 @@
-"""The logger says what structlog's own would."""
+"""The logger writes the same events as structlog's own logger."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from app.observability.logger import bound_logger
 
 METHODS = ("debug", "info", "warning", "warn", "error", "critical", "exception")
 
-Said = list[tuple[str, EventDict]]
+LoggedEvents = list[tuple[str, EventDict]]
 
 
 class RecordingSink:
-    """What is written on."""
+    """A sink for log lines."""
 
     def msg(self, line: str) -> None:
         """Write a line."""
@@ -25,12 +25,12 @@ class RecordingSink:
     debug = info = warning = error = critical = msg
 
 
-def logger(kind: type[FilteringBoundLogger]) -> tuple[FilteringBoundLogger, Said]:
-    """Make a logger, and what it says."""
-    said: Said = []
+def logger(kind: type[FilteringBoundLogger]) -> tuple[FilteringBoundLogger, LoggedEvents]:
+    """Make a logger and the list of its events."""
+    logged: LoggedEvents = []
 
     def note(_: object, level: str, event: EventDict) -> str:
-        said.append((level, dict(event)))
+        logged.append((level, dict(event)))
         if event["event"] == "drop":
             raise structlog.DropEvent
         return "line"
@@ -38,21 +38,21 @@ def logger(kind: type[FilteringBoundLogger]) -> tuple[FilteringBoundLogger, Said
     log: FilteringBoundLogger = structlog.wrap_logger(
         RecordingSink(), processors=[note], wrapper_class=kind
     )
-    return log.bind(), said
+    return log.bind(), logged
 
 
-def both(level: int, use: Callable[[FilteringBoundLogger], object]) -> Sequence[Said]:
-    """Use our logger and structlog's in the same way."""
-    all_said: list[Said] = []
+def both(level: int, use: Callable[[FilteringBoundLogger], object]) -> Sequence[LoggedEvents]:
+    """Use our logger and structlog's in the same way, and return the events of both."""
+    all_events: list[LoggedEvents] = []
     for kind in (bound_logger(level), structlog.make_filtering_bound_logger(level)):
-        log, said = logger(kind)
+        log, logged = logger(kind)
         use(log)
-        all_said.append(said)
-    return all_said
+        all_events.append(logged)
+    return all_events
 
 
 @pytest.mark.parametrize("level", [10, 20, 30, 40, 50])
-def test_each_method_says_the_same_at_each_level(level: int) -> None:
+def test_each_method_logs_the_same_events_at_each_level(level: int) -> None:
     def use(log: FilteringBoundLogger) -> None:
         for name in METHODS:
             getattr(log, name)("event", value=1)
@@ -72,40 +72,40 @@ def test_each_method_says_the_same_at_each_level(level: int) -> None:
     ),
     bound=st.dictionaries(st.sampled_from(["a", "b"]), st.integers()),
 )
-def test_the_values_are_there_in_the_same_order(
+def test_the_values_of_an_event_are_in_the_same_order(
     event: str, values: dict[str, Any], bound: dict[str, Any]
 ) -> None:
     ours, theirs = both(20, lambda log: log.bind(**bound).info(event, **values))
 
     assert ours == theirs
-    assert [list(said) for _, said in ours] == [list(said) for _, said in theirs]
+    assert [list(logged) for _, logged in ours] == [list(logged) for _, logged in theirs]
 
 
-def test_what_is_bound_to_a_logger_is_not_changed_by_what_it_says() -> None:
-    log, said = logger(bound_logger(20))
+def test_the_bound_values_of_a_logger_do_not_change_with_its_events() -> None:
+    log, logged = logger(bound_logger(20))
     bound = log.bind(a=1)
 
     bound.info("first", a=2, b=3)
     bound.info("drop")
     bound.info("last")
 
-    assert [event for _, event in said] == [
+    assert [event for _, event in logged] == [
         {"a": 2, "b": 3, "event": "first"},
         {"a": 1, "event": "drop"},
         {"a": 1, "event": "last"},
     ]
 
 
-def test_arguments_are_put_into_the_text() -> None:
+def test_arguments_are_formatted_into_the_text() -> None:
     ours, theirs = both(20, lambda log: log.info("%s of %d", "one", 2, value=3))
 
     assert ours == theirs == [("info", {"event": "one of 2", "value": 3})]
 
 
-def test_a_value_may_be_called_what_a_parameter_is_called() -> None:
-    log, said = logger(bound_logger(20))
+def test_a_value_may_have_the_name_of_a_parameter() -> None:
+    log, logged = logger(bound_logger(20))
 
     values: dict[str, Any] = {"self": 1, "level": 2}
     log.info("event", **values)
 
-    assert said == [("info", {"self": 1, "level": 2, "event": "event"})]
+    assert logged == [("info", {"self": 1, "level": 2, "event": "event"})]

@@ -1,4 +1,4 @@
-"""Responses read by the fast paths: the same results as by the libraries, for any settings."""
+"""The fast paths read responses with the same results as the libraries, for any settings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,26 +38,26 @@ FAST = read_methods(settings_for_fakes())
 PLAIN = read_methods(settings_for_fakes(fastpath=FastpathSettings(enabled=False)))
 
 
-def plainly(value: object) -> object:
-    """Write what was read as plain data, whichever type an object with attributes has."""
+def plain_data(value: object) -> object:
+    """Return results as plain data, for any type of records."""
     names: Sequence[str] = getattr(value, "__struct_fields__", ())
     if isinstance(value, Record):
         names = [*type(value).model_fields]
     elif is_dataclass(value):
         names = [one.name for one in fields(value)]
     if names:
-        return {name: plainly(getattr(value, name)) for name in names}
+        return {name: plain_data(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
-        return {name: plainly(one) for name, one in cast("Mapping[str, object]", value).items()}
+        return {name: plain_data(one) for name, one in cast("Mapping[str, object]", value).items()}
     if isinstance(value, list | tuple):
-        return [plainly(one) for one in cast("Sequence[object]", value)]
+        return [plain_data(one) for one in cast("Sequence[object]", value)]
     return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
 def read(
     methods: ReadMethods, source: str, changes: Mapping[str, Any], body: bytes, status: int = 200
 ) -> object:
-    """Read a response, and write the results and what is wrong, or the error."""
+    """Read a response, and return the results and the counts of odd rows, or the error."""
     spec, _, _ = SPECS[source]
     wanted: dict[str, Any] = {"base_url": "https://service.example", **changes}
     foreign = wanted.pop("foreign", None)
@@ -76,7 +76,7 @@ def read(
         results = reader.results(rows, KEYS)
     except MalformedError as error:
         return f"malformed: {error}"
-    return plainly(
+    return plain_data(
         [results, rows.malformed, rows.duplicate, rows.unasked, rows.remainder, rows.other_case]
     )
 
@@ -190,7 +190,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 @pytest.mark.parametrize("wrong", [{"plan": 7}, {"renewsAt": "soon"}, {"balance": {"amount": 1.5}}])
-def test_a_row_that_does_not_fit_leaves_the_others_to_the_fast_path(wrong: dict[str, Any]) -> None:
+def test_a_malformed_row_does_not_take_the_others_off_the_fast_path(wrong: dict[str, Any]) -> None:
     rows = [{**account_row(number), "userId": key} for number, key in enumerate(KEYS)]
     rows[1] |= wrong
     mapped = {"fields": {name: name for name in FIELDS["billing"]}}
@@ -207,7 +207,7 @@ def test_a_row_that_does_not_fit_leaves_the_others_to_the_fast_path(wrong: dict[
     assert read(FAST, "billing", mapped, page(rows)) == read(PLAIN, "billing", mapped, page(rows))
 
 
-def test_fields_with_words_and_defaults_are_made_as_by_the_libraries() -> None:
+def test_fields_with_words_and_defaults_are_read_as_by_the_libraries() -> None:
     changes: dict[str, Any] = {
         "fields": {"plan": "nested.plan", "status": "state", "balance": "owed"},
         "words": {"status": {"on": "active", "off": "cancelled"}},

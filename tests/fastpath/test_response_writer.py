@@ -1,4 +1,4 @@
-"""Answers on their way out: the same bytes as uvicorn's, and the everyday ones by one write."""
+"""Responses have the same bytes as uvicorn's, and a usual response is sent by one write."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,34 +19,34 @@ from app.settings.server import ConnectionSettings
 DEFAULTS = [(b"date", b"Tue, 24 Nov 2026 00:00:00 GMT"), (b"server", b"uvicorn")]
 
 
-class Kernel(asyncio.Transport):
-    """Takes note of what it is handed."""
+class RecordingTransport(asyncio.Transport):
+    """A transport that records what is written."""
 
     def __init__(self) -> None:
         super().__init__({"sockname": ("127.0.0.1", 80), "peername": ("127.0.0.1", 4_321)})
-        self.taken: list[bytes] = []
+        self.written: list[bytes] = []
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take some bytes."""
-        self.taken.append(bytes(data))
+        """Record some bytes."""
+        self.written.append(bytes(data))
 
     def close(self) -> None:
-        """Take no more."""
+        """Close it."""
         self.closed = True
 
     def is_closing(self) -> bool:
-        """Tell whether no more is taken."""
+        """Return whether it is closed."""
         return self.closed
 
     def get_write_buffer_size(self) -> int:
-        """Tell of nothing that is left."""
+        """Return 0: nothing is buffered."""
         return 0
 
 
 @dataclass(frozen=True)
 class ResponseCase:
-    """One request, and how an application answers it."""
+    """A request, and the response of the application."""
 
     method: str = "POST"
     version: str = "1.1"
@@ -78,14 +78,14 @@ class ResponseCase:
 
     @property
     def request(self) -> bytes:
-        """The request, as it comes over the wire."""
+        """The bytes of the request."""
         head = f"{self.method} /graphql HTTP/{self.version}\r\nHost: gateway\r\n{self.more}"
         return head.encode() + b"Content-Length: 2\r\n\r\n{}"
 
 
 @dataclass(frozen=True)
 class SentResponse:
-    """What came of it."""
+    """The bytes that were sent, and the state of the connection."""
 
     writes: Sequence[bytes]
     closed: bool
@@ -93,12 +93,12 @@ class SentResponse:
 
     @property
     def data(self) -> bytes:
-        """All that was written."""
+        """All written bytes."""
         return b"".join(self.writes)
 
 
 async def exchange(case: ResponseCase, *, ours: bool, times: int = 1) -> SentResponse:
-    """Have a case answered, by our protocol or by uvicorn's own."""
+    """Run a case with our protocol or with uvicorn's own."""
     config = Config(case, log_config=None, access_log=False, lifespan="off")
     config.load()
     config.loaded_app = case
@@ -116,24 +116,24 @@ async def exchange(case: ResponseCase, *, ours: bool, times: int = 1) -> SentRes
         if ours
         else HttpToolsProtocol(config=config, server_state=state, app_state={})
     )
-    kernel = Kernel()
-    protocol.connection_made(kernel)
+    transport = RecordingTransport()
+    protocol.connection_made(transport)
     for _ in range(times):
         protocol.data_received(case.request)
         while state.tasks:
             await asyncio.wait(state.tasks)
     protocol.connection_lost(None)
-    return SentResponse(kernel.taken, kernel.closed, state.total_requests)
+    return SentResponse(transport.written, transport.closed, state.total_requests)
 
 
-EVERYDAY = ResponseCase()
+USUAL = ResponseCase()
 
 
-async def test_an_everyday_answer_is_sent_by_one_write_and_the_connection_stays() -> None:
-    sent = await exchange(EVERYDAY, ours=True, times=3)
+async def test_a_usual_response_is_sent_by_one_write_on_an_open_connection() -> None:
+    sent = await exchange(USUAL, ours=True, times=3)
 
     assert len(sent.writes) == 3
-    assert sent.data == (await exchange(EVERYDAY, ours=False, times=3)).data
+    assert sent.data == (await exchange(USUAL, ours=False, times=3)).data
     assert sent.data.count(b"\r\n\r\nbody") == 3
     assert sent.total == 3
 
@@ -141,26 +141,26 @@ async def test_an_everyday_answer_is_sent_by_one_write_and_the_connection_stays(
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(replace(EVERYDAY, method="HEAD"), id="HEAD"),
-        pytest.param(replace(EVERYDAY, version="1.0"), id="HTTP/1.0"),
-        pytest.param(replace(EVERYDAY, more="Connection: close\r\n"), id="a last request"),
+        pytest.param(replace(USUAL, method="HEAD"), id="HEAD"),
+        pytest.param(replace(USUAL, version="1.0"), id="HTTP/1.0"),
+        pytest.param(replace(USUAL, more="Connection: close\r\n"), id="a last request"),
         pytest.param(
-            replace(EVERYDAY, more="Expect: 100-continue\r\n", reads=False), id="go on, unread"
+            replace(USUAL, more="Expect: 100-continue\r\n", reads=False), id="unread 100-continue"
         ),
-        pytest.param(replace(EVERYDAY, status=204, length=None, body=(b"",)), id="no content"),
-        pytest.param(replace(EVERYDAY, status=304, body=(b"",)), id="not modified"),
-        pytest.param(replace(EVERYDAY, length=None), id="chunked"),
-        pytest.param(replace(EVERYDAY, body=(b"bo", b"dy")), id="in parts"),
-        pytest.param(replace(EVERYDAY, body=(b"bod",)), id="shorter than it says"),
-        pytest.param(replace(EVERYDAY, body=(b"bodys",)), id="longer than it says"),
-        pytest.param(replace(EVERYDAY, headers=((b"connection", b"close"),)), id="the last answer"),
-        pytest.param(replace(EVERYDAY, headers=((b"Upper", b"case"),)), id="upper case"),
-        pytest.param(replace(EVERYDAY, headers=((b"bad name", b"x"),)), id="a bad name"),
-        pytest.param(replace(EVERYDAY, headers=((b"bad", b"a\r\nb: c"),)), id="a bad value"),
-        pytest.param(replace(EVERYDAY, headers=((b"long", b"x" * 1_000),)), id="a long value"),
+        pytest.param(replace(USUAL, status=204, length=None, body=(b"",)), id="no content"),
+        pytest.param(replace(USUAL, status=304, body=(b"",)), id="not modified"),
+        pytest.param(replace(USUAL, length=None), id="chunked"),
+        pytest.param(replace(USUAL, body=(b"bo", b"dy")), id="in parts"),
+        pytest.param(replace(USUAL, body=(b"bod",)), id="shorter than Content-Length"),
+        pytest.param(replace(USUAL, body=(b"bodys",)), id="longer than Content-Length"),
+        pytest.param(replace(USUAL, headers=((b"connection", b"close"),)), id="the last response"),
+        pytest.param(replace(USUAL, headers=((b"Upper", b"case"),)), id="upper case"),
+        pytest.param(replace(USUAL, headers=((b"bad name", b"x"),)), id="a bad name"),
+        pytest.param(replace(USUAL, headers=((b"bad", b"a\r\nb: c"),)), id="a bad value"),
+        pytest.param(replace(USUAL, headers=((b"long", b"x" * 1_000),)), id="a long value"),
     ],
 )
-async def test_whatever_is_not_everyday_is_sent_as_uvicorn_does(case: ResponseCase) -> None:
+async def test_an_unusual_response_is_sent_as_by_uvicorn(case: ResponseCase) -> None:
     assert await exchange(case, ours=True) == await exchange(case, ours=False)
 
 
@@ -186,18 +186,18 @@ CASES = st.builds(
     body=st.lists(st.sampled_from([b"", b"body", b"bo"]), min_size=1, max_size=3).map(tuple),
     reads=st.booleans(),
 ).filter(lambda case: case.version == "1.1" or "Expect" not in case.more)
-"""uvicorn sends an interim answer to clients of HTTP/1.0, too, which do not understand it."""
+"""uvicorn also sends an interim response to HTTP/1.0 clients, which do not understand it."""
 
 
 @given(case=CASES)
-def test_every_answer_has_the_bytes_that_uvicorn_would_send(case: ResponseCase) -> None:
+def test_any_response_has_the_same_bytes_as_from_uvicorn(case: ResponseCase) -> None:
     ours, theirs = (asyncio.run(exchange(case, ours=ours)) for ours in (True, False))
 
     assert ours.data == theirs.data
     assert (ours.closed, ours.total) == (theirs.closed, theirs.total)
 
 
-async def test_an_application_that_fails_after_the_head_has_sent_nothing_yet() -> None:
+async def test_an_application_that_fails_after_the_head_sends_status_500() -> None:
     async def fails(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("no body")

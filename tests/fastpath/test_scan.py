@@ -1,4 +1,4 @@
-"""Walking through the JSON of an answer to its rows, by both scanners."""
+"""Both scanners find the same rows in the JSON of a response."""
 
 import json
 from contextlib import suppress
@@ -24,16 +24,16 @@ AT_ONCE = scanner_at_once()
 
 
 def scanned(body: bytes | str, **settings: object) -> ScannedDocument:
-    """Scan a text, row by row and at once: both give the same."""
+    """Scan a text row by row and at once, and check that both results are the same."""
     raw = body.encode() if isinstance(body, str) else body
     wanted = AnswerSettings.model_validate(settings)
-    at_once = told(AT_ONCE, raw, wanted)
-    assert at_once == told(scan, raw, wanted)
+    at_once = result_of(AT_ONCE, raw, wanted)
+    assert at_once == result_of(scan, raw, wanted)
     return scan(raw, wanted)
 
 
-def told(way: Scanner, raw: bytes, settings: AnswerSettings) -> str:
-    """Write what a scanner gives, with the types of values, or its error."""
+def result_of(way: Scanner, raw: bytes, settings: AnswerSettings) -> str:
+    """Return the result of a scanner as text, with the types of values, or its error."""
     try:
         return repr(way(raw, settings))
     except MalformedError as error:
@@ -41,17 +41,17 @@ def told(way: Scanner, raw: bytes, settings: AnswerSettings) -> str:
 
 
 def values(document: ScannedDocument) -> list[object]:
-    """List the rows as they came."""
+    """List the rows in their order."""
     return [*(document.rows or ())]
 
 
-def test_rows_may_be_the_whole_answer() -> None:
+def test_rows_may_be_the_whole_body() -> None:
     assert values(scanned(' [ {"id": 1} , 2 ] ')) == [{"id": 1}, 2]
     assert values(scanned("[]")) == []
     assert values(scanned(" null ")) == []
 
 
-def test_rows_may_be_within_by_names_of_any_kind_and_by_positions() -> None:
+def test_rows_are_found_by_a_path_of_names_and_indexes() -> None:
     body = '{"a.b:c": [0, {"rows": [1, 2], "more": true}, 3], "n": [4]}'
     document = scanned(body, rows=["a.b:c", 1, "rows"])
 
@@ -60,7 +60,7 @@ def test_rows_may_be_within_by_names_of_any_kind_and_by_positions() -> None:
 
 
 @pytest.mark.parametrize("first", ["7", "null", "{}", '"text"', "[9]", "[NaN]"])
-def test_what_an_earlier_member_of_the_same_name_has_does_not_matter(first: str) -> None:
+def test_an_earlier_member_with_the_same_name_is_ignored(first: str) -> None:
     within = f'{{"data": {{"rows": {first}}}, "data": {{"rows": [1]}}}}'
 
     assert values(scanned(f'{{"rows": {first}, "rows": [1]}}', rows=["rows"])) == [1]
@@ -68,14 +68,14 @@ def test_what_an_earlier_member_of_the_same_name_has_does_not_matter(first: str)
     assert scanned(f'{{"rows": [1], "rows": {first}, "rows": null}}', rows=["rows"]).null
 
 
-def test_there_may_be_one_row() -> None:
+def test_a_single_row_may_be_read() -> None:
     assert values(scanned('{"user": {"id": 1}}', rows=["user"], many=False)) == [{"id": 1}]
     assert values(scanned('{"user": null}', rows=["user"], many=False)) == []
     assert values(scanned('[{"id": 1}]', rows=[0], many=False)) == [{"id": 1}]
     assert values(scanned("[]", rows=[0], many=False)) == []
 
 
-def test_rows_may_be_named_by_their_keys() -> None:
+def test_rows_may_be_members_with_their_keys_as_names() -> None:
     document = scanned('{"users": {"a": 1, "b": {}}}', rows=["users"], by_key=True)
 
     assert (document.rows, document.names) == ([1, {}], ("a", "b"))
@@ -83,7 +83,7 @@ def test_rows_may_be_named_by_their_keys() -> None:
 
 
 @pytest.mark.parametrize("body", ["{}", '{"rows": []}', "[]", "[{}]", "7", "null", '{"data": 1}'])
-def test_it_is_told_when_there_is_no_way_to_the_rows(body: str) -> None:
+def test_rows_are_none_if_the_path_does_not_exist(body: str) -> None:
     assert scanned(body, rows=["data", "rows"]).rows is None
 
 
@@ -97,7 +97,7 @@ def test_it_is_told_when_there_is_no_way_to_the_rows(body: str) -> None:
         ('{"rows": {}}', {"rows": ["rows"]}),
     ],
 )
-def test_something_else_where_the_rows_should_be_is_malformed(
+def test_a_value_of_another_type_in_place_of_the_rows_is_malformed(
     body: str, settings: dict[str, object]
 ) -> None:
     with pytest.raises(MalformedError, match="of rows, got"):
@@ -113,7 +113,7 @@ def test_numbers_with_a_fraction_keep_their_digits() -> None:
 
 @pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
 @pytest.mark.parametrize("place", ["row", "around"])
-def test_what_nobody_looks_at_may_be_strange(extra: bytes, place: str) -> None:
+def test_unused_values_may_be_odd(extra: bytes, place: str) -> None:
     row = b'{"id": 1' + (b', "x": ' + extra if place == "row" else b"") + b"}"
     around = b', "x": ' + extra if place == "around" else b""
     document = scanned(b'{"rows": [' + row + b"]" + around + b"}", rows=["rows"])
@@ -121,7 +121,7 @@ def test_what_nobody_looks_at_may_be_strange(extra: bytes, place: str) -> None:
     assert len(values(document)) == 1
 
 
-def test_of_a_name_that_is_repeated_the_last_counts() -> None:
+def test_the_last_of_several_members_with_the_same_name_is_used() -> None:
     document = scanned('{"rows": [1], "n": 1, "rows": [2], "n": 2}', rows=["rows"])
 
     assert values(document) == [2]
@@ -130,9 +130,7 @@ def test_of_a_name_that_is_repeated_the_last_counts() -> None:
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("place", ["a row", "in a row", "deep in a row", "around"])
-def test_a_value_that_cannot_be_read_leaves_all_others_as_they_are(
-    value: bytes, place: str
-) -> None:
+def test_an_unreadable_value_does_not_change_the_other_values(value: bytes, place: str) -> None:
     row = {
         "a row": value,
         "in a row": with_member(b'{"id": 2}', "x", value),
@@ -154,7 +152,7 @@ def test_a_value_that_cannot_be_read_leaves_all_others_as_they_are(
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_a_value_that_cannot_be_read_cannot_be_written_either_or_is_written_as_it_was(
+def test_an_odd_value_is_written_unchanged_or_cannot_be_written(
     value: bytes,
 ) -> None:
     [row] = values(scanned(b"[" + value + b"]"))
@@ -165,12 +163,12 @@ def test_a_value_that_cannot_be_read_cannot_be_written_either_or_is_written_as_i
 
 
 @pytest.mark.parametrize("text", ["", "a", "ünïcødé 😀", "\x00\x7f\uffff", "\ud7ff\ue000"])
-def test_a_text_is_known(text: str) -> None:
+def test_a_valid_text_is_recognized(text: str) -> None:
     assert is_text(text)
 
 
 @pytest.mark.parametrize("text", ["\ud83d", "Ada \udc00", "ü\udfff", "\ud800x"])
-def test_a_text_with_half_a_character_is_known(text: str) -> None:
+def test_a_text_with_a_lone_surrogate_is_recognized(text: str) -> None:
     assert not is_text(text)
 
 
@@ -208,7 +206,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "within"])
-def test_a_body_that_is_no_json_is_malformed(body: bytes, inside: bool) -> None:  # noqa: FBT001 # parametrized
+def test_a_body_that_is_not_json_is_malformed(body: bytes, inside: bool) -> None:  # noqa: FBT001 # parametrized
     whole = b'{"rows": ' + body + b', "n": 1}' if inside else body
     with pytest.raises(MalformedError):
         scanned(whole, rows=["rows"] if inside else [])
@@ -221,12 +219,12 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, inside: bool) -> None:
         *("{7: []}", '{"rows": [], "n"}', '{"n": 1e, "rows": []}', '{"rows": []} x', '{"rows":}'),
     ],
 )
-def test_what_is_around_the_rows_has_to_be_json_as_well(body: str) -> None:
+def test_the_text_around_the_rows_has_to_be_json(body: str) -> None:
     with pytest.raises(MalformedError, match="not JSON"):
         scanned(body, rows=["rows"])
 
 
-def test_no_more_rows_are_read_than_may_be_however_many_there_are() -> None:
+def test_at_most_the_limit_of_rows_is_read() -> None:
     rows = b",".join(b'{"id": "x%d"}' % number for number in range(5_000))
     body = b'{"rows": [' + rows + b", this is never looked at" * 100_000
     document = scanned(body, rows=["rows"])
@@ -245,8 +243,8 @@ JSON = st.recursive(
 )
 
 
-def plainly(value: Json, path: list[str | int]) -> Json:
-    """Follow a path plainly; ``...`` when it leads nowhere."""
+def value_at(value: Json, path: list[str | int]) -> Json:
+    """Follow a path in plain code; return ``...`` if it does not exist."""
     for step in path:
         fits = type(value) is dict if isinstance(step, str) else type(value) is list
         if not fits or (step not in value if isinstance(step, str) else step >= len(value)):
@@ -261,14 +259,14 @@ def plainly(value: Json, path: list[str | int]) -> Json:
     indent=st.sampled_from([None, 1, "\t"]),
     many=st.booleans(),
 )
-def test_any_rows_are_what_a_plain_reader_finds(
+def test_the_scanners_find_the_same_rows_as_a_plain_reader(
     value: Json,
     path: list[str | int],
     indent: int | str | None,
     many: bool,  # noqa: FBT001 # drawn
 ) -> None:
     body = json.dumps(value, indent=indent).encode()
-    expected = plainly(value, path)
+    expected = value_at(value, path)
     if many and expected is not ... and not isinstance(expected, list | None):
         with pytest.raises(MalformedError):
             scanned(body, rows=path)
@@ -286,13 +284,13 @@ def test_any_rows_are_what_a_plain_reader_finds(
 
 
 @given(body=st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0d1eNaI-.9 \x00r', max_size=40))
-def test_no_body_raises_anything_else(body: bytes | str) -> None:
+def test_any_body_is_read_or_malformed(body: bytes | str) -> None:
     for settings in ({}, {"rows": ["r"]}, {"rows": [0], "many": False}, {"by_key": True}):
         with suppress(MalformedError):
             scanned(body, **settings)
 
 
-def test_a_path_leads_somewhere_or_nowhere() -> None:
+def test_a_path_is_found_or_reported_as_missing() -> None:
     value = {"a": [{"b": None}]}
 
     assert at(value, ("a", 0, "b")) == (True, None)

@@ -1,4 +1,4 @@
-"""The short way to the endpoint leads nowhere else, and takes nothing away from the long one."""
+"""The fast route to the endpoint serves the same paths as Starlette's routing."""
 
 import httpx
 import pytest
@@ -7,7 +7,7 @@ from starlette.types import Message
 from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import settings_for_fakes
 
-ASKED = {"query": "{ __typename }"}
+REQUEST = {"query": "{ __typename }"}
 ANSWER = {"data": {"__typename": "Query"}}
 
 
@@ -25,12 +25,12 @@ ANSWER = {"data": {"__typename": "Query"}}
         ("", "//graphql", 404),
     ],
 )
-async def test_the_endpoint_is_where_it_is_below_the_place_where_the_gateway_is_mounted(
+async def test_the_endpoint_is_served_below_the_path_of_the_mount(
     gateway: GatewayClient, root: str, path: str, status: int
 ) -> None:
     transport = httpx.ASGITransport(app=gateway.app, root_path=root)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        response = await client.post(f"http://gateway{path}", json=ASKED)
+        response = await client.post(f"http://gateway{path}", json=REQUEST)
 
     assert response.status_code == status
     if status == 200:
@@ -59,14 +59,14 @@ async def test_a_websocket_to_the_endpoint_is_closed(gateway: GatewayClient) -> 
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
-async def test_what_may_be_asked_from_other_sites_goes_the_short_way_as_well(
+async def test_a_cross_origin_request_is_answered_with_the_cors_headers(
     open_gateway: OpenGateway,
 ) -> None:
     origin = "https://app.example.test"
     settings = settings_for_fakes()
     cors = settings.cors.model_copy(update={"origins": (origin,)})
     async with open_gateway(settings.model_copy(update={"cors": cors})) as gateway:
-        response = await gateway.client.post("/graphql", json=ASKED, headers={"Origin": origin})
+        response = await gateway.client.post("/graphql", json=REQUEST, headers={"Origin": origin})
 
     assert response.json() == ANSWER
     assert response.headers["access-control-allow-origin"] == origin

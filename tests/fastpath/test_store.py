@@ -24,12 +24,12 @@ HANG_UP = b"hang up"
 
 @dataclass
 class ScriptedStore:
-    """A server that answers a command of Redis as a test says.
+    """A server that answers Redis commands as configured by a test.
 
     Attributes:
         port: Its port on the loopback address.
-        answers: What it answers to the next commands; ``RIGHT`` after that.
-        connections: How many connections were opened.
+        answers: The answers to the next commands; ``RIGHT`` after that.
+        connections: The number of opened connections.
     """
 
     port: int = 0
@@ -93,7 +93,7 @@ async def client_of(
 
 
 async def outcome(client: RedisClient) -> Sequence[bytes | None] | StoreFailureKind:
-    """Read two keys; return their values, or why there are none."""
+    """Read two keys; return their values, or the kind of failure."""
     try:
         return await client.get_many(["k", "l"])
     except StoreError as error:
@@ -126,23 +126,23 @@ WRONG = {
     b"*2\r\n$1\r\na\r\n" + HANG_UP: CONNECTION,
     b"*2\r\n$900\r\naaa" + HANG_UP: CONNECTION,
 }
-"""What a server may answer to a command, and what that is."""
+"""Invalid answers to a command, and the kind of failure that each of them is."""
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize(("answer", "kind"), WRONG.items())
-async def test_a_wrong_answer_is_a_failure_and_the_next_command_is_answered(
+async def test_a_wrong_answer_is_a_failure_of_its_command_only(
     commands: MakeCommands, answer: bytes, kind: StoreFailureKind
 ) -> None:
     async with ScriptedStore().opened() as store, client_of(store, commands) as client:
-        for _ in range(2):  # at a new connection, and at one that is kept
+        for _ in range(2):  # on a new connection, and on a kept one
             store.answers.append(answer)
             assert await outcome(client) is kind
             assert await outcome(client) == [b"a", None]
 
 
 @BOTH_WAYS
-async def test_a_server_that_says_nothing_costs_its_time_and_the_next_command_is_answered(
+async def test_a_silent_server_is_a_timeout_of_its_command_only(
     commands: MakeCommands,
 ) -> None:
     async with (
@@ -155,7 +155,7 @@ async def test_a_server_that_says_nothing_costs_its_time_and_the_next_command_is
 
 
 @BOTH_WAYS
-async def test_a_second_answer_is_never_that_of_the_next_command(commands: MakeCommands) -> None:
+async def test_a_second_answer_is_not_taken_for_the_next_command(commands: MakeCommands) -> None:
     async with ScriptedStore().opened() as store, client_of(store, commands) as client:
         store.answers.append(RIGHT + b"*2\r\n$5\r\nwrong\r\n$-1\r\n")
         for _ in range(3):
@@ -174,7 +174,7 @@ async def test_each_of_many_commands_gets_its_own_answer(commands: MakeCommands)
         assert sorted(found) == sorted(expected)
 
 
-async def test_commands_that_come_one_after_the_other_share_a_connection() -> None:
+async def test_consecutive_commands_share_a_connection() -> None:
     async with ScriptedStore().opened() as store, client_of(store, DirectCommands) as client:
         for _ in range(20):
             await outcome(client)
@@ -186,21 +186,21 @@ async def test_commands_that_come_one_after_the_other_share_a_connection() -> No
                 for _ in range(MOST_CONNECTIONS * 4):
                     group.create_task(outcome(client))
             opened.append(store.connections)
-        # The library opens some while these connections are being opened. Then there are enough.
+        # The first round opens all connections that concurrent commands need.
         assert opened[0] > 1
         assert opened[1:] == opened[:1] * 2
 
 
-async def test_a_command_that_is_cancelled_does_not_give_its_answer_to_another() -> None:
+async def test_the_answer_of_a_cancelled_command_is_not_taken_for_another() -> None:
     async with ScriptedStore().opened() as store, client_of(store, DirectCommands) as client:
         await outcome(client)
         store.answers.extend([b"*2\r\n$4\r\nmine\r\n$-1\r\n", RIGHT])
         mine = asyncio.create_task(outcome(client))
-        await asyncio.sleep(0)  # it is sent
+        await asyncio.sleep(0)  # the command is sent
         mine.cancel()
         assert await outcome(client) == [b"a", None]
 
 
-def test_the_fast_path_fits_the_installed_library_and_no_other() -> None:
+def test_the_fast_path_needs_the_version_of_the_installed_library() -> None:
     assert REQUIRES.missing() is None
     assert REQUIRES.missing(lambda _: "7.9.0") == "written for redis 8.1, found 7.9.0"

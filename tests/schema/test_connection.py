@@ -1,4 +1,4 @@
-"""Lists that are read page by page: their cursors and their shape."""
+"""Cursors and pages of paged lists."""
 
 import base64
 import json
@@ -34,19 +34,17 @@ NOT_A_CURSOR = "after is not a cursor"
 
 
 def written(value: object) -> str:
-    """Write some JSON as our cursors are written."""
+    """Encode a JSON value as a cursor."""
     return encoded(json.dumps(value).encode())
 
 
 def encoded(raw: bytes) -> str:
-    """Write some bytes as our cursors are written."""
+    """Encode bytes as a cursor."""
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 @given(user=TEXT.map(UserId), position=POSITIONS)
-def test_a_cursor_is_read_as_the_position_that_it_was_written_from(
-    user: UserId, position: Position
-) -> None:
+def test_a_cursor_is_decoded_to_the_encoded_position(user: UserId, position: Position) -> None:
     cursor = encode_cursor(user, LIST, position)
 
     assert decode_cursor(user, LIST, cursor) == position
@@ -55,7 +53,7 @@ def test_a_cursor_is_read_as_the_position_that_it_was_written_from(
 
 
 @given(position=POSITIONS, user=TEXT.map(UserId), other=TEXT.map(UserId))
-def test_a_cursor_is_of_no_use_in_the_list_of_another_user(
+def test_a_cursor_of_another_user_is_refused(
     position: Position, user: UserId, other: UserId
 ) -> None:
     if folded(user) == folded(other):
@@ -64,7 +62,7 @@ def test_a_cursor_is_of_no_use_in_the_list_of_another_user(
         decode_cursor(other, LIST, encode_cursor(user, LIST, position))
 
 
-def test_a_cursor_is_of_a_user_whose_uuid_is_written_in_either_case() -> None:
+def test_a_cursor_is_valid_for_a_uuid_in_either_case() -> None:
     user = "0f8fad5b-d9cb-469f-a165-70867728950e"
     cursor = encode_cursor(UserId(user.upper()), LIST, Position("c", "i"))
 
@@ -74,14 +72,14 @@ def test_a_cursor_is_of_a_user_whose_uuid_is_written_in_either_case() -> None:
 
 
 @pytest.mark.parametrize("content", [[USER, "c", "i"], [USER, "c", "i", 0, ""]])
-def test_a_cursor_that_was_written_before_cursors_had_all_members_is_read(
+def test_a_cursor_of_an_older_format_is_read(
     content: list[object],
 ) -> None:
     assert decode_cursor(USER, LIST, written(content)) == Position("c", "i")
 
 
 @given(position=POSITIONS, name=TEXT.filter(bool), other=TEXT)
-def test_a_cursor_is_of_no_use_in_another_list(position: Position, name: str, other: str) -> None:
+def test_a_cursor_of_another_list_is_refused(position: Position, name: str, other: str) -> None:
     if name == other:
         return
     with pytest.raises(BadUserInputError, match="another list: expected one of"):
@@ -131,7 +129,7 @@ def test_a_cursor_is_of_no_use_in_another_list(position: Position, name: str, ot
         "A" * 1_000_000,
     ],
 )
-def test_what_we_did_not_write_is_refused(cursor: str) -> None:
+def test_a_text_that_is_not_a_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(BadUserInputError, match=NOT_A_CURSOR) as caught:
         decode_cursor(USER, LIST, cursor)
 
@@ -139,7 +137,7 @@ def test_what_we_did_not_write_is_refused(cursor: str) -> None:
 
 
 @given(cursor=st.text(max_size=60) | st.binary(max_size=60).map(encoded))
-def test_no_text_raises_anything_else(cursor: str) -> None:
+def test_any_invalid_text_raises_bad_user_input(cursor: str) -> None:
     with pytest.raises(BadUserInputError):
         decode_cursor(USER, LIST, cursor)
 
@@ -150,12 +148,12 @@ def test_a_page_has_1_to_100_items(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", [0, -1, 101, 2**31 - 1, -(2**31)])
-def test_any_other_number_of_items_is_refused(first: int) -> None:
+def test_a_page_of_another_size_is_refused(first: int) -> None:
     with pytest.raises(BadUserInputError, match=f"^first takes 1 to 100, got {first}$"):
         page_request(USER, LIST, first, None)
 
 
-def test_a_page_starts_where_its_cursor_says() -> None:
+def test_a_page_starts_at_the_position_of_its_cursor() -> None:
     position = Position("upstream", "inv-3")
 
     request = page_request(USER, LIST, 5, encode_cursor(USER, LIST, position))
@@ -180,7 +178,7 @@ def connection(request: PageRequest, *numbers: int, has_next: bool) -> ResolvedP
     return page
 
 
-def test_each_edge_has_the_cursor_of_the_place_behind_it() -> None:
+def test_each_edge_has_the_cursor_of_the_position_after_it() -> None:
     made = connection(PageRequest(USER, 2), 1, 2, has_next=True)
 
     assert [edge.node for edge in made.edges] == [record(1), record(2)]
@@ -194,7 +192,7 @@ def test_each_edge_has_the_cursor_of_the_place_behind_it() -> None:
 
 @pytest.mark.parametrize("has_next", [True, False])
 @pytest.mark.parametrize("after", [None, Position("c", "i0")])
-def test_page_info_says_whether_items_precede_and_follow(
+def test_page_info_has_whether_items_precede_and_follow(
     after: Position | None, *, has_next: bool
 ) -> None:
     info = connection(PageRequest(USER, 1, after), 1, has_next=has_next).page_info

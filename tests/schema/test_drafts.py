@@ -31,24 +31,24 @@ CAPABILITIES: list[dict[str, str | None]] = [
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def drafting(**drafts: bool) -> Settings:
-    """Make settings that follow some drafts, with a field that is never null but for an error."""
+    """Make settings that enable some drafts, with a field that is null only with an error."""
     tables: dict[str, Any] = {"schema": {"drafts": drafts}, "user": {"login": FIELD}}
     return Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
 
 
-def test_every_draft_is_off_by_default_and_its_setting_says_that_it_is_one() -> None:
+def test_every_draft_is_off_by_default_and_described_as_a_draft() -> None:
     assert DraftSettings() == DraftSettings(semantic_non_null=False, service_capabilities=False)
     for info in DraftSettings.model_fields.values():
         assert (info.description or "").startswith("Draft: ")
 
 
-async def test_the_capabilities_say_which_on_error_there_is(open_gateway: OpenGateway) -> None:
+async def test_the_capabilities_list_on_error_and_its_default(open_gateway: OpenGateway) -> None:
     async with open_gateway(drafting(service_capabilities=True)) as gateway:
         reply = await gateway.query(QUERY)
         in_parts = await gateway.query(
@@ -65,7 +65,7 @@ async def test_the_capabilities_say_which_on_error_there_is(open_gateway: OpenGa
     }
 
 
-async def test_they_are_beside_data_and_cost_what_objects_cost(
+async def test_capabilities_can_be_queried_with_users_and_cost_as_objects(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -80,7 +80,7 @@ async def test_they_are_beside_data_and_cost_what_objects_cost(
     assert logged["cost"] == 3
 
 
-async def test_without_the_setting_there_is_no_such_field(open_gateway: OpenGateway) -> None:
+async def test_the_capabilities_do_not_exist_without_the_setting(open_gateway: OpenGateway) -> None:
     async with open_gateway(settings_for_fakes(introspection=True)) as gateway:
         reply = await gateway.query(QUERY)
         probed = await gateway.query('{ __type(name: "__Service") { name } }')
@@ -89,7 +89,7 @@ async def test_without_the_setting_there_is_no_such_field(open_gateway: OpenGate
     assert probed.data == {"__type": None}
 
 
-async def test_clients_can_probe_for_it_and_tools_that_do_not_know_it_see_nothing(
+async def test_the_type_of_capabilities_is_found_by_name_but_not_listed(
     open_gateway: OpenGateway,
 ) -> None:
     settings = drafting(service_capabilities=True).model_copy(update={"introspection": True})
@@ -104,7 +104,7 @@ async def test_clients_can_probe_for_it_and_tools_that_do_not_know_it_see_nothin
 
 
 @pytest.mark.parametrize("on_error", ["NULL", "PROPAGATE"])
-async def test_a_semantic_non_null_field_is_null_only_with_an_error_and_costs_no_user(
+async def test_a_semantic_non_null_field_is_null_with_an_error_and_keeps_the_user(
     open_gateway: OpenGateway, services: FakeServices, on_error: str
 ) -> None:
     services.know(1, 2)
@@ -122,7 +122,7 @@ async def test_a_semantic_non_null_field_is_null_only_with_an_error_and_costs_no
 
 
 @pytest.mark.parametrize("ways", BOTH[:1], ids=str)
-def test_the_schema_says_which_fields_these_are(ways: Ways) -> None:
+def test_the_schema_marks_semantic_non_null_fields(ways: Ways) -> None:
     assert ways.short
     schema, _ = schema_for(drafting(semantic_non_null=True))
     without, _ = schema_for(drafting())

@@ -1,4 +1,4 @@
-"""How one text of the schema differs from another, and whom that would break."""
+"""Differences between two texts of the schema, and whether they break clients."""
 
 import pytest
 from graphql import GraphQLSyntaxError
@@ -27,7 +27,7 @@ enum Status {
 
 
 def drift(old: str, new: str) -> Drift:
-    """Compare the usual schema with one in which something is written otherwise."""
+    """Compare the old schema with one in which a text is replaced."""
     assert old in OLD
     return compare(OLD, OLD.replace(old, new), name="schema.graphql")
 
@@ -53,7 +53,7 @@ def test_the_same_text_has_no_drift() -> None:
         ("status: Status\n", "", "Field User.status was removed."),
     ],
 )
-def test_what_a_valid_operation_may_rely_on_is_breaking_when_it_goes(
+def test_a_change_that_makes_valid_operations_fail_is_breaking(
     old: str, new: str, breaking: str
 ) -> None:
     found = drift(old, new)
@@ -78,7 +78,7 @@ def test_what_a_valid_operation_may_rely_on_is_breaking_when_it_goes(
         ),
     ],
 )
-def test_what_may_surprise_a_client_is_dangerous_and_not_breaking(
+def test_a_change_that_may_surprise_clients_is_dangerous(
     old: str, new: str, dangerous: str
 ) -> None:
     found = drift(old, new)
@@ -100,7 +100,7 @@ def test_what_may_surprise_a_client_is_dangerous_and_not_breaking(
     ],
     ids=["description", "no description", "new field", "narrowed", "order", "new type"],
 )
-def test_what_harms_nobody_is_a_difference_and_no_more(old: str, new: str) -> None:
+def test_a_harmless_change_is_neither_breaking_nor_dangerous(old: str, new: str) -> None:
     found = drift(old, new)
 
     assert found.diff
@@ -117,7 +117,7 @@ def test_the_diff_names_both_texts_and_shows_the_lines_that_differ() -> None:
     assert "   user(id: ID!): User" in lines
 
 
-def test_every_change_has_a_sentence_of_its_own() -> None:
+def test_each_of_several_changes_is_listed() -> None:
     new = OLD.replace("  name: String!\n", "").replace("  OFF\n", "  AWAY\n")
 
     found = compare(OLD, new, name="schema.graphql")
@@ -129,7 +129,7 @@ def test_every_change_has_a_sentence_of_its_own() -> None:
     assert found.dangerous == ("Enum value Status.AWAY was added.",)
 
 
-def test_federation_s_directives_need_no_definition() -> None:
+def test_a_schema_with_federation_s_directives_can_be_compared() -> None:
     current = build_schema().as_str()
 
     assert "@key" in current
@@ -139,6 +139,6 @@ def test_federation_s_directives_need_no_definition() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "not a schema", "type Query {", "<html>"])
-def test_a_text_that_is_no_schema_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_schema_is_refused(text: str) -> None:
     with pytest.raises(GraphQLSyntaxError):
         compare(text, OLD, name="schema.graphql")

@@ -1,4 +1,4 @@
-"""The queries that people explore a schema with."""
+"""Example queries for a schema."""
 
 import tomllib
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ from tests.schema.configured.test_lookups import settings
 EXAMPLES = Path(app.__file__).parents[1] / "examples"
 
 
-def of_file(name: str) -> SchemaDefinition:
-    """Make the schema of an example."""
+def definition_of(name: str) -> SchemaDefinition:
+    """Read the schema of an example folder."""
     made = definition_in(tomllib.loads((EXAMPLES / name / "gateway.toml").read_text("utf-8")))
     assert made is not None
     return made
@@ -30,9 +30,9 @@ def of_file(name: str) -> SchemaDefinition:
 
 SCHEMAS: Mapping[str, Any] = {
     "default": lambda: DEFAULT_SCHEMA,
-    "demo": lambda: of_file("demo"),
-    "hr": lambda: of_file("hr"),
-    "shop": lambda: of_file("shop"),
+    "demo": lambda: definition_of("demo"),
+    "hr": lambda: definition_of("hr"),
+    "shop": lambda: definition_of("shop"),
     "lookups": lambda: schema_for(settings())[0].definition,
     "nothing": lambda: (
         schema_for(
@@ -53,7 +53,7 @@ SCHEMAS: Mapping[str, Any] = {
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_query_is_one_of_its_schema(name: str) -> None:
+def test_every_example_query_is_valid_for_its_schema(name: str) -> None:
     definition: SchemaDefinition = SCHEMAS[name]()
     core = build_schema(definition).core
 
@@ -65,13 +65,13 @@ def test_every_query_is_one_of_its_schema(name: str) -> None:
         assert one.query.startswith(f"# {one.title}\nquery ")
 
 
-def test_all_fields_of_a_user_are_in_the_first_query_or_in_one_of_their_own() -> None:
+def test_every_field_of_a_user_is_in_an_example_query() -> None:
     text = " ".join(one.query for one in example_queries(DEFAULT_SCHEMA))
 
     assert all(f" {one.name}" in text for one in DEFAULT_SCHEMA.fields)
 
 
-def test_the_default_schema_is_known_where_a_file_does_not_change_it() -> None:
+def test_settings_without_changes_have_the_default_schema() -> None:
     made, _ = schema_for(Settings(sources=sources_at({})))
 
     assert made.definition == DEFAULT_SCHEMA

@@ -1,4 +1,4 @@
-"""A user's invoices through HTTP, as the GraphQL Cursor Connections specification has them."""
+"""A user's invoices over HTTP, by the GraphQL Cursor Connections specification."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ query($id: ID!, $first: Int, $after: String) {{
 
 
 def bill(services: FakeServices, user: int, numbers: Sequence[int]) -> None:
-    """Let all sources know a user who has some invoices."""
+    """Add a user with some invoices to all sources."""
     services.know(user)
     services.billing.invoices[user_id(user)] = [invoice(n) for n in numbers]
 
@@ -42,7 +42,7 @@ def pages(services: FakeServices) -> list[httpx.Request]:
 
 
 def ids(reply: GatewayReply, field: str = "user") -> list[str]:
-    """List the invoices of an answer."""
+    """List the ids of the invoices in a response."""
     return [edge["node"]["id"] for edge in reply.data[field]["invoices"]["edges"]]
 
 
@@ -75,7 +75,7 @@ async def test_a_page_has_edges_with_nodes_and_cursors_and_page_info(
     }
 
 
-async def test_without_arguments_a_page_has_the_newest_twenty(
+async def test_a_page_without_arguments_has_the_newest_twenty_invoices(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, range(30, 0, -1))
@@ -87,7 +87,7 @@ async def test_without_arguments_a_page_has_the_newest_twenty(
     assert ids(reply) == [f"inv-{n}" for n in range(30, 10, -1)]
 
 
-async def test_null_arguments_are_absent_arguments(
+async def test_null_arguments_are_the_same_as_missing_arguments(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, range(30, 0, -1))
@@ -99,7 +99,7 @@ async def test_null_arguments_are_absent_arguments(
 
 
 @pytest.mark.parametrize("first", [1, 7, 100])
-async def test_from_cursor_to_cursor_a_client_reads_all_to_the_end_with_one_call_a_page(
+async def test_a_client_reads_all_pages_by_cursors_with_one_call_for_each_page(
     gateway: GatewayClient, services: FakeServices, first: int
 ) -> None:
     bill(services, 1, range(20, 0, -1))
@@ -119,7 +119,7 @@ async def test_from_cursor_to_cursor_a_client_reads_all_to_the_end_with_one_call
     assert found == [f"inv-{n}" for n in range(20, 0, -1)]
 
 
-async def test_a_client_can_go_on_from_any_edge(
+async def test_a_page_may_start_after_any_edge(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, range(10, 0, -1))
@@ -131,7 +131,7 @@ async def test_a_client_can_go_on_from_any_edge(
     assert ids(further) == ["inv-8", "inv-7", "inv-6"]
 
 
-async def test_behind_the_last_invoice_there_is_an_empty_page(
+async def test_the_page_after_the_last_invoice_is_empty(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, [1])
@@ -151,7 +151,7 @@ async def test_behind_the_last_invoice_there_is_an_empty_page(
     }
 
 
-async def test_a_user_with_an_account_and_no_invoices_has_an_empty_page(
+async def test_a_user_with_an_account_but_no_invoices_has_an_empty_page(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, [])
@@ -163,7 +163,7 @@ async def test_a_user_with_an_account_and_no_invoices_has_an_empty_page(
 
 
 @pytest.mark.parametrize("first", [0, -1, 101, 2**31 - 1])
-async def test_a_page_of_any_other_length_than_1_to_100_is_refused_and_nothing_is_fetched(
+async def test_a_page_size_outside_1_to_100_is_refused_without_a_call(
     gateway: GatewayClient, services: FakeServices, first: int
 ) -> None:
     bill(services, 1, [1])
@@ -182,7 +182,7 @@ async def test_a_page_of_any_other_length_than_1_to_100_is_refused_and_nothing_i
 
 
 @pytest.mark.parametrize("after", ["", "x", "1", "😀", "W10", "x" * 60_000])
-async def test_what_is_no_cursor_is_refused_and_nothing_is_fetched(
+async def test_an_invalid_cursor_is_refused_without_a_call(
     gateway: GatewayClient, services: FakeServices, after: str
 ) -> None:
     bill(services, 1, [1])
@@ -195,7 +195,7 @@ async def test_what_is_no_cursor_is_refused_and_nothing_is_fetched(
     assert not pages(services)
 
 
-async def test_a_cursor_of_another_user_is_refused_and_nothing_is_fetched(
+async def test_a_cursor_of_another_user_is_refused_without_a_call(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, [2, 1])
@@ -211,7 +211,7 @@ async def test_a_cursor_of_another_user_is_refused_and_nothing_is_fetched(
     assert not pages(services)
 
 
-async def test_a_cursor_whose_invoice_is_gone_says_so(
+async def test_a_cursor_of_a_deleted_invoice_is_an_error(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, [3, 2, 1])
@@ -228,7 +228,7 @@ async def test_a_cursor_whose_invoice_is_gone_says_so(
 MANY = "query($ids: [ID!]!) { users(ids: $ids) { invoices(first: 2) { edges { node { id } } } } }"
 
 
-async def test_several_users_pages_are_one_call_for_the_accounts_and_one_for_each_page(
+async def test_pages_of_several_users_are_one_call_for_accounts_and_one_for_each_page(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     for user in (1, 2, 3):
@@ -247,7 +247,7 @@ async def test_several_users_pages_are_one_call_for_the_accounts_and_one_for_eac
     assert services.calls == {"profile": 0, "billing": 4, "activity": 0}
 
 
-async def test_no_more_pages_are_fetched_at_once_than_the_setting_says(
+async def test_at_most_max_concurrent_pages_are_fetched_at_the_same_time(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     for user in range(1, 10):
@@ -275,7 +275,7 @@ async def test_no_more_pages_are_fetched_at_once_than_the_setting_says(
     assert most == 3
 
 
-async def test_when_billing_is_down_each_user_has_one_error_and_no_page_is_fetched(
+async def test_an_outage_of_billing_is_one_error_for_each_user_without_page_calls(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     for user in (1, 2):
@@ -296,7 +296,7 @@ async def test_when_billing_is_down_each_user_has_one_error_and_no_page_is_fetch
     assert services.calls["billing"] == 1
 
 
-async def test_when_only_the_list_fails_the_account_is_there(
+async def test_a_failed_list_does_not_affect_the_account(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, [1])
@@ -312,7 +312,7 @@ async def test_when_only_the_list_fails_the_account_is_there(
     assert reply.errors[0]["extensions"]["source"] == "billing"
 
 
-async def test_a_user_without_an_account_has_null_and_costs_no_call_for_a_page(
+async def test_a_user_without_an_account_has_null_without_a_call_for_a_page(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.rows[user_id(1)] = profile_row(1)
@@ -325,7 +325,7 @@ async def test_a_user_without_an_account_has_null_and_costs_no_call_for_a_page(
     assert not pages(services)
 
 
-async def test_an_account_whose_list_does_not_exist_is_an_error_as_the_path_may_be_wrong(
+async def test_a_list_that_is_not_found_is_an_error(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.rows[user_id(1)] = account_row(1)
@@ -337,7 +337,7 @@ async def test_an_account_whose_list_does_not_exist_is_an_error_as_the_path_may_
     assert len(pages(services)) == 1
 
 
-async def test_two_aliases_with_equal_arguments_are_one_call_and_others_are_not(
+async def test_two_aliases_with_equal_arguments_share_one_call(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     bill(services, 1, [3, 2, 1])

@@ -1,4 +1,4 @@
-"""Invoices of services of other shapes through HTTP, in the ways in which the gateway works."""
+"""Invoices of services with other APIs over HTTP, in each way of execution."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,13 +36,13 @@ query($id: ID!, $first: Int, $after: String) {
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have each test run in these ways."""
+    """Run each test in these ways."""
     both: Ways = request.param
     return both
 
 
 def with_list(own: object, **billing: object) -> Settings:
-    """Make settings with a list of invoices of its own."""
+    """Make settings with a configured list of invoices."""
     settings = settings_for_fakes()
     known = settings.sources["billing"]
     changed = known.model_dump(mode="python") | {"lists": {"invoices": own}, **billing}
@@ -51,7 +51,7 @@ def with_list(own: object, **billing: object) -> Settings:
 
 
 def serve(services: FakeServices, answer: Handler) -> list[httpx.Request]:
-    """Let billing answer what is no question about accounts; list these requests."""
+    """Answer all requests to billing that are not for accounts, and record them."""
     asked: list[httpx.Request] = []
 
     def billing(request: httpx.Request) -> httpx.Response:
@@ -67,7 +67,7 @@ def serve(services: FakeServices, answer: Handler) -> list[httpx.Request]:
 
 
 def expected(number: int) -> Mapping[str, object]:
-    """Write an item as the gateway has to."""
+    """Make the expected item of a response."""
     seconds = FIRST_DAY + number
     assert seconds < FIRST_DAY + 60
     return {
@@ -80,7 +80,7 @@ def expected(number: int) -> Mapping[str, object]:
 
 
 async def page(gateway: GatewayClient, **variables: object) -> Mapping[str, Any]:
-    """Ask for a page that has to be there."""
+    """Query a page without errors."""
     reply = await gateway.query(QUERY, id=user_id(1), **variables)
     assert not reply.errors, reply.errors
     found: Mapping[str, Any] = reply.data["user"]["invoices"]
@@ -89,7 +89,7 @@ async def page(gateway: GatewayClient, **variables: object) -> Mapping[str, Any]
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
 @pytest.mark.parametrize("first", [3, 20])
-async def test_from_cursor_to_cursor_a_client_reads_all_to_the_end_whatever_the_style(
+async def test_a_client_reads_all_pages_by_cursors_in_each_paging_style(
     open_gateway: OpenGateway, services: FakeServices, style: PagingStyle, first: int
 ) -> None:
     services.know(1)
@@ -112,7 +112,7 @@ async def test_from_cursor_to_cursor_a_client_reads_all_to_the_end_whatever_the_
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
-async def test_a_client_can_go_on_from_any_edge_with_a_page_of_any_size(
+async def test_a_page_of_another_size_may_start_after_any_edge(
     open_gateway: OpenGateway, services: FakeServices, style: PagingStyle
 ) -> None:
     services.know(1)
@@ -125,7 +125,7 @@ async def test_a_client_can_go_on_from_any_edge_with_a_page_of_any_size(
     assert found["pageInfo"]["hasNextPage"]
 
 
-async def test_the_keys_of_another_source_are_those_of_the_list(
+async def test_a_list_is_requested_by_the_keys_of_another_source(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     parents = {"billing": "profile"}
@@ -150,7 +150,7 @@ async def test_the_keys_of_another_source_are_those_of_the_list(
         ({"path": "/bills", "parameter": "customer", "status": {"404": "absent"}}, None),
     ],
 )
-async def test_a_route_that_is_not_there_is_an_error_and_an_unknown_user_is_none(
+async def test_status_404_of_a_list_is_null_or_an_error_as_configured(
     open_gateway: OpenGateway,
     services: FakeServices,
     own: Mapping[str, object],
@@ -166,7 +166,7 @@ async def test_a_route_that_is_not_there_is_an_error_and_an_unknown_user_is_none
     assert reply.codes == ({} if code is None else {"user.invoices": code})
 
 
-async def test_an_item_that_is_malformed_costs_the_list_and_nothing_else(
+async def test_a_malformed_item_fails_only_its_list(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -181,7 +181,7 @@ async def test_an_item_that_is_malformed_costs_the_list_and_nothing_else(
     assert event["detail"] == "data.1.issuedAt: Field required"
 
 
-async def test_what_explain_tells_of_a_list_is_what_is_sent(
+async def test_explain_shows_the_request_of_a_list_as_it_is_sent(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -199,11 +199,15 @@ async def test_what_explain_tells_of_a_list_is_what_is_sent(
     settings = with_list(own).model_copy(update={"explain": True})
 
     async with open_gateway(settings) as gateway:
-        told = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1), first=7)
+        explained = await gateway.query_as(
+            {"X-Gateway-Explain": "1"}, QUERY, id=user_id(1), first=7
+        )
         await gateway.query(QUERY, id=user_id(1), first=7)
 
     [billing] = [
-        one for one in told.body["extensions"]["explain"]["sources"] if one["name"] == "billing"
+        one
+        for one in explained.body["extensions"]["explain"]["sources"]
+        if one["name"] == "billing"
     ]
     [pages] = billing["pages"]
     sent = asked[0].url.raw_path.decode()
@@ -212,7 +216,7 @@ async def test_what_explain_tells_of_a_list_is_what_is_sent(
     assert (pages["path"], pages["parameter"]) == ("/customers/{key}/bills", None)
 
 
-async def test_a_list_that_the_service_does_not_have_is_null_and_costs_no_call(
+async def test_a_list_in_without_lists_is_null_without_a_call(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -222,10 +226,10 @@ async def test_a_list_that_the_service_does_not_have_is_null_and_costs_no_call(
     settings = settings.model_copy(update={"sources": sources, "explain": True})
 
     async with open_gateway(settings) as gateway:
-        told = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1))
+        explained = await gateway.query_as({"X-Gateway-Explain": "1"}, QUERY, id=user_id(1))
         reply = await gateway.query(QUERY, id=user_id(1))
 
     assert reply.body == {"data": {"user": {"plan": "pro", "invoices": None}}}
     assert services.calls["billing"] == 1
-    [source] = told.body["extensions"]["explain"]["sources"]
+    [source] = explained.body["extensions"]["explain"]["sources"]
     assert source["pages"] == []

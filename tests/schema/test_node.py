@@ -1,4 +1,4 @@
-"""Users as nodes: found by ``node`` and ``nodes`` as by ``user`` and ``users``."""
+"""``node`` and ``nodes`` return the same users as ``user`` and ``users``."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on User { plan } ... on No
 
 @pytest.fixture(params=EVERY, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in every way."""
+    """Run every test in every way."""
     ways: Ways = request.param
     return ways
 
@@ -47,7 +47,7 @@ async def test_a_user_is_found_as_a_node(open_gateway: OpenGateway, services: Fa
     assert services.billing.batches == [[user_id(1)], [user_id(2)]]
 
 
-async def test_several_are_found_in_their_order_by_one_call(
+async def test_several_nodes_are_returned_in_order_by_one_call(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -62,7 +62,7 @@ async def test_several_are_found_in_their_order_by_one_call(
     assert not services.profile.batches
 
 
-async def test_the_id_of_a_node_alone_asks_whether_there_is_such_a_user(
+async def test_the_id_of_a_node_alone_only_checks_whether_the_user_exists(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -74,7 +74,7 @@ async def test_the_id_of_a_node_alone_asks_whether_there_is_such_a_user(
     assert services.calls == {"profile": 1, "billing": 0, "activity": 0}
 
 
-async def test_a_failed_source_costs_its_fields_of_a_node(
+async def test_a_failed_source_fails_only_its_fields_of_a_node(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -87,7 +87,7 @@ async def test_a_failed_source_costs_its_fields_of_a_node(
     assert reply.codes == {"node.plan": "SOURCE_UNAVAILABLE"}
 
 
-async def test_the_policies_are_those_of_users(
+async def test_nodes_have_the_policies_of_users(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -101,7 +101,7 @@ async def test_the_policies_are_those_of_users(
     assert services.billing.batches == [[user_id(1)]]
 
 
-async def test_ids_are_checked_before_any_call(
+async def test_ids_of_nodes_are_checked_before_any_call(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
@@ -113,7 +113,7 @@ async def test_ids_are_checked_before_any_call(
     assert not any(services.calls.values())
 
 
-async def test_nodes_cost_what_users_cost_and_are_explained_as_they_are(
+async def test_nodes_have_the_cost_and_the_explanation_of_users(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -133,14 +133,14 @@ async def test_nodes_cost_what_users_cost_and_are_explained_as_they_are(
                 query = text.replace("%s", root)
                 reply = await gateway.query_as({"X-Gateway-Cost": "1"}, query, **variables)
                 costs.append(reply.body["extensions"]["cost"])
-                told = await gateway.query_as({"X-Gateway-Explain": "1"}, query, **variables)
-                explanation: Mapping[str, Any] = told.body["extensions"]["explain"]
+                explained = await gateway.query_as({"X-Gateway-Explain": "1"}, query, **variables)
+                explanation: Mapping[str, Any] = explained.body["extensions"]["explain"]
                 calls.append((explanation["cost"], explanation["compiled"], explanation["sources"]))
             assert costs[0] == costs[1]
             assert calls[0] == calls[1]
 
 
-async def test_a_trusted_document_may_ask_for_a_node(
+async def test_a_trusted_document_may_query_a_node(
     open_gateway: OpenGateway, services: FakeServices, tmp_path: Path
 ) -> None:
     services.know(1)
@@ -169,7 +169,7 @@ async def test_the_type_of_a_user_may_have_another_name(
 
 
 @pytest.mark.parametrize("ways", EVERY[:2], ids=str)
-async def test_the_schema_may_leave_nodes_out(open_gateway: OpenGateway) -> None:
+async def test_the_schema_may_be_configured_without_nodes(open_gateway: OpenGateway) -> None:
     settings = with_schema(node=False)
     schema, _ = schema_for(settings)
 
@@ -199,7 +199,7 @@ async def test_the_schema_may_leave_nodes_out(open_gateway: OpenGateway) -> None
         ),
     ],
 )
-def test_a_name_that_nodes_have_is_told(
+def test_a_name_that_conflicts_with_nodes_is_reported(
     ways: Ways, tables: Mapping[str, object], mistakes: list[str]
 ) -> None:
     settings = Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
@@ -209,5 +209,5 @@ def test_a_name_that_nodes_have_is_told(
 
     assert ways.short
     assert len(caught.value.mistakes) == len(mistakes)
-    for told, expected in zip(caught.value.mistakes, mistakes, strict=True):
-        assert expected in told
+    for reported, expected in zip(caught.value.mistakes, mistakes, strict=True):
+        assert expected in reported

@@ -1,4 +1,4 @@
-"""The scalars of the schema beside GraphQL's own."""
+"""The custom scalars of the schema."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -33,7 +33,7 @@ def test_a_time_is_written_by_rfc_3339_with_z_for_utc(moment: datetime, text: st
 
 
 @given(moment=st.datetimes(timezones=st.just(UTC) | OFFSETS))
-def test_a_time_is_read_back_as_the_same_moment_with_the_same_offset(moment: datetime) -> None:
+def test_a_written_time_keeps_its_moment_and_its_offset(moment: datetime) -> None:
     back = datetime.fromisoformat(write_time(moment))
 
     assert back == moment
@@ -41,33 +41,33 @@ def test_a_time_is_read_back_as_the_same_moment_with_the_same_offset(moment: dat
 
 
 @given(value=st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER))
-def test_an_integer_within_2_to_the_53_is_written_as_it_is(value: int) -> None:
+def test_an_integer_within_2_to_the_53_is_written_unchanged(value: int) -> None:
     assert write_safe_int(value) == value
     assert int(float(value)) == value
 
 
 @pytest.mark.parametrize("value", [MAX_SAFE_INTEGER + 1, -MAX_SAFE_INTEGER - 1, 10**30])
-def test_an_integer_that_some_reader_would_round_is_not_written(value: int) -> None:
+def test_an_integer_beyond_2_to_the_53_is_not_written(value: int) -> None:
     with pytest.raises(ValueError, match="2\\^53"):
         write_safe_int(value)
 
 
 @pytest.mark.parametrize("name", ["DateTime", "SafeInt"])
-def test_each_scalar_says_what_it_is(name: str) -> None:
+def test_each_scalar_has_a_description(name: str) -> None:
     scalar = build_schema().core.type_map[name]
 
     assert isinstance(scalar, GraphQLScalarType)
     assert scalar.description
 
 
-def test_the_time_names_the_specification_that_it_follows() -> None:
+def test_the_time_scalar_has_the_url_of_its_specification() -> None:
     scalar = build_schema().core.type_map["DateTime"]
 
     assert isinstance(scalar, GraphQLScalarType)
     assert scalar.specified_by_url == "https://www.rfc-editor.org/rfc/rfc3339#section-5.6"
 
 
-async def test_clients_get_both_as_every_json_reader_takes_them(
+async def test_clients_get_times_and_integers_in_plain_json(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.rows[user_id(1)] = profile_row(1, createdAt="2024-02-29T12:00:00+05:30")

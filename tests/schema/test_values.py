@@ -1,4 +1,4 @@
-"""The objects and words inside a user's fields."""
+"""The public words of billing statuses."""
 
 import pytest
 from hypothesis import given
@@ -21,13 +21,13 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("word", "status"), WORDS.items())
-def test_every_word_of_billing_has_its_public_word(word: str, status: str) -> None:
+def test_every_status_of_billing_has_its_public_value(word: str, status: str) -> None:
     assert STATUS_OF(word) == status
     assert STATUS_OF(word.upper()) == status
 
 
 @given(word=st.text())
-def test_any_new_word_is_unknown_and_breaks_nothing(word: str) -> None:
+def test_any_new_status_of_billing_is_unknown(word: str) -> None:
     expected = WORDS.get(word.lower(), "UNKNOWN")
 
     assert STATUS_OF(word) == expected
@@ -45,7 +45,7 @@ def test_any_new_word_is_unknown_and_breaks_nothing(word: str) -> None:
         ("", "UNKNOWN"),
     ],
 )
-async def test_clients_see_the_public_word(
+async def test_clients_get_the_public_status(
     gateway: GatewayClient, services: FakeServices, word: str, public: str
 ) -> None:
     services.billing.rows[user_id(1)] = account_row(1, status=word)

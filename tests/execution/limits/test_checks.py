@@ -1,4 +1,4 @@
-"""A document's limits: tokens as graphql-core counts them, and work that stays small."""
+"""The limits of a document: tokens as graphql-core counts them, and little work."""
 
 import sys
 from collections.abc import Generator
@@ -21,11 +21,11 @@ from tests.hostile import SIZES, documents
 CORE = build_schema().core
 
 MOST_CALLS = 400_000
-"""How many functions may be called for one document: some 50 ms; the dearest needs 300,000."""
+"""The most function calls for one document, about 50 ms; the costliest one needs 300,000."""
 
 
 def tokens_of(text: str) -> int:
-    """Count tokens, one after the other."""
+    """Count tokens one by one with the lexer."""
     lexer, count = Lexer(Source(text)), 0
     while lexer.advance().kind is not TokenKind.EOF:
         count += 1
@@ -35,7 +35,7 @@ def tokens_of(text: str) -> int:
 @given(
     st.lists(st.sampled_from(["a", "b: c", "d { e }", 'f(g: "h i")', "#j\n", "k @l"]), max_size=8)
 )
-def test_a_document_has_as_many_tokens_as_the_lexer_finds(parts: list[str]) -> None:
+def test_the_limit_on_tokens_counts_the_tokens_of_the_lexer(parts: list[str]) -> None:
     text = f"{{ x {' '.join(parts)} }}"
     most = tokens_of(text)
 
@@ -55,14 +55,14 @@ def test_a_document_has_as_many_tokens_as_the_lexer_finds(parts: list[str]) -> N
 
 
 class CountedCalls:
-    """How many functions were called."""
+    """The number of function calls."""
 
     calls = 0
 
 
 @contextmanager
 def counted() -> Generator[CountedCalls]:
-    """Count the functions that are called within the context."""
+    """Count the function calls within the context."""
     work = CountedCalls()
 
     def called(_: FrameType, event: str, __: object) -> None:
@@ -77,9 +77,9 @@ def counted() -> Generator[CountedCalls]:
         sys.setprofile(before)
 
 
-@pytest.mark.timeout(300)  # every call is counted, which takes its time
+@pytest.mark.timeout(300)  # counting every call is slow
 @pytest.mark.parametrize("size", SIZES)
-def test_no_hostile_document_takes_much_work(size: int) -> None:
+def test_a_hostile_document_takes_little_work(size: int) -> None:
     prepared = Documents.from_settings(CORE, settings_for_fakes(introspection=True), size=0)
 
     too_dear: dict[str, int] = {}
@@ -92,7 +92,7 @@ def test_no_hostile_document_takes_much_work(size: int) -> None:
     assert not too_dear
 
 
-def test_without_limits_the_same_documents_would_take_much_more() -> None:
+def test_a_hostile_document_takes_much_work_without_limits() -> None:
     none = {
         name: 0 for name, field in LimitsSettings.model_fields.items() if field.annotation is int
     }
@@ -107,7 +107,7 @@ def test_without_limits_the_same_documents_would_take_much_more() -> None:
 
 
 @pytest.mark.parametrize("kind", ["one object again and again", "many fragments"])
-def test_fields_that_would_have_to_be_compared_too_often_are_refused(kind: str) -> None:
+def test_a_document_that_repeats_fields_too_often_is_refused(kind: str) -> None:
     document = Documents.from_settings(CORE, settings_for_fakes(), size=0).get(
         documents(6_000)[kind]
     )

@@ -1,4 +1,4 @@
-"""How much there is in a document: the counts, beside those of the document written out in full."""
+"""Counts of a document are equal to those of the document with all fragments expanded."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.execution.limits.counts import INTROSPECTION, DocumentCounts, count
 
 
 def counts_of(text: str) -> DocumentCounts:
-    """Count what is in the one operation of a document."""
+    """Count the only operation of a document."""
     [counts] = count(parse(text))
     return counts
 
@@ -56,8 +56,8 @@ def documents(draw: st.DrawFn) -> str:
     return " ".join([head + selections(0, 3), *fragments])
 
 
-class InFull:
-    """Counts what the specification would have executed, fragments written out in their places."""
+class ExpandedCounts:
+    """Counts a document by the specification, with fragments expanded in their places."""
 
     def __init__(self, document: DocumentNode) -> None:
         self.depth = self.aliases = self.root_fields = self.directives = 0
@@ -92,15 +92,15 @@ class InFull:
 
 
 @given(documents())
-def test_counts_are_those_of_the_document_written_out_in_full(text: str) -> None:
-    full = InFull(parse(text))
+def test_counts_are_equal_to_those_of_the_expanded_document(text: str) -> None:
+    full = ExpandedCounts(parse(text))
 
     assert counts_of(text) == DocumentCounts(
         full.depth, full.aliases, full.root_fields, full.directives
     )
 
 
-def test_fragments_that_double_are_counted_without_being_written_out() -> None:
+def test_fragments_that_double_are_counted_without_expanding_them() -> None:
     fragments = [f"fragment F{n} on T {{ ...F{n + 1} ...F{n + 1} }}" for n in range(100)]
 
     counts = counts_of("{ ...F0 } " + " ".join(fragments) + " fragment F100 on T { a: x @b }")
@@ -108,15 +108,13 @@ def test_fragments_that_double_are_counted_without_being_written_out() -> None:
     assert counts == DocumentCounts(1, 2**100, 2**100, 2**100)
 
 
-def test_fragments_within_themselves_and_fragments_that_are_not_there_have_nothing_in_them() -> (
-    None
-):
+def test_recursive_and_missing_fragments_count_as_empty() -> None:
     ring = "{ ...A ...Nowhere } fragment A on T { a: x ...B } fragment B on T { b: x ...A }"
 
     assert counts_of(ring) == DocumentCounts(1, 2, 2, 0)
 
 
-def test_each_operation_is_counted_for_itself() -> None:
+def test_each_operation_is_counted_separately() -> None:
     two = "query A { x { x } } query B { a: x ...F } fragment F on T { b: x }"
 
     assert count(parse(two)) == [DocumentCounts(2, 0, 1, 0), DocumentCounts(1, 2, 2, 0)]

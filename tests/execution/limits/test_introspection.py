@@ -1,4 +1,4 @@
-"""What introspection costs: exactly what the answer has, and no more than a schema may have."""
+"""The cost of introspection: it counts the objects of the response, and has a limit."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -31,13 +31,13 @@ from tests.fakes import settings_for_fakes
 from tests.properties import examples
 
 TYPES = 300
-"""How many types the large schema has."""
+"""The number of types of the large schema."""
 
 OPTIONS = (
     *("descriptions", "specified_by_url", "directive_is_repeatable", "schema_description"),
     *("input_value_deprecation", "experimental_directive_deprecation", "one_of"),
 )
-"""The options of graphql-js: its versions and the tools over it set some of them."""
+"""The options of graphql-js: each of its versions and tools sets some of them."""
 
 ROVER = """
     query GraphIntrospectQuery {
@@ -63,7 +63,7 @@ ROVER = """
         ofType { kind name ofType { kind name ofType { kind name } } } } } } }
     }
 """
-"""As Apollo's command line has it."""
+"""The introspection query of Apollo's command line."""
 
 
 @cache
@@ -99,16 +99,16 @@ WHOLE = get_introspection_query(**dict.fromkeys(OPTIONS, True))
 
 
 def chosen(**limits: int) -> Settings:
-    """Make default settings by which the schema may be asked for."""
+    """Make default settings that allow introspection."""
     return settings_for_fakes(introspection=True, limits=LimitsSettings.model_validate(limits))
 
 
 class IntrospectionChecks:
-    """The way of a document through the limits, as the settings have them.
+    """Checks documents by the limits of the settings.
 
     Args:
-        core: The schema that it asks for.
-        limits: Limits that are no default.
+        core: The schema that documents query.
+        limits: Limits that differ from the defaults.
     """
 
     def __init__(self, core: GraphQLSchema, **limits: int) -> None:
@@ -117,10 +117,10 @@ class IntrospectionChecks:
         self._documents = Documents.from_settings(core, made, size=10)
 
     def passes(self, *texts: str) -> None:
-        """Let the operations of one request pass.
+        """Check the operations of one request.
 
         Raises:
-            LimitError: They ask for too much.
+            LimitError: The operations are over a limit.
         """
         allowance = CostBudget(self._limits)
         for text in texts:
@@ -131,7 +131,7 @@ class IntrospectionChecks:
 
 
 def objects_in(value: object) -> int:
-    """Count the objects in an answer."""
+    """Count the objects in a response."""
     inner: Iterable[object] = ()
     if isinstance(value, dict):
         inner = cast("dict[str, object]", value).values()
@@ -146,7 +146,7 @@ def test_the_large_schema_is_large() -> None:
     assert len(named) >= TYPES
 
 
-def test_every_field_of_introspection_that_gives_objects_is_followed() -> None:
+def test_every_introspection_field_that_returns_objects_is_counted() -> None:
     giving = {
         name
         for kind in introspection_types.values()
@@ -173,7 +173,7 @@ def test_apollo_s_command_line_can_introspect_any_schema(core: Callable[[], Grap
     IntrospectionChecks(core()).passes(ROVER)
 
 
-def test_what_tools_ask_for_is_the_whole_schema_once() -> None:
+def test_the_query_of_tools_counts_as_the_whole_schema_once() -> None:
     pricing = IntrospectionPricing(ours(), most=2)
 
     answer = execute_sync(ours(), parse(WHOLE))
@@ -182,12 +182,12 @@ def test_what_tools_ask_for_is_the_whole_schema_once() -> None:
     assert pricing.counts(parse(WHOLE)) == [pricing.whole] == [objects_in(answer.data) - 1]
 
 
-def test_the_whole_schema_may_be_asked_for_twice_in_a_request_and_not_a_third_time() -> None:
-    door = IntrospectionChecks(large())
+def test_a_request_may_query_the_whole_schema_twice_and_no_more() -> None:
+    checks = IntrospectionChecks(large())
 
-    door.passes(WHOLE, WHOLE)
+    checks.passes(WHOLE, WHOLE)
     with pytest.raises(LimitError) as raised:
-        door.passes(WHOLE, WHOLE, "{ __schema { types { name } } }")
+        checks.passes(WHOLE, WHOLE, "{ __schema { types { name } } }")
 
     assert raised.value.message == (
         "the request asks for the whole schema 3 times over: at most 2 are allowed (introspection)"
@@ -195,26 +195,26 @@ def test_the_whole_schema_may_be_asked_for_twice_in_a_request_and_not_a_third_ti
     assert raised.value.code == "QUERY_TOO_COMPLEX"
 
 
-def test_each_request_has_its_own_allowance() -> None:
-    door = IntrospectionChecks(large())
+def test_each_request_has_its_own_limit_on_introspection() -> None:
+    checks = IntrospectionChecks(large())
 
     for _ in range(5):
-        door.passes(WHOLE)
+        checks.passes(WHOLE)
 
 
 def nested(path: str) -> str:
-    """Write fields in one another."""
+    """Write nested fields."""
     names = path.split()
     return "{ " + " { ".join(names) + " }" * len(names)
 
 
 def many(one: str, count: int) -> str:
-    """Write a selection again and again, each time under another alias."""
+    """Write a selection several times, each with its own alias."""
     return "{ " + " ".join(f"a{number}: {one}" for number in range(count)) + " }"
 
 
 def doubled(kind: str, times: int, last: str) -> str:
-    """Write fragments each of which spreads the next one twice."""
+    """Write fragments that each spread the next one twice."""
     each = [f"fragment F{n} on {kind} {{ ...F{n + 1} ...F{n + 1} }}" for n in range(times)]
     return " ".join([*each, f"fragment F{times} on {kind} {last}"])
 
@@ -239,19 +239,19 @@ HOSTILE: Mapping[str, str] = {
     "any type": "query($n: String!) "
     + nested("__type(name:$n) interfaces possibleTypes fields args name"),
 }
-"""What asks for much more than there is."""
+"""Queries that return many times the schema."""
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_asks_for_many_schemas_is_refused_and_that_takes_no_time(kind: str) -> None:
-    door = IntrospectionChecks(large(), aliases=0, root_fields=0)
-    door.passes(WHOLE)
+def test_a_query_for_many_times_the_schema_is_refused_quickly(kind: str) -> None:
+    checks = IntrospectionChecks(large(), aliases=0, root_fields=0)
+    checks.passes(WHOLE)
     started = process_time()
 
     with pytest.raises((LimitError, GraphQLError), match=r"at most|depth exceeded"):
-        door.passes(HOSTILE[kind])
+        checks.passes(HOSTILE[kind])
 
-    assert process_time() - started < 0.5  # generous, as tests run beside others
+    assert process_time() - started < 0.5  # a wide margin, because tests run in parallel
 
 
 @pytest.mark.parametrize(
@@ -265,21 +265,21 @@ def test_what_asks_for_many_schemas_is_refused_and_that_takes_no_time(kind: str)
         + " }",
     ],
 )
-def test_what_people_ask_for_costs_next_to_nothing(query: str) -> None:
+def test_a_usual_introspection_query_costs_little(query: str) -> None:
     [price] = Documents.from_settings(large(), chosen(), size=0).get(query).operations.values()
 
-    assert 0 < price.price.schemas < 0.05  # of what is allowed, a fortieth
+    assert 0 < price.price.schemas < 0.05  # a fortieth of the limit
 
 
-def test_without_a_limit_it_is_counted_and_never_refused() -> None:
-    door = IntrospectionChecks(large(), introspection=0, aliases=0, root_fields=0, tokens=0)
+def test_introspection_without_a_limit_is_never_refused() -> None:
+    checks = IntrospectionChecks(large(), introspection=0, aliases=0, root_fields=0, tokens=0)
 
-    door.passes(*[WHOLE] * 5)
-    door.passes(HOSTILE["many schemas"], HOSTILE["fragments of Query"])
+    checks.passes(*[WHOLE] * 5)
+    checks.passes(HOSTILE["many schemas"], HOSTILE["fragments of Query"])
 
 
 @pytest.mark.parametrize("whether", ["@skip(if: true)", "@include(if: false)"])
-def test_what_is_never_asked_for_costs_nothing(whether: str) -> None:
+def test_skipped_introspection_costs_nothing(whether: str) -> None:
     query = (
         "{ __schema ? { types { name } } ...F ?"
         ' __type(name: "Query") { name fields ? { name } ... ? { interfaces { name } } } }'
@@ -290,13 +290,13 @@ def test_what_is_never_asked_for_costs_nothing(whether: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["No", "user", ""])
-def test_a_type_that_there_is_not_costs_nothing(name: str) -> None:
+def test_an_unknown_type_costs_nothing(name: str) -> None:
     query = f'{{ __type(name: "{name}") {{ fields {{ name }} }} }}'
 
     assert IntrospectionPricing(ours(), most=2).counts(parse(query)) == [0]
 
 
-def test_where_a_variable_names_the_type_it_costs_as_much_as_the_largest() -> None:
+def test_a_type_named_by_a_variable_costs_as_much_as_the_largest_type() -> None:
     pricing = IntrospectionPricing(ours(), most=2)
     query = "query($n: String!) { __type(name: $n) { fields { name } } }"
     each = [
@@ -307,7 +307,7 @@ def test_where_a_variable_names_the_type_it_costs_as_much_as_the_largest() -> No
     assert pricing.counts(parse(query)) == max(each)
 
 
-def test_each_operation_of_a_document_has_its_own_count() -> None:
+def test_each_operation_has_its_own_count_of_introspection() -> None:
     pricing = IntrospectionPricing(ours(), most=1)
     document = parse(
         "query A { __typename } query B { __schema { queryType { name } } } query C "
@@ -333,13 +333,13 @@ DEPRECATED = {"fields", "inputFields", "enumValues", "args", "directives"}
 
 @st.composite
 def selections(draw: st.DrawFn, kind: str = "schema", depth: int = 5) -> str:
-    """Make a selection of members of one kind, each under an alias of its own."""
+    """Make a selection of members of one kind, each with its own alias."""
     parts = ["__typename"]
     if depth and MEMBERS[kind]:
         for number, one in enumerate(draw(st.lists(st.sampled_from(MEMBERS[kind]), max_size=2))):
             name, _, inner = one.partition(":")
-            told = "(includeDeprecated: true)" if name in DEPRECATED else ""
-            parts.append(f"a{number}: {name}{told} {draw(selections(inner, depth - 1))}")
+            argument = "(includeDeprecated: true)" if name in DEPRECATED else ""
+            parts.append(f"a{number}: {name}{argument} {draw(selections(inner, depth - 1))}")
     return "{ " + " ".join(parts) + " }"
 
 
@@ -354,9 +354,9 @@ SMALL = build_schema("""
 @settings(max_examples=examples(200), deadline=None)
 @given(selected=selections())
 @example(selected="{ a: types { b: possibleTypes { c: interfaces { d: possibleTypes { name }}}}}")
-def test_what_is_counted_is_what_the_answer_has(selected: str) -> None:
+def test_the_count_is_the_number_of_objects_in_the_response(selected: str) -> None:
     query = f"{{ __schema {selected} }}"
-    answer = execute_sync(SMALL, parse(query))  # as it is, however deep
+    answer = execute_sync(SMALL, parse(query))  # without limits, at any depth
 
     assert not answer.errors
     assert IntrospectionPricing(SMALL, most=10**6).counts(parse(query)) == [

@@ -1,4 +1,4 @@
-"""What an operation costs."""
+"""The cost of operations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,13 +18,13 @@ EDGES = "edges { node { id total { amount } } }"
 
 
 def cost_of(query: str, **variables: object) -> int:
-    """Tell what the one operation of a document costs."""
+    """Return the cost of the only operation of a document."""
     [price] = PRICING.prices(parse(query)).values()
     return price.cost_for(variables)
 
 
-def of_user(fields: str, **variables: object) -> int:
-    """Tell what fields of a user cost, without the user."""
+def user_cost_of(fields: str, **variables: object) -> int:
+    """Return the cost of fields of a user, without the user itself."""
     return (
         cost_of(f'query($n: Int, $x: Boolean!) {{ user(id: "x") {{ {fields} }} }}', **variables) - 1
     )
@@ -52,29 +52,29 @@ def of_user(fields: str, **variables: object) -> int:
         ("balance @skip(if: false) { amount }", 1),
     ],
 )
-def test_fields_cost_what_the_schema_says_times_their_number(fields: str, cost: int) -> None:
-    assert of_user(fields) == cost
+def test_fields_cost_the_weight_in_the_schema_times_their_number(fields: str, cost: int) -> None:
+    assert user_cost_of(fields) == cost
 
 
 @pytest.mark.parametrize(
     ("number", "events"), [(3, 3), (0, 0), (-1, 20), (None, 20), ("3", 20), (True, 20), ([], 20)]
 )
 def test_the_number_of_items_can_be_a_variable(number: object, events: int) -> None:
-    assert of_user("events(first: $n) { id }", n=number) == events
-    assert of_user(f"invoices(first: $n) {{ {EDGES} }}", n=number) == 5 + events * 3
+    assert user_cost_of("events(first: $n) { id }", n=number) == events
+    assert user_cost_of(f"invoices(first: $n) {{ {EDGES} }}", n=number) == 5 + events * 3
 
 
-def test_a_variable_that_is_absent_has_its_default() -> None:
+def test_a_missing_variable_costs_as_its_default() -> None:
     query = 'query($n: Int = 7) { user(id: "x") { events(first: $n) { id } } }'
 
     assert cost_of(query) == 1 + 7
     assert cost_of(query, n=2) == 1 + 2
 
 
-def test_switches_are_obeyed() -> None:
+def test_skipped_fields_cost_nothing() -> None:
     fields = "balance @include(if: $x) { amount } ... @skip(if: $x) { events { id } }"
 
-    assert (of_user(fields, x=True), of_user(fields, x=False)) == (1, 20)
+    assert (user_cost_of(fields, x=True), user_cost_of(fields, x=False)) == (1, 20)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_switches_are_obeyed() -> None:
         (None, 1, 1),
     ],
 )
-def test_users_cost_as_many_times_as_there_are_ids_that_are_accepted(
+def test_the_cost_grows_with_the_number_of_ids_up_to_their_limit(
     ids: object, users: int, entities: int
 ) -> None:
     query = "query($ids: [ID!]!) { users(ids: $ids) { balance { amount } } }"
@@ -98,11 +98,11 @@ def test_users_cost_as_many_times_as_there_are_ids_that_are_accepted(
     assert cost_of(joined, ids=ids) == entities
 
 
-def test_users_can_be_written_into_the_document() -> None:
+def test_ids_written_in_the_document_are_counted() -> None:
     assert cost_of('{ users(ids: ["a", "b", "c"]) { balance { amount } } }') == 3 * 2
 
 
-def test_a_fragment_costs_wherever_it_is_spread_and_as_the_lists_are_there() -> None:
+def test_a_fragment_costs_in_each_place_by_the_list_size_there() -> None:
     query = """
         query($n: Int) {
           user(id: "x") { a: invoices(first: 2) { ...I } b: invoices(first: $n) { ...I } }
@@ -113,7 +113,7 @@ def test_a_fragment_costs_wherever_it_is_spread_and_as_the_lists_are_there() -> 
     assert cost_of(query, n=4) == 1 + (5 + 2 * 3) + (5 + 4 * 3)
 
 
-def test_fragments_that_double_are_priced_without_being_written_out() -> None:
+def test_fragments_that_double_are_priced_without_expanding_them() -> None:
     fragments = [f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }}" for n in range(90)]
     last = "fragment F90 on User { events(first: $n) { id } }"
     query = "query($n: Int) { user(id: 1) { ...F0 } } " + " ".join([*fragments, last])
@@ -121,7 +121,7 @@ def test_fragments_that_double_are_priced_without_being_written_out() -> None:
     assert cost_of(query, n=3) == 1 + 3 * 2**90
 
 
-def test_each_operation_has_its_price_and_one_that_is_not_served_has_none() -> None:
+def test_each_operation_has_its_own_price_and_a_mutation_has_none() -> None:
     document = parse("query A { user(id: 1) { id } } query B { __typename } mutation C { x }")
 
     prices = {name: price.cost_for({}) for name, price in PRICING.prices(document).items()}
@@ -129,7 +129,7 @@ def test_each_operation_has_its_price_and_one_that_is_not_served_has_none() -> N
     assert prices == {"A": 1, "B": 0, "C": 0}
 
 
-def test_introspection_is_no_part_of_what_data_costs() -> None:
+def test_introspection_is_not_part_of_the_cost_of_data() -> None:
     query = '{ user(id: "x") { balance { amount } } __schema { types { name } } ...F }'
     query += ' fragment F on Query { __type(name: "User") { name } }'
     [price] = PRICING.prices(parse(query)).values()
@@ -145,7 +145,7 @@ def test_introspection_is_no_part_of_what_data_costs() -> None:
     st.booleans(),
     st.integers(0, 3),
 )
-def test_what_variables_say_costs_the_same_as_when_it_is_written_into_the_document(
+def test_variables_cost_the_same_as_values_in_the_document(
     ids: Sequence[str],
     number: int,
     on: bool,  # noqa: FBT001 # drawn
@@ -173,19 +173,19 @@ def test_what_variables_say_costs_the_same_as_when_it_is_written_into_the_docume
 
 
 def names_of(field: GraphQLField) -> list[str]:
-    """Give the names of the directives that a field has in the exported schema."""
+    """Return the names of the directives of a field in the exported schema."""
     assert field.ast_node is not None
     return [one.name.value for one in field.ast_node.directives or ()]
 
 
-def test_the_exported_schema_says_what_fields_cost() -> None:
+def test_the_exported_schema_has_the_costs_of_fields() -> None:
     exported = build_schema(build_ours().as_str(), assume_valid_sdl=True)
     user = exported.type_map["User"]
     assert isinstance(user, GraphQLObjectType)
 
-    told = {
+    costs_of = {
         name: costs
         for name, field in user.fields.items()
         if (costs := [one for one in names_of(field) if one in {"cost", "listSize"}])
     }
-    assert told == {"invoices": ["cost", "listSize"], "events": ["listSize"]}
+    assert costs_of == {"invoices": ["cost", "listSize"], "events": ["listSize"]}

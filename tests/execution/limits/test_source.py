@@ -1,4 +1,4 @@
-"""The text of a document, and where its lines begin."""
+"""Positions in the text of a document."""
 
 from graphql import Source
 from hypothesis import given
@@ -10,5 +10,5 @@ TEXTS = st.text(alphabet="a\r\n{", max_size=40)
 
 
 @given(TEXTS, st.integers(0, 40))
-def test_every_position_is_where_graphql_core_finds_it(text: str, position: int) -> None:
+def test_every_position_has_the_line_and_column_of_graphql_core(text: str, position: int) -> None:
     assert IndexedSource(text).get_location(position) == Source(text).get_location(position)

@@ -1,4 +1,4 @@
-"""The size, the number and the depth of variables' values."""
+"""Limits on the size, number and depth of the values of variables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ VALUES = st.dictionaries(
 
 
 def depth_of(value: object) -> int:
-    """Tell how many lists and objects are in each other."""
+    """Return the depth of nested lists and objects."""
     match value:
         case list():
             return 1 + max(map(depth_of, value), default=0)  # pyright: ignore[reportUnknownArgumentType]
@@ -37,7 +37,7 @@ def depth_of(value: object) -> int:
 
 
 def number_of(value: object) -> int:
-    """Tell how many values are in a value, and itself."""
+    """Count a value and all values in it."""
     match value:
         case list():
             return 1 + sum(map(number_of, value))  # pyright: ignore[reportUnknownArgumentType]
@@ -48,7 +48,7 @@ def number_of(value: object) -> int:
 
 
 def refused_by(values: Mapping[str, Any], **limits: int) -> str | None:
-    """Tell which limit refuses values."""
+    """Return the limit that refuses values."""
     try:
         check_variables(values, LimitsSettings.model_validate(limits))
     except LimitError as error:
@@ -57,7 +57,7 @@ def refused_by(values: Mapping[str, Any], **limits: int) -> str | None:
 
 
 @given(VALUES, st.integers(1, 4))
-def test_values_deeper_than_the_limit_are_refused_and_no_others(
+def test_only_values_deeper_than_the_limit_are_refused(
     values: dict[str, Any], allowed: int
 ) -> None:
     deepest = max(map(depth_of, values.values()), default=0)
@@ -71,9 +71,7 @@ def test_values_deeper_than_the_limit_are_refused_and_no_others(
 @example({"v": ",[{,[{"}, 1)
 @example({"v": [[], {}]}, 2)
 @example({"v": [[], {}]}, 3)
-def test_more_values_than_the_limit_are_refused_and_no_others(
-    values: dict[str, Any], allowed: int
-) -> None:
+def test_only_more_values_than_the_limit_are_refused(values: dict[str, Any], allowed: int) -> None:
     number = sum(map(number_of, values.values()))
 
     refused = refused_by(values, variables_depth=0, variables_values=allowed, variables_bytes=0)
@@ -82,7 +80,7 @@ def test_more_values_than_the_limit_are_refused_and_no_others(
 
 
 @given(VALUES, st.integers(1, 60))
-def test_values_longer_than_the_limit_are_refused_and_no_others(
+def test_only_values_longer_than_the_limit_are_refused(
     values: dict[str, Any], allowed: int
 ) -> None:
     refused = refused_by(values, variables_depth=0, variables_bytes=allowed)
@@ -91,7 +89,7 @@ def test_values_longer_than_the_limit_are_refused_and_no_others(
 
 
 @pytest.mark.parametrize("limits", [{}, {"variables_depth": 0}])
-def test_values_too_deep_to_be_written_are_refused(limits: dict[str, int]) -> None:
+def test_values_that_are_too_deep_to_serialize_are_refused(limits: dict[str, int]) -> None:
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
@@ -99,7 +97,7 @@ def test_values_too_deep_to_be_written_are_refused(limits: dict[str, int]) -> No
     assert refused_by({"v": value}, **limits) == "variables_depth"
 
 
-def test_numbers_of_any_length_count_by_their_digits() -> None:
+def test_numbers_of_any_length_are_counted_by_their_digits() -> None:
     assert refused_by({"v": 10**4000}, variables_bytes=4000) == "variables_bytes"
     assert refused_by({"v": 10**4000}, variables_bytes=5000) is None
     assert refused_by({"v": 10**100_000}, variables_bytes=0) == "variables_digits"

@@ -1,4 +1,4 @@
-"""Fields that name an endpoint as their source, beside keys in the rows of other sources."""
+"""Fields whose source is an endpoint, together with keys in the rows of other sources."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ USER = user_id(1)
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def settings(user: Mapping[str, Any], **sources: Mapping[str, Any]) -> Settings:
-    """Write a schema of some fields of a user."""
+    """Make settings with a schema of some fields of a user."""
     made = {name: calm_source(base_url=f"http://{name}", **one) for name, one in sources.items()}
     base = settings_in(settings_for_fakes(sources=made))
     item = {"id": {"type": "ID!", "description": "A key."}}
@@ -82,7 +82,7 @@ async def test_the_keys_of_another_source_are_in_the_rows_of_the_first_endpoint(
     assert rows.asked == [("/names", [USER]), ("/accounts", ["c1"])]
 
 
-async def test_the_first_endpoint_has_the_keys_if_only_the_others_are_read_together(
+async def test_the_first_endpoint_has_the_keys_even_if_its_fields_are_separate(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     rows = Rows(

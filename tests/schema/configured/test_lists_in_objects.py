@@ -1,4 +1,4 @@
-"""A list inside an object may have the argument ``first``, and the size that its cost assumes."""
+"""A list in an object may have the argument ``first``, and an assumed size for its cost."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -51,13 +51,13 @@ ROW = {
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def settings() -> Settings:
-    """Write a schema whose objects have lists."""
+    """Make settings with a schema whose objects have lists."""
     request = {"form": "repeat", "path": "/rows", "parameter": "id"}
     base = settings_for_fakes(
         limits=LimitsSettings(report="asked"),
@@ -71,23 +71,21 @@ def settings() -> Settings:
 async def gateway(
     open_gateway: OpenGateway, services: FakeServices
 ) -> AsyncGenerator[GatewayClient]:
-    """Give a gateway over one source."""
+    """Open a gateway over one source."""
     services.others["hr"] = lambda _: json_response([ROW])
     async with open_gateway(settings()) as opened:
         yield opened
 
 
 async def team(gateway: GatewayClient, selection: str, **variables: object) -> Any:  # noqa: ANN401 # tests index into it
-    """Ask for a team."""
+    """Query a team; return it, or the errors."""
     head = "query($n: Int)" if variables else "query"
     query = f'{head} {{ user(id: "{user_id(1)}") {{ team {{ {selection} }} }} }}'
     reply = await gateway.query(query, **variables)
     return reply.errors or reply.data["user"]["team"]
 
 
-async def test_first_says_how_many_items_there_are_at_most(
-    gateway: GatewayClient, ways: Ways
-) -> None:
+async def test_first_limits_the_number_of_items(gateway: GatewayClient, ways: Ways) -> None:
     selection = "two: desks(first: $n) { number drawers(first: 2) { number } } tags(first: 0)"
 
     found = await team(gateway, selection, n=2)
@@ -102,7 +100,7 @@ async def test_first_says_how_many_items_there_are_at_most(
 
 
 @pytest.mark.parametrize("arguments", ["", "(first: null)", "(first: 9)", "(first: $n)"])
-async def test_without_first_there_are_all_of_them(gateway: GatewayClient, arguments: str) -> None:
+async def test_a_list_without_first_has_all_items(gateway: GatewayClient, arguments: str) -> None:
     given = {"n": None} if "$" in arguments else {}
 
     found = await team(gateway, f"desks{arguments} {{ number }} tags", **given)
@@ -132,7 +130,7 @@ async def test_a_negative_first_is_an_error_at_each_list(gateway: GatewayClient)
         ("tags", 1 + 1),
     ],
 )
-async def test_the_cost_counts_as_many_items(
+async def test_the_cost_counts_first_or_the_assumed_size(
     gateway: GatewayClient, selection: str, cost: int
 ) -> None:
     head = "query($n: Int)" if "$" in selection else "query"
@@ -143,7 +141,7 @@ async def test_the_cost_counts_as_many_items(
     assert reply.body["extensions"]["cost"]["operation"] == cost
 
 
-def test_the_schema_tells_the_size_and_the_argument() -> None:
+def test_the_schema_has_the_assumed_size_and_the_argument() -> None:
     text = " ".join(schema_for(settings())[0].as_str().split())
 
     sized = '@listSize(assumedSize: 7, slicingArguments: ["first"]'

@@ -1,4 +1,4 @@
-"""Users found by another key than their ids: by root fields that the file adds."""
+"""Lookups: configured root fields that find users by another key than their ids."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ LOOKUP: Mapping[str, Any] = {
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
@@ -71,14 +71,14 @@ class Directory:
 
 @pytest.fixture
 def directory(services: FakeServices) -> Directory:
-    """Give a service that knows three users."""
+    """Make a service that knows three users."""
     services.know(1, 2, 3)
     directory = Directory(services)
     directory.users = {f"{number}@example.com": user_id(number) for number in (1, 2, 3)}
     return directory
 
 
-async def test_a_user_is_found_and_the_rest_goes_on_as_by_the_id(
+async def test_a_user_found_by_a_lookup_has_the_same_fields_as_by_its_id(
     open_gateway: OpenGateway, directory: Directory, services: FakeServices
 ) -> None:
     async with open_gateway(settings()) as gateway:
@@ -93,7 +93,7 @@ async def test_a_user_is_found_and_the_rest_goes_on_as_by_the_id(
     assert services.billing.batches == [[user_id(2)]]
 
 
-async def test_several_are_found_by_one_call_with_those_of_other_fields(
+async def test_keys_of_several_root_fields_are_looked_up_by_one_call(
     open_gateway: OpenGateway, directory: Directory, services: FakeServices
 ) -> None:
     mails = ["3@example.com", "nobody@example.com", "1@example.com", "3@example.com"]
@@ -119,7 +119,7 @@ async def test_several_are_found_by_one_call_with_those_of_other_fields(
     assert sorted(map(sorted, services.profile.batches)) == [[user_id(1), user_id(2), user_id(3)]]
 
 
-async def test_a_lookup_that_fails_costs_its_users_alone(
+async def test_a_failed_lookup_fails_only_its_users(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     directory.status = 503
@@ -145,7 +145,7 @@ async def test_a_lookup_that_fails_costs_its_users_alone(
     ("found", "code"),
     [(7, "SOURCE_MALFORMED"), ({}, "SOURCE_MALFORMED"), ("not an id", "SOURCE_MALFORMED")],
 )
-async def test_what_is_no_id_of_a_user_is_told(
+async def test_an_invalid_user_id_from_a_lookup_is_reported(
     open_gateway: OpenGateway, directory: Directory, found: object, code: str
 ) -> None:
     directory.users["1@example.com"] = found
@@ -168,7 +168,7 @@ async def test_a_row_without_an_id_is_an_unknown_user(
     assert (reply.data, reply.errors) == ({"userByEmail": None}, [])
 
 
-async def test_callers_need_the_scope_and_nobody_is_asked_without_it(
+async def test_a_lookup_without_the_scope_is_forbidden_without_a_call(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     query = '{ userByEmail(email: "1@example.com") { id username email plan } }'
@@ -188,7 +188,7 @@ async def test_callers_need_the_scope_and_nobody_is_asked_without_it(
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ('{ userByEmail(email: "") { id } }', "userByEmail takes keys of 1 to 1000 characters"),
         (
@@ -197,18 +197,18 @@ async def test_callers_need_the_scope_and_nobody_is_asked_without_it(
         ),
     ],
 )
-async def test_keys_are_checked_before_any_source_is_asked(
-    open_gateway: OpenGateway, directory: Directory, query: str, told: str
+async def test_keys_of_a_lookup_are_checked_before_any_call(
+    open_gateway: OpenGateway, directory: Directory, query: str, message: str
 ) -> None:
     async with open_gateway(settings()) as gateway:
         reply = await gateway.query(query)
 
     [error] = reply.errors
-    assert (error["message"], error["extensions"]["code"]) == (told, "BAD_USER_INPUT")
+    assert (error["message"], error["extensions"]["code"]) == (message, "BAD_USER_INPUT")
     assert not directory.asked
 
 
-async def test_no_keys_are_no_users_and_no_call(
+async def test_an_empty_list_of_keys_causes_no_call(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     async with open_gateway(settings()) as gateway:
@@ -217,7 +217,7 @@ async def test_no_keys_are_no_users_and_no_call(
     assert (reply.data, reply.errors, directory.asked) == ({"usersByEmails": []}, [], [])
 
 
-async def test_keys_that_are_variables_do_not_make_a_new_plan(
+async def test_a_lookup_finds_the_user_of_each_value_of_a_variable(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     query = "query($mail: String!) { userByEmail(email: $mail) { username } }"
@@ -229,7 +229,7 @@ async def test_keys_that_are_variables_do_not_make_a_new_plan(
     assert len(directory.asked) == 3
 
 
-async def test_what_would_be_called_is_explained(
+async def test_the_calls_of_a_lookup_are_explained(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     explained = settings().model_copy(update={"explain": True})
@@ -249,7 +249,7 @@ async def test_what_would_be_called_is_explained(
     assert not directory.asked
 
 
-async def test_a_lookup_whose_key_is_not_known_yet_is_explained_too(
+async def test_a_lookup_with_missing_keys_is_explained(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     explained = settings().model_copy(update={"explain": True})
@@ -266,7 +266,7 @@ async def test_a_lookup_whose_key_is_not_known_yet_is_explained_too(
     assert not directory.asked
 
 
-def test_names_and_policies_are_in_the_schema() -> None:
+def test_the_names_and_policies_of_lookups_are_in_the_schema() -> None:
     schema, _ = schema_for(settings(), security_directives=True)
 
     text = schema.as_str()
@@ -276,19 +276,19 @@ def test_names_and_policies_are_in_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"source": "profil"}, "source is profil, which is not known: did you mean profile?"),
         ({"several": "users"}, "makes a root field users, which is there already: expected"),
         ({"several": "me"}, "makes a root field me, which is there already: expected another name"),
     ],
 )
-def test_a_lookup_that_cannot_be_is_told(changes: Mapping[str, str], told: str) -> None:
+def test_an_invalid_lookup_is_reported(changes: Mapping[str, str], expected: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         schema_for(settings(**changes))
 
     [mistake] = raised.value.mistakes
-    assert told in mistake
+    assert expected in mistake
 
 
 FILE = """
@@ -320,7 +320,7 @@ may = "public"
 """
 
 
-async def test_a_lookup_of_a_file_stands_beside_the_request_of_its_source(
+async def test_a_lookup_in_a_file_has_its_own_request_beside_the_source_s(
     open_gateway: OpenGateway, services: FakeServices, tmp_path: Path
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
@@ -355,7 +355,7 @@ async def test_a_lookup_of_a_file_stands_beside_the_request_of_its_source(
         ),
     ],
 )
-def test_a_mistake_in_a_lookup_of_a_file_is_told_at_its_table(
+def test_a_mistake_in_a_lookup_in_a_file_is_reported_at_its_table(
     tmp_path: Path, wrong: str, right: str, mistake: str
 ) -> None:
     file = tmp_path / "gateway.toml"
@@ -367,7 +367,7 @@ def test_a_mistake_in_a_lookup_of_a_file_is_told_at_its_table(
     assert any(mistake in one for one in caught.value.mistakes), caught.value.mistakes
 
 
-async def test_a_key_that_cannot_be_written_is_not_called_a_refusal_of_the_source(
+async def test_a_key_that_cannot_be_written_is_rejected_without_a_call(
     open_gateway: OpenGateway, directory: Directory
 ) -> None:
     query = '{ userByEmail(email: "a,b@example.com") { username } }'
