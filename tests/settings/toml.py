@@ -1,4 +1,4 @@
-"""Writing TOML, which the standard library only reads."""
+"""Writes TOML, which the standard library only reads."""
 
 import json
 
