@@ -1,4 +1,4 @@
-"""How the import finds the rows of an answer, their key, and what follows."""
+"""The import of responses: their rows, the key of a row, and further pages."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def many(tmp_path: Path, answer: Json, *parameters: Json) -> Imported:
         (of({"the rows": array(ROW)}), ["the rows"]),
     ],
 )
-def test_the_rows_of_many_users_are_the_list_with_the_fields(
+def test_rows_of_many_users_are_the_list_with_the_fields(
     tmp_path: Path, answer: Json, rows: list[str] | None
 ) -> None:
     made = many(tmp_path, answer)
@@ -95,7 +95,7 @@ def test_an_object_within_a_row_is_not_the_row(tmp_path: Path) -> None:
     assert warning.endswith("like a key: an answer counts as the requested user's")
 
 
-def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
+def test_rows_may_be_in_an_object_by_key(tmp_path: Path) -> None:
     made = many(tmp_path, of({"customers": {"type": "object", "additionalProperties": ROW}}))
 
     assert made.answer == {"rows": ["customers"], "by_key": True}
@@ -118,7 +118,7 @@ def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
         ("/people/{id}", {"id": {"type": "boolean"}, "personId": TEXT}, ["personId"]),
     ],
 )
-def test_the_key_is_called_like_the_parameter_or_like_the_id_of_the_user(
+def test_the_key_has_the_name_of_the_parameter_or_of_the_user_id(
     tmp_path: Path, path: str, properties: dict[str, object], key: list[str] | None
 ) -> None:
     row = of({**properties, "plan": TEXT, "status": TEXT})
@@ -128,7 +128,7 @@ def test_the_key_is_called_like_the_parameter_or_like_the_id_of_the_user(
     assert made.answer.get("key") == key
 
 
-def test_the_key_may_be_in_the_first_of_a_list(tmp_path: Path) -> None:
+def test_the_key_may_be_in_the_first_item_of_a_list(tmp_path: Path) -> None:
     row = of({"version": COUNT, "avatars": array(of({"userId": TEXT, "plan": TEXT}))})
 
     made = many(tmp_path, array(row))
@@ -137,7 +137,7 @@ def test_the_key_may_be_in_the_first_of_a_list(tmp_path: Path) -> None:
     assert made.fields["plan"] == "avatars[0].plan"
 
 
-def test_a_list_without_a_key_asks_for_one(tmp_path: Path) -> None:
+def test_a_list_without_a_key_is_reported(tmp_path: Path) -> None:
     made = many(tmp_path, array(of({"plan": TEXT, "status": TEXT})))
 
     assert "key" not in made.answer
@@ -159,7 +159,7 @@ FLAG: Json = {"type": "boolean"}
     ("name", "expression"),
     [("deleted", "deleted"), ("isDeleted", "isDeleted"), ("is-deleted", '"is-deleted"')],
 )
-def test_a_row_that_says_that_it_is_deleted_does_not_count(
+def test_a_row_that_is_marked_as_deleted_is_absent(
     tmp_path: Path, name: str, expression: str
 ) -> None:
     made = imported(tmp_path, one({"anyOf": [ROW, of({"id": TEXT, name: FLAG})]}))
@@ -181,7 +181,7 @@ def test_a_row_that_says_that_it_is_deleted_does_not_count(
         {f"deleted{'-' * 2_000}": FLAG},
     ],
 )
-def test_another_property_does_not_say_that_a_row_is_deleted(
+def test_another_property_is_not_a_mark_of_deletion(
     tmp_path: Path, members: dict[str, object]
 ) -> None:
     assert "absent" not in imported(tmp_path, one(of({**ACCOUNT, **members}))).answer
@@ -210,7 +210,7 @@ def test_another_property_does_not_say_that_a_row_is_deleted(
         ({"next": TEXT, "nextCursor": TEXT, "has_more": TEXT}, [], None),
     ],
 )
-def test_what_says_that_more_rows_follow_is_found(
+def test_the_property_about_further_rows_is_found(
     tmp_path: Path,
     members: dict[str, object],
     parameters: list[Json],
@@ -240,7 +240,7 @@ def responses(**schemas: Json) -> Json:
     return document({"/customers/{id}": {"get": {"responses": made}}})
 
 
-def test_the_only_successful_response_counts_and_its_status_means_rows(tmp_path: Path) -> None:
+def test_the_only_successful_response_is_used_and_its_status_means_rows(tmp_path: Path) -> None:
     made = imported(tmp_path, responses(s203=ROW, s404=of({"message": TEXT}), default=TEXT))
 
     assert made.answer["status"] == {"203": "rows"}
@@ -273,7 +273,7 @@ def missing(response: Json, *, parameter: Json | None = None) -> Json:
         {"$ref": "#/components/responses/Gone"},
     ],
 )
-def test_status_404_of_a_query_for_one_user_means_an_unknown_user_if_the_document_says_so(
+def test_status_404_of_a_query_means_an_unknown_user_if_documented(
     tmp_path: Path, response: Json
 ) -> None:
     made = imported(tmp_path, missing(response, parameter=query("customer")), path="/customers")
@@ -296,7 +296,7 @@ def test_status_404_of_a_query_for_one_user_means_an_unknown_user_if_the_documen
         {"$ref": "#/components/responses/NotFoundAnywhere"},
     ],
 )
-def test_status_404_of_a_query_is_a_failure_if_the_document_says_nothing_of_users(
+def test_status_404_of_a_query_is_a_failure_if_not_documented_for_users(
     tmp_path: Path, response: Json
 ) -> None:
     made = imported(tmp_path, missing(response, parameter=query("customer")), path="/customers")
@@ -306,7 +306,7 @@ def test_status_404_of_a_query_is_a_failure_if_the_document_says_nothing_of_user
 
 
 @pytest.mark.parametrize("parameter", [None, IDS])
-def test_status_404_is_left_alone_if_the_user_is_in_the_path_or_many_are_asked_for(
+def test_status_404_keeps_its_meaning_for_a_path_or_many_users(
     tmp_path: Path, parameter: Json | None
 ) -> None:
     contents = missing({"description": "Customer not found."}, parameter=parameter)
@@ -318,14 +318,14 @@ def test_status_404_is_left_alone_if_the_user_is_in_the_path_or_many_are_asked_f
     assert "status" not in made.answer
 
 
-def test_the_default_response_counts_where_it_is_the_only_one_or_chosen(tmp_path: Path) -> None:
+def test_the_default_response_is_used_if_it_is_alone_or_chosen(tmp_path: Path) -> None:
     alone = imported(tmp_path, responses(default=ROW))
     chosen = imported(tmp_path, responses(s200=TEXT, default=ROW), "--response", "default")
 
     assert alone.answer == chosen.answer == {"many": False, "key": ["id"]}
 
 
-def test_several_successful_responses_have_to_be_chosen_from(tmp_path: Path) -> None:
+def test_one_of_several_successful_responses_has_to_be_chosen(tmp_path: Path) -> None:
     contents = responses(s202=of({"message": TEXT}), s203=ROW)
 
     why = refused(tmp_path, contents)
@@ -335,7 +335,7 @@ def test_several_successful_responses_have_to_be_chosen_from(tmp_path: Path) -> 
     assert made.fields["plan"] == "plan"
 
 
-def test_a_response_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_response_is_refused(tmp_path: Path) -> None:
     why = refused(tmp_path, responses(s200=ROW), "--path", "/customers/{id}", "--response", "201")
 
     assert why == (
@@ -374,7 +374,7 @@ def test_an_operation_without_a_response_with_json_is_refused(
         ({"type": "object", "additionalProperties": True}, "object"),
     ],
 )
-def test_an_answer_without_an_object_is_refused(tmp_path: Path, schema: Json, kind: str) -> None:
+def test_a_response_without_an_object_is_refused(tmp_path: Path, schema: Json, kind: str) -> None:
     why = refused(tmp_path, one(schema))
 
     assert why == (

@@ -1,4 +1,4 @@
-"""Whatever a document says, the import writes valid TOML that the settings take, or refuses it."""
+"""The import of any document gives TOML that the settings accept, or refuses the document."""
 
 import json
 import tomllib
@@ -155,7 +155,7 @@ def guessed(contents: Json, path: str, spec: SourceSpec[Any]) -> SourceGuess | N
 
 @settings(deadline=None, max_examples=examples(300))
 @given(documents(), st.sampled_from(NAMES))
-def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_refused(
+def test_any_document_gives_valid_settings_or_is_refused(
     made: tuple[Json, str], source: str
 ) -> None:
     spec = DEFAULT_SCHEMA.sources[source]
@@ -168,14 +168,14 @@ def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_ref
     written = {"base_url": "http://x", **tomllib.loads(source_toml(guess))["sources"][source]}
 
     read = SourceSettings.model_validate_json(json.dumps(written), strict=True)
-    # One row for many users, which does not say whose it is, cannot work. The command says so.
-    says_so = any("answer.many: " in warning for warning in guess.warnings)
-    allowed = {("answer", "many")} if says_so else set[tuple[str, ...]]()
+    # One row without a key for many users cannot work. The command reports this.
+    is_reported = any("answer.many: " in warning for warning in guess.warnings)
+    allowed = {("answer", "many")} if is_reported else set[tuple[str, ...]]()
     assert {mistake.keys for mistake in misfits(spec, read, {spec.name})} <= allowed
 
 
 @settings(deadline=None, max_examples=examples(200))
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
-def test_any_bytes_that_are_no_document_are_refused(content: bytes) -> None:
+def test_bytes_that_are_not_a_document_are_refused(content: bytes) -> None:
     with pytest.raises(OpenApiError):
         document_of(content, "openapi.yaml")

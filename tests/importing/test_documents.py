@@ -1,4 +1,4 @@
-"""Which documents can be imported, and what is said of the others."""
+"""Documents that can be imported, and messages about the others."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def as_yaml(contents: Json) -> bytes:
     return text.encode()
 
 
-def test_json_and_yaml_are_the_same_document(tmp_path: Path) -> None:
+def test_a_document_in_json_or_yaml_gives_the_same_result(tmp_path: Path) -> None:
     contents = one(ROW)
 
     written = [
@@ -72,7 +72,7 @@ components:
 """
 
 
-def test_yaml_is_read_by_the_rules_of_its_version_1_2(tmp_path: Path) -> None:
+def test_yaml_is_read_by_the_rules_of_version_1_2(tmp_path: Path) -> None:
     made = imported(tmp_path, YAML.encode())
 
     assert made.request["parameters"] == {"since": "2024-04-10", "answer": "no", "octal": "10"}
@@ -93,7 +93,7 @@ def test_versions_3_0_and_3_1_are_read(tmp_path: Path, version: str) -> None:
         ({"paths": {}}, "an object without the member openapi"),
     ],
 )
-def test_other_versions_are_refused_by_their_names(
+def test_other_versions_are_refused_with_their_name(
     tmp_path: Path, contents: dict[str, object], got: str
 ) -> None:
     assert refused(tmp_path, contents) == f"{tmp_path / 'openapi.json'}: {RIGHT}, got {got}"
@@ -120,7 +120,7 @@ def test_other_versions_are_refused_by_their_names(
         (b"[" * 5000, "openapi.json", "neither JSON nor YAML: "),
     ],
 )
-def test_what_is_no_document_is_refused_with_its_place(
+def test_a_file_that_is_not_a_document_is_refused_with_the_place(
     tmp_path: Path, contents: bytes, name: str, complaint: str
 ) -> None:
     why = refused(tmp_path, contents, name=name)
@@ -150,7 +150,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert why == f"{file} is too large: expected at most 33,554,432 bytes"
 
 
-def test_an_unknown_path_is_refused_with_similar_ones(tmp_path: Path) -> None:
+def test_an_unknown_path_is_refused_with_similar_paths(tmp_path: Path) -> None:
     paths = ("/v1/customers/{id}", "/v1/customers", "/v1/invoices", "/health")
     contents = document({path: {"get": operation(ROW)} for path in paths})
 
@@ -168,13 +168,13 @@ def test_an_unknown_path_is_refused_with_similar_ones(tmp_path: Path) -> None:
     assert none == '"/x" is no path of the document: it has no paths'
 
 
-def test_the_names_in_the_braces_of_a_path_do_not_matter(tmp_path: Path) -> None:
+def test_names_of_path_parameters_do_not_matter(tmp_path: Path) -> None:
     contents = document({"/customers/{customerId}": {"get": operation(ROW)}})
 
     assert imported(tmp_path, contents, path="/customers/{id}").fields["plan"] == "plan"
 
 
-def test_references_are_followed_wherever_they_are(tmp_path: Path) -> None:
+def test_references_are_followed_in_all_places(tmp_path: Path) -> None:
     components: dict[str, object] = {
         "schemas": {
             "Customer": {"$ref": "#/components/schemas/The~1Customer"},
@@ -224,7 +224,7 @@ def test_references_are_followed_wherever_they_are(tmp_path: Path) -> None:
         ({"$ref": "#/components/schemas/Text", "type": ["string", "null"]}, "3.1.0"),
     ],
 )
-def test_null_is_understood_in_every_way_that_it_is_written(
+def test_all_notations_of_null_are_read(
     tmp_path: Path, plan: dict[str, object], version: str
 ) -> None:
     row = of({"id": TEXT, "plan": plan, "status": TEXT})
@@ -236,7 +236,7 @@ def test_null_is_understood_in_every_way_that_it_is_written(
     assert made.comment_on("status") == "string"
 
 
-def test_members_beside_a_reference_count_since_version_3_1(tmp_path: Path) -> None:
+def test_members_beside_a_reference_are_read_since_version_3_1(tmp_path: Path) -> None:
     plan: object = {"$ref": "#/components/schemas/Text", "description": "The plan."}
     row, schemas = of({"id": TEXT, "plan": plan}), {"Text": TEXT}
 
@@ -246,7 +246,7 @@ def test_members_beside_a_reference_count_since_version_3_1(tmp_path: Path) -> N
     assert new.comment_on("plan") == "string. The plan."
 
 
-def test_schemas_that_lead_in_a_circle_end(tmp_path: Path) -> None:
+def test_circular_schemas_are_read(tmp_path: Path) -> None:
     customer = of(
         {
             "id": TEXT,
@@ -267,7 +267,7 @@ def test_schemas_that_lead_in_a_circle_end(tmp_path: Path) -> None:
     assert made.fields == {"plan": "plan", "status": "subscription.status"}
 
 
-def test_an_alias_of_yaml_within_itself_ends(tmp_path: Path) -> None:
+def test_a_recursive_alias_of_yaml_is_read(tmp_path: Path) -> None:
     text = YAML.replace(
         "      properties: {id: *text,", "      &c\n      properties: {id: *text, customer: *c,"
     )
@@ -275,7 +275,7 @@ def test_an_alias_of_yaml_within_itself_ends(tmp_path: Path) -> None:
     assert imported(tmp_path, text.encode()).fields == {"plan": "plan", "status": "status"}
 
 
-def test_a_schema_of_exponentially_many_parts_is_read_in_no_time(tmp_path: Path) -> None:
+def test_a_schema_of_exponentially_many_parts_is_read_quickly(tmp_path: Path) -> None:
     doubled: dict[str, object] = {
         f"S{number}": {"anyOf": [{"$ref": f"#/components/schemas/S{number + 1}"}] * 2}
         for number in range(100)
@@ -349,7 +349,7 @@ def test_a_malformed_operation_is_refused(tmp_path: Path, item: object) -> None:
     assert "expected a" in refused(tmp_path, contents)
 
 
-def test_a_schema_without_a_type_is_understood_by_what_it_has(tmp_path: Path) -> None:
+def test_the_type_of_a_schema_is_inferred_from_its_members(tmp_path: Path) -> None:
     row: Json = {
         "properties": {
             "id": TEXT,

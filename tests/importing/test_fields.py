@@ -1,4 +1,4 @@
-"""How the import finds a property for each field of a record, by names and types."""
+"""The import of fields: a property for each field of a record, by names and types."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def like(annotation: str) -> Json:
     return TIME if "datetime" in annotation.lower() else COUNT if "int" in annotation else TEXT
 
 
-def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it(
+def test_a_row_of_the_default_contract_gives_all_fields(
     tmp_path: Path,
 ) -> None:
     event = of({"id": TEXT, "type": TEXT, "occurredAt": TIME})
@@ -201,7 +201,7 @@ def test_an_amount_is_read_beside_its_currency(
     assert made.comment_on("balance").startswith(f"Check: taken for {unit} units")
 
 
-def test_an_amount_without_a_currency_is_left_open_with_the_expression_to_complete(
+def test_an_amount_without_a_currency_is_left_out_with_an_example(
     tmp_path: Path,
 ) -> None:
     made = fields_of(tmp_path, {"balance": DECIMAL})
@@ -226,7 +226,7 @@ def test_an_amount_without_a_currency_is_left_open_with_the_expression_to_comple
         ),
     ],
 )
-def test_events_are_read_item_by_item(tmp_path: Path, events: Json, expression: str) -> None:
+def test_events_are_mapped_item_by_item(tmp_path: Path, events: Json, expression: str) -> None:
     made = fields_of(tmp_path, {"events": events, "logins": COUNT}, "activity")
 
     assert made.fields["events"] == expression
@@ -237,7 +237,7 @@ def test_events_are_read_item_by_item(tmp_path: Path, events: Json, expression: 
 @pytest.mark.parametrize(
     "events", [array(TEXT), array(of({"id": TEXT, "type": TEXT})), of({"id": TEXT}), TEXT]
 )
-def test_a_list_whose_items_lack_something_is_left_open(tmp_path: Path, events: Json) -> None:
+def test_a_list_with_incomplete_items_is_left_out(tmp_path: Path, events: Json) -> None:
     made = fields_of(tmp_path, {"events": events}, "activity")
 
     assert "events" not in made.fields
@@ -250,13 +250,13 @@ def test_a_property_of_another_type_does_not_fit(tmp_path: Path) -> None:
     assert fields_of(tmp_path, properties).fields == {}
 
 
-def test_a_name_that_is_too_long_for_an_expression_does_not_fit(tmp_path: Path) -> None:
+def test_a_property_with_a_name_too_long_for_an_expression_does_not_fit(tmp_path: Path) -> None:
     long = f"plan{'-' * 2_000}"
 
     assert fields_of(tmp_path, {long: TEXT, "tier": TEXT}).fields == {"plan": "tier"}
 
 
-def test_an_object_that_usually_is_an_id_is_not_searched(tmp_path: Path) -> None:
+def test_an_object_that_may_be_an_id_is_not_searched(tmp_path: Path) -> None:
     customer: Json = {"anyOf": [TEXT, of({"plan": TEXT})]}
 
     assert "plan" not in fields_of(tmp_path, {"customer": customer}).fields
@@ -279,7 +279,7 @@ def status_of(tmp_path: Path, *words: str) -> Imported:
         (("ended", "EXPIRED", "incomplete_expired", "non_renewing", "closed"), "CANCELLED"),
     ],
 )
-def test_words_of_a_status_that_clearly_mean_one_of_ours_are_translated(
+def test_words_of_a_status_with_a_clear_meaning_are_translated(
     tmp_path: Path, words: tuple[str, ...], state: str
 ) -> None:
     made = status_of(tmp_path, "active", *words)
@@ -290,7 +290,7 @@ def test_words_of_a_status_that_clearly_mean_one_of_ours_are_translated(
     assert STATUS_OF(state) == state
 
 
-def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwise(
+def test_only_words_that_the_gateway_does_not_know_are_translated(
     tmp_path: Path,
 ) -> None:
     known = [word for words in WORDS["status"].values() for word in words]
@@ -304,16 +304,14 @@ def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwis
 
 
 @pytest.mark.parametrize("word", ["active", "Trialing", "PAST_DUE", "cancelled", "CANCELED"])
-def test_a_word_that_the_gateway_understands_by_itself_is_not_translated(
-    tmp_path: Path, word: str
-) -> None:
+def test_a_word_that_the_gateway_knows_is_not_translated(tmp_path: Path, word: str) -> None:
     made = status_of(tmp_path, word, "unknown")
 
     assert "words" not in made.table
     assert STATUS_OF(word) != "UNKNOWN"
 
 
-def test_words_that_may_mean_anything_are_left_to_the_operator(tmp_path: Path) -> None:
+def test_words_without_a_clear_meaning_are_left_to_the_operator(tmp_path: Path) -> None:
     made = status_of(tmp_path, "active", "unpaid", "paused", "on hold\n")
 
     assert made.text.endswith(
@@ -342,13 +340,13 @@ def test_many_words_are_listed_in_part(tmp_path: Path) -> None:
     assert made.warnings.endswith('"state 9" and 110 more\n')
 
 
-def test_words_of_another_field_are_no_states(tmp_path: Path) -> None:
+def test_words_of_another_field_are_not_translated(tmp_path: Path) -> None:
     made = fields_of(tmp_path, {**ACCOUNT, "plan": {"type": "string", "enum": ["paid", "trial"]}})
 
     assert "words" not in made.table
 
 
-def test_what_is_missing_is_said_in_the_file_and_on_standard_error(tmp_path: Path) -> None:
+def test_missing_fields_are_reported_in_the_file_and_on_stderr(tmp_path: Path) -> None:
     made = fields_of(tmp_path, {"plan": TEXT})
 
     assert made.fields == {"plan": "plan"}
@@ -366,7 +364,7 @@ def test_what_is_missing_is_said_in_the_file_and_on_standard_error(tmp_path: Pat
     ]
 
 
-def test_a_property_that_may_be_null_or_missing_is_as_good_as_any(tmp_path: Path) -> None:
+def test_a_property_that_may_be_null_or_missing_fits(tmp_path: Path) -> None:
     nullable: Json = {"type": "string", "nullable": True, "description": "The plan."}
     row = of({**ACCOUNT, "plan": nullable}, required=["id", "plan"])
 

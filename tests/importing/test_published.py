@@ -1,4 +1,4 @@
-"""The import of documents that services publish, as packages of npm have them.
+"""The import of published documents of services, from packages of npm.
 
 Stripe's and Directus's are JSON of version 3.0, Decentraland's is YAML of version 3.0, Figma's is
 YAML of version 3.1.
@@ -21,7 +21,7 @@ FIGMA = "@figma/rest-api-spec/openapi/openapi.yaml"
 
 @pytest.fixture(scope="module", autouse=True)
 def documents() -> Path:
-    """Install the packages where they are missing; give their folder."""
+    """Install missing packages; give their folder."""
     node_with(FOLDER)
     return FOLDER / "node_modules"
 
@@ -32,7 +32,7 @@ def published(documents: Path, name: str, source: str, path: str) -> Imported:
 
 
 def missing(made: Imported) -> list[str]:
-    """List what is said to be missing or to be checked."""
+    """List the settings that are reported as missing or to be checked."""
     return [line.split(": ")[0].split(".", 2)[2] for line in made.warnings.splitlines()[1:]]
 
 
@@ -60,9 +60,7 @@ def test_a_customer_of_stripe_is_a_source_of_billing(documents: Path, tmp_path: 
     assert made.settings(tmp_path).fields == made.fields
 
 
-def test_the_subscriptions_of_stripe_are_asked_for_by_customer(
-    documents: Path, tmp_path: Path
-) -> None:
+def test_subscriptions_of_stripe_are_requested_by_customer(documents: Path, tmp_path: Path) -> None:
     made = published(documents, STRIPE, "billing", "/v1/subscriptions")
 
     assert made.request == {"form": "each", "path": "/v1/subscriptions", "parameter": "customer"}
@@ -92,7 +90,7 @@ def test_a_user_of_directus_is_a_source_of_profiles(documents: Path, tmp_path: P
     assert made.settings(tmp_path, base_url="http://directus").fields == made.fields
 
 
-def test_profiles_of_decentraland_are_read_many_at_a_time(documents: Path, tmp_path: Path) -> None:
+def test_profiles_of_decentraland_are_read_in_one_call(documents: Path, tmp_path: Path) -> None:
     made = published(documents, DECENTRALAND, "profile", "/lambdas/profiles")
 
     assert made.table["base_url"] == "https://peer.decentraland.zone"
@@ -112,7 +110,7 @@ def test_profiles_of_decentraland_are_read_many_at_a_time(documents: Path, tmp_p
     assert made.settings(tmp_path).fields == made.fields
 
 
-def test_payments_of_figma_have_a_state_and_the_rest_is_said_to_be_missing(
+def test_payments_of_figma_give_a_status_and_report_missing_fields(
     documents: Path, tmp_path: Path
 ) -> None:
     made = published(documents, FIGMA, "billing", "/v1/payments")
@@ -134,7 +132,7 @@ def test_payments_of_figma_have_a_state_and_the_rest_is_said_to_be_missing(
         (FIGMA, "profile", "/v1/users", "is no path of the document: did you mean /v1/"),
     ],
 )
-def test_what_cannot_be_a_source_is_refused(
+def test_a_path_that_cannot_be_a_source_is_refused(
     documents: Path, name: str, source: str, path: str, why: str
 ) -> None:
     result = run_on(documents / name, "--source", source, "--path", path)

@@ -1,4 +1,4 @@
-"""How the import guesses the form of the request."""
+"""The import of requests: the form of the request."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def post(path: str, body: Json) -> Json:
     return document({path: {"post": operation(PAGE, body=body)}})
 
 
-def test_a_place_in_the_path_is_one_call_for_each_user(tmp_path: Path) -> None:
+def test_a_parameter_in_the_path_gives_one_call_for_each_user(tmp_path: Path) -> None:
     made = imported(tmp_path, get("/customers/{customerId}", answer=ROW), path="/customers/{id}")
 
     assert made.request == {"form": "each", "path": "/customers/{key}"}
@@ -43,7 +43,7 @@ def test_a_place_in_the_path_is_one_call_for_each_user(tmp_path: Path) -> None:
     assert not made.warnings
 
 
-def test_a_list_in_the_query_with_a_parameter_for_each_item_is_repeated(tmp_path: Path) -> None:
+def test_an_exploded_list_in_the_query_gives_a_repeated_parameter(tmp_path: Path) -> None:
     made = imported(tmp_path, get("/customers", query("id", array(TEXT))), path="/customers")
 
     assert made.request == {"form": "repeat", "path": "/customers", "parameter": "id"}
@@ -53,7 +53,7 @@ def test_a_list_in_the_query_with_a_parameter_for_each_item_is_repeated(tmp_path
 @pytest.mark.parametrize(
     ("style", "separator"), [("form", None), ("pipeDelimited", "|"), ("spaceDelimited", " ")]
 )
-def test_a_list_in_the_query_in_one_parameter_is_a_list(
+def test_a_list_in_one_parameter_of_the_query_gives_a_list(
     tmp_path: Path, style: str, separator: str | None
 ) -> None:
     parameter = query("customerIds", array(TEXT), style=style, explode=False)
@@ -70,7 +70,7 @@ def test_a_list_in_the_query_in_one_parameter_is_a_list(
     ("name", "description", "sure"),
     [("ids", "", False), ("id", "Ids, comma-separated.", True), ("ids", "With commas.", True)],
 )
-def test_a_text_in_the_query_that_is_called_like_several_ids_is_a_list(
+def test_a_text_in_the_query_named_like_several_ids_gives_a_list(
     tmp_path: Path, name: str, description: str, *, sure: bool
 ) -> None:
     parameter = query(name, description=description)
@@ -82,7 +82,7 @@ def test_a_text_in_the_query_that_is_called_like_several_ids_is_a_list(
 
 
 @pytest.mark.parametrize("name", ["userId", "user_id", "customer", "external_id", "id", "email"])
-def test_a_text_in_the_query_that_is_called_like_a_user_is_one_call_for_each(
+def test_a_text_in_the_query_named_like_a_user_gives_one_call_for_each(
     tmp_path: Path, name: str
 ) -> None:
     contents = get("/accounts", query("q"), query(name), query("limit", COUNT))
@@ -92,14 +92,14 @@ def test_a_text_in_the_query_that_is_called_like_a_user_is_one_call_for_each(
     assert made.request == {"form": "each", "path": "/accounts", "parameter": name}
 
 
-def test_a_list_that_has_no_users_in_it_is_not_one_of_users(tmp_path: Path) -> None:
+def test_a_list_of_something_else_is_not_used_for_users(tmp_path: Path) -> None:
     contents = get("/customers/{id}", query("expand", array(TEXT)), answer=ROW)
 
     assert imported(tmp_path, contents).request["form"] == "each"
 
 
 @pytest.mark.parametrize("noun", ["tenants", "accounts"])
-def test_a_list_of_users_is_better_than_a_place_in_the_path_before_it(
+def test_a_list_of_users_is_preferred_to_a_path_parameter_before_it(
     tmp_path: Path, noun: str
 ) -> None:
     path = f"/{noun}/{{tenant}}/users"
@@ -110,7 +110,7 @@ def test_a_list_of_users_is_better_than_a_place_in_the_path_before_it(
     assert '"tenant" has the same value in all requests: expected that value' in made.warnings
 
 
-def test_a_place_for_the_user_in_the_path_is_better_than_a_list_of_something_else(
+def test_a_path_parameter_of_the_user_is_preferred_to_another_list(
     tmp_path: Path,
 ) -> None:
     contents = get("/users/{id}/orders", query("ids", array(TEXT)))
@@ -120,7 +120,7 @@ def test_a_place_for_the_user_in_the_path_is_better_than_a_list_of_something_els
     assert made.request == {"form": "each", "path": "/users/{key}/orders"}
 
 
-def test_the_user_s_place_in_the_path_is_the_one_that_is_called_so(tmp_path: Path) -> None:
+def test_the_path_parameter_named_like_a_user_is_used(tmp_path: Path) -> None:
     region = {"in": "path", "name": "region", "schema": {"type": "string", "enum": ["eu"]}}
     path = "/{region}/users/{userId}/orders/{id}"
 
@@ -131,7 +131,7 @@ def test_the_user_s_place_in_the_path_is_the_one_that_is_called_so(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["expand[]", "ids[]"])
-def test_brackets_of_a_list_are_kept(tmp_path: Path, name: str) -> None:
+def test_brackets_in_the_name_of_a_list_are_kept(tmp_path: Path, name: str) -> None:
     contents = get("/customers", query(name, array(TEXT)), query("id"))
 
     made = imported(tmp_path, contents, path="/customers")
@@ -139,7 +139,7 @@ def test_brackets_of_a_list_are_kept(tmp_path: Path, name: str) -> None:
     assert made.request["parameter"] == ("ids[]" if name == "ids[]" else "id")
 
 
-def test_a_list_of_a_style_without_a_rule_for_lists_gets_brackets(tmp_path: Path) -> None:
+def test_a_list_of_style_deep_object_gets_brackets(tmp_path: Path) -> None:
     parameter = query("ids", array(TEXT), style="deepObject", explode=True)
 
     made = imported(tmp_path, get("/customers", parameter), path="/customers")
@@ -164,7 +164,7 @@ def test_a_list_of_a_style_without_a_rule_for_lists_gets_brackets(tmp_path: Path
         ),
     ],
 )
-def test_a_list_in_the_body_of_a_post_is_a_body(
+def test_a_list_in_the_body_of_a_post_gives_a_template(
     tmp_path: Path, body: Json, template: str, *, numbers: bool
 ) -> None:
     made = imported(tmp_path, post("/customers/read", body), path="/customers/read")
@@ -176,7 +176,7 @@ def test_a_list_in_the_body_of_a_post_is_a_body(
     assert "the gateway may repeat this POST" in made.warnings
 
 
-def test_what_an_item_of_a_body_must_have_beside_the_id_is_written(tmp_path: Path) -> None:
+def test_required_members_of_an_item_in_a_body_are_written(tmp_path: Path) -> None:
     item = of({"id": TEXT, "type": {"const": "user"}}, required=["id", "type"])
 
     made = imported(tmp_path, post("/read", of({"inputs": array(item)})), path="/read")
@@ -184,7 +184,7 @@ def test_what_an_item_of_a_body_must_have_beside_the_id_is_written(tmp_path: Pat
     assert json.loads(made.request["template"]) == {"inputs": [{"id": "{key}", "type": "user"}]}
 
 
-def test_what_a_body_must_have_beside_the_users_has_to_be_filled_in(tmp_path: Path) -> None:
+def test_a_required_member_of_a_body_without_a_value_is_reported(tmp_path: Path) -> None:
     body = of({"ids": array(TEXT), "tenant": TEXT}, required=["ids", "tenant"])
 
     made = imported(tmp_path, post("/customers/read", body), path="/customers/read")
@@ -193,7 +193,7 @@ def test_what_a_body_must_have_beside_the_users_has_to_be_filled_in(tmp_path: Pa
     assert 'request.template: expected a value for "tenant"' in made.warnings
 
 
-def test_parameters_that_a_request_must_have_are_written(tmp_path: Path) -> None:
+def test_required_parameters_are_written(tmp_path: Path) -> None:
     contents = get(
         "/customers/{id}",
         query("view", {"type": "string", "default": "full"}, required=True),
@@ -225,7 +225,7 @@ def test_parameters_that_a_request_must_have_are_written(tmp_path: Path) -> None
         ({"type": "array", "items": TEXT}, "[]", False),
     ],
 )
-def test_a_value_that_the_document_does_not_say_has_to_be_filled_in(
+def test_a_required_parameter_without_a_documented_value_is_reported(
     tmp_path: Path, schema: Json, value: str, *, sure: bool
 ) -> None:
     contents = get("/customers/{id}", query("x-y", schema, required=True), answer=ROW)
@@ -236,7 +236,7 @@ def test_a_value_that_the_document_does_not_say_has_to_be_filled_in(
     assert ('request.parameters: expected a value for "x-y"' in made.warnings) is not sure
 
 
-def test_a_parameter_for_a_secret_is_left_to_the_settings_of_credentials(tmp_path: Path) -> None:
+def test_a_parameter_for_a_secret_is_left_to_auth(tmp_path: Path) -> None:
     contents = get(
         "/customers/{id}",
         query("api_key", required=True),
@@ -253,7 +253,9 @@ def test_a_parameter_for_a_secret_is_left_to_the_settings_of_credentials(tmp_pat
 
 
 @pytest.mark.parametrize("path", ["/identities/{id}/plan", "/people/{id}/plan", "/users/{id}/plan"])
-def test_what_is_before_a_place_in_the_path_says_whose_it_is(tmp_path: Path, path: str) -> None:
+def test_the_noun_before_a_path_parameter_shows_that_it_is_the_user(
+    tmp_path: Path, path: str
+) -> None:
     region = path.replace("/plan", "/regions/{region}/plan")
 
     made = imported(tmp_path, get(region, answer=ROW), path=region)
@@ -263,7 +265,7 @@ def test_what_is_before_a_place_in_the_path_says_whose_it_is(tmp_path: Path, pat
     )
 
 
-def test_a_name_that_the_settings_do_not_take_is_no_parameter_for_pages(tmp_path: Path) -> None:
+def test_a_page_size_parameter_with_an_invalid_name_is_left_out(tmp_path: Path) -> None:
     limit = query("li mit", {"type": "integer", "maximum": 200})
 
     made = imported(
@@ -273,7 +275,7 @@ def test_a_name_that_the_settings_do_not_take_is_no_parameter_for_pages(tmp_path
     assert "page_size" not in made.request
 
 
-def test_the_limits_of_the_document_are_those_of_the_calls(tmp_path: Path) -> None:
+def test_limits_of_the_document_become_limits_of_calls(tmp_path: Path) -> None:
     contents = get(
         "/customers",
         query("ids", {**array(TEXT), "maxItems": 50}),
@@ -288,7 +290,7 @@ def test_the_limits_of_the_document_are_those_of_the_calls(tmp_path: Path) -> No
     assert (settings.request.page_size_parameter, settings.request.page_size) == ("limit", 200)
 
 
-def test_parameters_of_the_path_and_references_to_parameters_count(tmp_path: Path) -> None:
+def test_shared_parameters_and_references_to_them_are_read(tmp_path: Path) -> None:
     shared: Json = {"$ref": "#/paths/~1customers/parameters/0"}
     contents = document(
         {
@@ -315,13 +317,13 @@ def both() -> Json:
     ("options", "form"),
     [([], "each"), (["--method", "get"], "each"), (["--method", "post"], "body")],
 )
-def test_the_method_is_get_unless_it_is_chosen(
+def test_the_method_is_get_unless_another_is_chosen(
     tmp_path: Path, options: list[str], form: str
 ) -> None:
     assert imported(tmp_path, both(), *options, path="/customers").request["form"] == form
 
 
-def test_a_method_that_the_path_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_a_missing_method_of_a_path_is_refused(tmp_path: Path) -> None:
     contents = document({"/a": {"put": operation(PAGE), "delete": {}}, "/b": {"get": {}}})
 
     why = refused(tmp_path, contents, "--path", "/a")
@@ -331,7 +333,7 @@ def test_a_method_that_the_path_does_not_have_is_refused(tmp_path: Path) -> None
     assert chosen == "/b: expected POST, got get"
 
 
-def test_a_request_without_a_place_for_users_is_refused(tmp_path: Path) -> None:
+def test_a_request_without_a_parameter_for_users_is_refused(tmp_path: Path) -> None:
     contents = get("/customers", query("q"), query("page", COUNT))
 
     why = refused(tmp_path, contents, "--path", "/customers")
@@ -369,14 +371,14 @@ def address(tmp_path: Path, *servers: str) -> Imported:
     return imported(tmp_path, document({"/customers/{id}": item}, servers=servers))
 
 
-def test_the_address_is_the_first_server_that_is_absolute(tmp_path: Path) -> None:
+def test_the_base_url_is_the_first_absolute_server(tmp_path: Path) -> None:
     made = address(tmp_path, "/v1", "https://a.example.com/", "https://b.example.com")
 
     assert made.table["base_url"] == "https://a.example.com"
     assert "# Also in the document: https://b.example.com\n" in made.text
 
 
-def test_without_an_absolute_server_the_address_is_left_open(tmp_path: Path) -> None:
+def test_the_base_url_is_left_out_without_an_absolute_server(tmp_path: Path) -> None:
     made = address(tmp_path, "/api/v3")
 
     assert "base_url" not in made.table
@@ -385,7 +387,7 @@ def test_without_an_absolute_server_the_address_is_left_open(tmp_path: Path) -> 
     assert made.settings(tmp_path, base_url="http://billing").base_url == "http://billing"
 
 
-def test_the_variables_of_a_server_have_their_defaults(tmp_path: Path) -> None:
+def test_variables_of_a_server_get_their_defaults(tmp_path: Path) -> None:
     server: Json = {
         "url": "https://{region}.example.com/{stage}",
         "variables": {"region": {"default": "eu"}, "stage": {"default": "v2"}},
