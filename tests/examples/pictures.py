@@ -1,6 +1,6 @@
 """Makes the pictures of the React example: `python -m tests.examples.pictures [FOLDER]`.
 
-Without a folder, it makes the pictures of the documentation anew, with that of GraphiQL's Trace.
+Without a folder, it makes the pictures of the documentation again, with that of GraphiQL's Trace.
 """
 
 import asyncio
@@ -88,9 +88,9 @@ async def take(page: Page, stage: Stage, address: str, picture: Picture, folder:
     Args:
         page: A page of a browser.
         stage: The switches of the services.
-        address: Where the example is.
-        picture: What to take.
-        folder: Where to write it.
+        address: The address of the example.
+        picture: The picture to take.
+        folder: The folder for the picture.
     """
     stage.billing.status = 503 if picture.state == "down" else None
     if picture.state == "loading":
@@ -120,7 +120,7 @@ async def make_trace(folder: Path) -> None:
     """Take a picture of GraphiQL's Trace of a query while billing is down.
 
     Args:
-        folder: Where to write it.
+        folder: The folder for the picture.
     """
     async with (
         running_demo("--port", "0", "--ports", "0,0,0", "--fail", "billing=503") as address,
@@ -147,8 +147,8 @@ async def make(pictures: Sequence[Picture], folder: Path) -> None:
     """Make pictures.
 
     Args:
-        pictures: Which.
-        folder: Where to write them.
+        pictures: The pictures to make.
+        folder: The folder for the pictures.
     """
     chromium = installed_chromium()
     node, port = node_with(FOLDER, search_path="", install=INSTALL), free_port()

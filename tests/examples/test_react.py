@@ -1,4 +1,4 @@
-"""The React example: built as its README says, and driven in a real browser over the demo."""
+"""The React example, built by its README and run in a real browser over the demo."""
 
 import itertools
 import os
@@ -55,7 +55,7 @@ def built(node: NodePrograms, port: int, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    """The path of the machine's Chromium. Without one the test is skipped; on CI it fails."""
+    """Give the path of Chromium. Without it the test is skipped; on CI it fails."""
     if found := shutil.which("chromium") or shutil.which("chromium-browser"):
         return found
     reason = "there is no chromium on the PATH"
@@ -66,7 +66,7 @@ def chromium() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(chromium: str) -> AsyncGenerator[Browser]:
-    """Run one browser for all pages; each has a profile of its own."""
+    """Run one browser for all pages; each page has its own profile."""
     async with running_browser(chromium) as running:
         yield running
 
@@ -77,9 +77,9 @@ class Visit:
 
     Attributes:
         page: The page.
-        seen: What the browser reported.
+        seen: The reports of the browser.
         stage: The switches of the services.
-        address: Where the page is.
+        address: The address of the page.
     """
 
     page: Page
@@ -93,12 +93,12 @@ class Visit:
         return self.page.get_by_role("table", name="Users").locator("tbody tr")
 
     async def has(self, source: str, text: str) -> None:
-        """Wait until the page says this of a source."""
+        """Wait until the page shows a text for a source."""
         states = self.page.locator(".sources")
         await expect(states).to_contain_text(f"{source} {text}", timeout=SLOW_MS)
 
     async def is_complete(self) -> None:
-        """Wait until all data of all users is there."""
+        """Wait until all data of all users is shown."""
         await expect(self.rows).to_have_count(SHOWN, timeout=SLOW_MS)
         for source in ("Profile", "Billing", "Activity"):
             await self.has(source, "up to date")
@@ -106,7 +106,7 @@ class Visit:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(built: Built, browser: Browser, port: int) -> AsyncGenerator[Visit]:
-    """Open a browser beside a gateway; the page is not opened yet."""
+    """Run a gateway and a browser, which has not opened the page yet."""
     async with (
         gateway_at(port) as stage,
         served_site(built) as address,
@@ -115,7 +115,7 @@ async def visit(built: Built, browser: Browser, port: int) -> AsyncGenerator[Vis
         yield Visit(page, seen, stage, address)
 
 
-async def test_names_are_shown_first_and_each_deferred_part_when_it_is_there(visit: Visit) -> None:
+async def test_names_are_shown_first_and_deferred_parts_when_they_arrive(visit: Visit) -> None:
     visit.stage.billing.free.clear()
     visit.stage.activity.free.clear()
     first = visit.rows.first
@@ -148,7 +148,7 @@ async def test_names_are_shown_first_and_each_deferred_part_when_it_is_there(vis
     assert visit.seen.complaints == []
 
 
-async def test_a_source_that_is_down_is_said_beside_the_data_until_it_is_back(
+async def test_a_source_that_is_down_is_shown_beside_the_data(
     visit: Visit,
 ) -> None:
     visit.stage.billing.status = 503
@@ -177,7 +177,7 @@ async def test_a_source_that_is_down_is_said_beside_the_data_until_it_is_back(
     assert visit.seen.complaints == []
 
 
-async def test_without_profile_the_names_are_missing_and_nothing_else(visit: Visit) -> None:
+async def test_only_the_names_are_missing_without_profile(visit: Visit) -> None:
     visit.stage.profile.status = 503
 
     await visit.page.goto(visit.address)
@@ -189,7 +189,7 @@ async def test_without_profile_the_names_are_missing_and_nothing_else(visit: Vis
     await expect(visit.rows.first).to_contain_text("Pro")
 
 
-async def test_a_failure_of_a_deferred_part_does_not_wait_for_the_other(visit: Visit) -> None:
+async def test_a_failed_deferred_part_does_not_wait_for_the_other(visit: Visit) -> None:
     visit.stage.billing.status = 503
     visit.stage.activity.free.clear()
 
@@ -202,7 +202,7 @@ async def test_a_failure_of_a_deferred_part_does_not_wait_for_the_other(visit: V
     await visit.has("Billing", "unavailable")
 
 
-async def test_invoices_are_shown_page_by_page_and_kept_when_a_page_fails(visit: Visit) -> None:
+async def test_invoices_are_shown_in_pages_and_kept_when_a_page_fails(visit: Visit) -> None:
     await visit.page.goto(visit.address)
     await visit.is_complete()
     button = visit.page.get_by_role("button", name=f"Invoices of {NAMES[0]}")
@@ -233,7 +233,7 @@ async def test_invoices_are_shown_page_by_page_and_kept_when_a_page_fails(visit:
     assert visit.seen.complaints == []
 
 
-async def test_unknown_users_are_left_out_and_an_empty_list_says_so(visit: Visit) -> None:
+async def test_unknown_users_are_left_out_and_an_empty_list_is_explained(visit: Visit) -> None:
     known, unknown = (f"00000000-0000-4000-8000-{number:012d}" for number in (3, 999_999))
 
     await visit.page.goto(f"{visit.address}?ids={unknown},{known}")
@@ -244,7 +244,7 @@ async def test_unknown_users_are_left_out_and_an_empty_list_says_so(visit: Visit
     await expect(visit.page.get_by_text("There are no users with these ids.")).to_be_visible()
 
 
-async def test_a_request_that_fails_as_a_whole_is_explained(visit: Visit) -> None:
+async def test_a_failed_request_is_explained(visit: Visit) -> None:
     await visit.page.goto(f"{visit.address}?ids=not%20an%20id%21")
     alert = visit.page.get_by_role("alert")
 
@@ -253,7 +253,7 @@ async def test_a_request_that_fails_as_a_whole_is_explained(visit: Visit) -> Non
     await expect(alert.get_by_role("button")).to_have_count(0)
 
 
-async def test_a_gateway_that_cannot_be_reached_is_said_and_asked_again(
+async def test_an_unreachable_gateway_is_shown_and_can_be_retried(
     built: Built, browser: Browser, port: int
 ) -> None:
     async with served_site(built) as address, open_page(browser) as (page, _):
@@ -269,10 +269,10 @@ class Violation(BaseModel):
     """A rule of accessibility that the page breaks."""
 
     id: str = Field(description="The rule.")
-    help: str = Field(description="What it wants.")
+    help: str = Field(description="The expected form.")
 
 
-async def test_the_page_is_accessible_and_fits_in_each_width_and_theme(visit: Visit) -> None:
+async def test_the_page_is_accessible_in_each_width_and_theme(visit: Visit) -> None:
     node_with(CLIENTS, search_path="", install=INSTALL)
     visit.stage.billing.status = 503
     visit.stage.activity.free.clear()
@@ -297,7 +297,7 @@ THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 async def violations(page: Page) -> list[tuple[int, str, Violation]]:
-    """Check the page by axe in each width and theme, and that it is not wider than the window."""
+    """Check the page by axe in each width and theme, and check that it fits in the window."""
     await page.add_script_tag(path=CLIENTS / "node_modules/axe-core/axe.min.js")
     found: list[tuple[int, str, Violation]] = []
     for width, theme in itertools.product((1440, 390), THEMES):
@@ -310,7 +310,7 @@ async def violations(page: Page) -> list[tuple[int, str, Violation]]:
     return found
 
 
-async def test_it_works_over_the_demo_as_its_readme_starts_it(
+async def test_the_page_works_over_the_demo_as_in_its_readme(
     built: Built, browser: Browser, port: int
 ) -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -330,7 +330,7 @@ async def test_it_works_over_the_demo_as_its_readme_starts_it(
         assert seen.complaints == []
 
 
-async def test_a_gateway_with_trusted_documents_only_gets_hashes(
+async def test_the_page_sends_hashes_to_a_gateway_with_trusted_documents(
     node: NodePrograms, browser: Browser, port: int, tmp_path: Path
 ) -> None:
     hashes = {

@@ -1,4 +1,4 @@
-"""Stripe, as docs/sources/stripe.md has it, against localstripe."""
+"""Stripe with the configuration of docs/sources/stripe.md, against localstripe."""
 
 from collections import Counter
 from collections.abc import Generator
@@ -15,7 +15,7 @@ PAGE = ExamplePage("stripe")
 
 @pytest.fixture(scope="module")
 def books(tmp_path_factory: pytest.TempPathFactory) -> Generator[Books]:
-    """Give the books of 20 customers."""
+    """Give a Stripe with 20 customers."""
     with stripe_server(tmp_path_factory.mktemp("stripe")) as client:
         customers = tuple(create(client, number) for number in range(20))
         for number in range(23):
@@ -23,7 +23,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Generator[Books]:
         yield Books(client, customers)
 
 
-async def test_each_field_of_each_customer_is_what_the_server_says(
+async def test_each_customer_has_the_values_of_the_server(
     books: Books, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, books.variables) as gateway:
@@ -43,7 +43,7 @@ async def test_each_field_of_each_customer_is_what_the_server_says(
         (BILLING, {"billing.subscription", "billing.customer"}),
     ],
 )
-async def test_only_the_endpoints_are_called_that_have_what_is_asked_for(
+async def test_only_endpoints_of_selected_fields_are_called(
     books: Books, open_page: OpenPage, fields: str, endpoints: set[str]
 ) -> None:
     async with open_page(PAGE, books.variables) as gateway:
@@ -53,9 +53,7 @@ async def test_only_the_endpoints_are_called_that_have_what_is_asked_for(
     assert calls == dict.fromkeys(endpoints, 3)
 
 
-async def test_a_customer_that_the_server_does_not_have_is_null(
-    books: Books, open_page: OpenPage
-) -> None:
+async def test_an_unknown_customer_is_null(books: Books, open_page: OpenPage) -> None:
     async with open_page(PAGE, books.variables) as gateway:
         users = await users_of(gateway, "plan", ["cus_unknown", books.customers[1]])
 
@@ -75,7 +73,7 @@ query($id: ID!, $first: Int, $after: String) {{
 
 
 @pytest.mark.parametrize("first", [5, 20, 100])
-async def test_each_invoice_is_what_the_server_says_page_by_page(
+async def test_each_invoice_of_all_pages_has_the_values_of_the_server(
     books: Books, open_page: OpenPage, first: int
 ) -> None:
     customer = books.customers[1]
@@ -99,7 +97,7 @@ async def test_each_invoice_is_what_the_server_says_page_by_page(
     assert pages == -(-len(expected) // first)
 
 
-async def test_a_customer_without_a_subscription_has_a_list_and_an_unknown_one_has_none(
+async def test_a_customer_without_a_subscription_has_a_list_of_invoices(
     books: Books, open_page: OpenPage
 ) -> None:
     query = f'{{ user(id: "%s") {{ plan invoices {{ edges {{ node {{ {NODE} }} }} }} }} }}'
@@ -111,7 +109,7 @@ async def test_a_customer_without_a_subscription_has_a_list_and_an_unknown_one_h
     assert unknown.body == {"data": {"user": None}}
 
 
-async def test_a_path_that_the_server_does_not_have_is_an_error_and_no_empty_list(
+async def test_an_unknown_path_is_an_error_and_not_an_empty_list(
     books: Books, open_page: OpenPage
 ) -> None:
     variables = {**books.variables, "GATEWAY_SOURCES__BILLING__LISTS__INVOICES__PATH": "/invoices"}
@@ -121,7 +119,7 @@ async def test_a_path_that_the_server_does_not_have_is_an_error_and_no_empty_lis
     assert reply.codes == {"user.invoices": "SOURCE_REJECTED"}
 
 
-async def test_with_a_key_that_is_none_billing_fails_and_says_so(
+async def test_an_invalid_api_key_is_a_failure_of_billing(
     books: Books, open_page: OpenPage
 ) -> None:
     variables = {**books.variables, "STRIPE_KEY": "pk_test_0123456789"}
