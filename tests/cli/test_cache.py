@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import flat, run
+from tests.cli.test_commands import one_line, run
 from tests.cli.test_end_to_end import program
 from tests.examples.serving import free_port
 
@@ -37,9 +37,11 @@ async def test_an_operator_invalidates_the_cache_by_the_command_line(tmp_path: P
         ]
 
     assert done.exit_code == 0
-    assert flat(done.output).startswith("This gateway has forgotten it. Others with the same store")
+    assert one_line(done.output).startswith(
+        "This gateway has forgotten it. Others with the same store"
+    )
     assert refused.exit_code == 1
-    assert "401: the request has not the token" in flat(refused.stderr)
+    assert "401: the request has not the token" in one_line(refused.stderr)
 
 
 def test_a_missing_option_or_gateway_is_reported(tmp_path: Path) -> None:
@@ -52,9 +54,9 @@ def test_a_missing_option_or_gateway_is_reported(tmp_path: Path) -> None:
     )
 
     assert nothing.exit_code == 2
-    assert "expected --user, --source or --tag" in flat(nothing.stderr)
+    assert "expected --user, --source or --tag" in one_line(nothing.stderr)
     assert unreachable.exit_code == 1
-    assert "127.0.0.1:9 does not answer" in flat(unreachable.stderr)
+    assert "127.0.0.1:9 does not answer" in one_line(unreachable.stderr)
     assert "hunter2" not in unreachable.stderr
 
 
@@ -80,7 +82,7 @@ def test_the_content_of_a_file_without_a_token_is_not_shown(
     )
 
     assert result.exit_code == 2
-    assert f"token {problem}; expected one line of printable ASCII" in flat(result.stderr)
+    assert f"token {problem}; expected one line of printable ASCII" in one_line(result.stderr)
     assert "canary" not in result.output
 
 
@@ -95,4 +97,4 @@ def test_an_invalid_address_is_reported(tmp_path: Path, address: str) -> None:
     )
 
     assert result.exit_code == 2
-    assert f"{address} is no address: expected one such as http://" in flat(result.stderr)
+    assert f"{address} is no address: expected one such as http://" in one_line(result.stderr)

@@ -35,7 +35,7 @@ WORK = {"GATEWAY_LIMITS__COST": "0", "GATEWAY_LIMITS__RATE__ENABLED": "false"}
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):

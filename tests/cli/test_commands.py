@@ -31,7 +31,7 @@ SECRET = "canary-secret"
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
@@ -46,7 +46,7 @@ def run(*arguments: str, text: bytes | None = None) -> Result:
     return result
 
 
-def flat(text: str) -> str:
+def one_line(text: str) -> str:
     """Replace line breaks by spaces, because help is wrapped."""
     return re.sub(r"\s+", " ", text)
 
@@ -114,7 +114,7 @@ def test_each_command_has_help(command: list[str], sentences: list[str], option:
 
     assert result.exit_code == 0
     for sentence in sentences:
-        assert sentence in flat(result.output)
+        assert sentence in one_line(result.output)
     assert max(len(line) for line in result.output.splitlines()) <= 100
 
 
@@ -134,7 +134,7 @@ def test_python_m_app_is_the_same_command_line(tmp_path: Path) -> None:
     )
 
     expected = run("--help").output.replace("user-gateway [OPTIONS]", "python -m app [OPTIONS]")
-    assert flat(process.stdout) == flat(expected)
+    assert one_line(process.stdout) == one_line(expected)
     assert not process.stderr
 
 
@@ -702,7 +702,7 @@ def test_a_wrong_option_of_the_demo_exits_with_2_and_the_expected_value(
     result = run("demo", *arguments)
 
     assert result.exit_code == 2
-    assert complaint in flat(result.stderr)
+    assert complaint in one_line(result.stderr)
 
 
 def test_the_demo_refuses_a_file_as_the_folder_for_its_data(tmp_path: Path) -> None:
@@ -796,7 +796,7 @@ def test_the_default_schema_is_not_used_if_a_named_file_is_unreadable(
 
     assert result.exit_code == 2
     assert not result.stdout
-    assert mistake in flat(result.stderr)
+    assert mistake in one_line(result.stderr)
 
 
 def test_a_missing_file_is_reported_with_the_command_that_writes_it() -> None:

@@ -161,7 +161,9 @@ async def test_the_demo_serves_one_user_fifty_users_and_clients_that_offer_http_
             await send_query(url, f"query($id: ID!) {{ user(id: $id) {{ {ALL} }} }}", id=FIFTY[0])
         ).json()
         many = (
-            await send_query(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
+            await send_query(
+                url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY
+            )
         ).json()
         offered = await query_with_upgrade(url)
         seconds = await demo.stop(signal.SIGINT)
@@ -185,7 +187,9 @@ async def test_the_demo_with_billing_down_serves_the_other_fields(
 ) -> None:
     async with demo_of("--fail", "billing=503", folder=tmp_path, by_file=by_file) as (_, url):
         body = (
-            await send_query(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
+            await send_query(
+                url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY
+            )
         ).json()
 
     users = body["data"]["users"]

@@ -15,7 +15,7 @@ from tests.examples.serving import free_port
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):

@@ -53,7 +53,7 @@ class Load:
             finally:
                 self._ended = True
 
-    async def more(self, count: int) -> None:
+    async def wait_for(self, count: int) -> None:
         """Wait for responses to a number of further requests."""
         wanted = self.answered + count
         async with asyncio.timeout(WAIT):
@@ -84,7 +84,7 @@ class Load:
             writer.close()
 
 
-async def started(running: Program) -> None:
+async def wait_until_started(running: Program) -> None:
     """Wait until a gateway has started."""
     async with asyncio.timeout(3 * WAIT):
         await running.wait_for(r"gateway\.started")
@@ -129,25 +129,25 @@ async def test_reloads_and_worker_restarts_lose_no_request(
     async with program(
         "serve", "--workers", "2", folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         async with load.running(8):
-            await load.more(100)
+            await load.wait_for(100)
             # Both commands that request a reload, in turn.
             for count in range(1, 4):
                 await run_command_of_page("kill", served, admin)
                 await served.wait_for(rf"(?s)(gateway\.reloaded.*){{{2 * count - 1}}}")
                 answer = await run_command_of_page("curl", served, admin)
                 assert orjson.loads(answer)["outcome"] == "reloaded"
-                await load.more(50)
+                await load.wait_for(50)
             for worker in workers_of(served):
                 os.kill(worker, signal.SIGTERM)
                 await served.wait_for(rf'worker\.restarted","worker":{worker}')
-                await load.more(50)
+                await load.wait_for(50)
             await served.wait_for(r"(?s)(gateway\.opened.*){16}")
             lost = load.lost
             os.kill(workers_of(served)[-1], signal.SIGKILL)
             await served.wait_for(r"worker\.died")
-            await load.more(50)
+            await load.wait_for(50)
         killed = load.lost - lost
 
     assert lost == 0
@@ -178,7 +178,7 @@ async def test_a_certificate_is_rotated_while_connections_are_open(
     async with program(
         "serve", "--config", str(config), folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         reader, writer, before = await connect()
         issue("after")
         await served.wait_for(r"gateway\.reloaded")
@@ -214,7 +214,7 @@ async def test_a_worker_reports_a_certificate_whose_key_is_not_replaced_yet(
     async with program(
         "serve", "--port", "0", "--workers", "2", folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         certificate.write_bytes(after.cert_chain_pems[0].bytes())
         os.kill(workers_of(served)[0], signal.SIGKILL)
         await served.wait_for(r"gateway\.unusable")
@@ -243,7 +243,7 @@ async def test_a_worker_with_changed_documents_reloads_the_other_workers(
     async with program(
         "serve", "--workers", "2", folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         trusted.write_text("{ kind: __typename }", encoding="utf-8")
         os.kill(workers_of(served)[0], signal.SIGKILL)
         await served.wait_for(r"gateway\.reloaded")
@@ -264,7 +264,7 @@ async def test_workers_stop_if_the_supervisor_is_killed(
     tmp_path: Path,
 ) -> None:
     async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
-        await started(served)
+        await wait_until_started(served)
         served.process.kill()
         await served.ended()  # all writers of the log's pipe have ended
 
@@ -280,7 +280,7 @@ async def test_serve_drains_after_sigterm_and_ends_at_the_second_one(tmp_path: P
         program("serve", folder=tmp_path, environment=environment) as served,
         httpx.AsyncClient(timeout=WAIT, trust_env=False) as client,
     ):
-        await started(served)
+        await wait_until_started(served)
         ready = await client.get(f"{url}/readyz")
         served.process.send_signal(signal.SIGTERM)
         await served.wait_for(r"gateway\.draining")

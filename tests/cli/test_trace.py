@@ -269,7 +269,7 @@ async def test_another_program_and_a_missing_response_are_reported(
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         writer.close()
 
-    async def stay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1024):
             pass
         writer.close()
@@ -277,7 +277,7 @@ async def test_another_program_and_a_missing_response_are_reported(
     query = "{ __typename }"
     async with (
         await asyncio.start_server(close, "127.0.0.1", 0) as other,
-        await asyncio.start_server(stay, "127.0.0.1", 0) as silent,
+        await asyncio.start_server(never_respond, "127.0.0.1", 0) as silent,
     ):
         urls = [
             f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}/graphql" for one in (other, silent)

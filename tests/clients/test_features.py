@@ -35,7 +35,7 @@ def services(services: FakeServices) -> FakeServices:
     return services
 
 
-def named(users: Any) -> list[tuple[str, object]]:  # noqa: ANN401 # data of a client
+def names_and_plans(users: Any) -> list[tuple[str, object]]:  # noqa: ANN401 # data of a client
     """List names and plans."""
     return [(one["username"], one["plan"]) for one in users]
 
@@ -48,7 +48,7 @@ async def test_a_client_keeps_the_data_beside_an_error(
 
     result = await client(node, services, tmp_path).send(USERS, Options(IDS))
 
-    assert named(result.data["users"]) == [("user1", None), ("user2", None)]
+    assert names_and_plans(result.data["users"]) == [("user1", None), ("user2", None)]
     assert {one.code for one in result.errors} == {"SOURCE_UNAVAILABLE"}
     assert len(result.errors) == 4
 
@@ -76,7 +76,7 @@ async def test_a_client_requests_one_error_for_each_source(
     [error] = result.errors
     assert (error.path, error.code) == ("users", "SOURCE_UNAVAILABLE")
     assert error.paths == ["users.*.plan", "users.*.billingStatus"]
-    assert named(result.data["users"]) == [("user1", None), ("user2", None)]
+    assert names_and_plans(result.data["users"]) == [("user1", None), ("user2", None)]
 
 
 @pytest.mark.parametrize("client", EVERY)

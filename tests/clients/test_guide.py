@@ -20,19 +20,19 @@ HELD_BY_URQL = "new Client("
 """The beginning of a block that tests/clients/test_urql.py checks and runs."""
 
 
-def bare(text: str) -> str:
+def unindented(text: str) -> str:
     """Remove the indentation of the lines of a text."""
     return "\n".join(line.strip() for line in text.strip().splitlines())
 
 
 def blocks() -> list[str]:
     """List the blocks of code of the guide."""
-    return [bare(one) for one in BLOCK.findall(GUIDE) if HELD_BY_URQL not in one]
+    return [unindented(one) for one in BLOCK.findall(GUIDE) if HELD_BY_URQL not in one]
 
 
 @pytest.mark.parametrize("block", blocks())
 def test_a_block_of_code_is_in_a_program_that_is_run(block: str) -> None:
-    programs = [bare(file.read_text(encoding="utf-8")) for file in RUN]
+    programs = [unindented(file.read_text(encoding="utf-8")) for file in RUN]
     relay = [one.replace("on %(type)s", "on User") for one in programs]
 
     assert any(block in one for one in (*programs, *relay))

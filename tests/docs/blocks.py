@@ -106,7 +106,7 @@ BLOCKS = tuple(block for page in pages() for block in blocks_of(page))
 """All blocks of the documentation."""
 
 
-def here(*languages: str) -> Sequence[Block]:
+def run_here(*languages: str) -> Sequence[Block]:
     """List the blocks of some languages that the tests of this folder run.
 
     Args:
@@ -126,7 +126,7 @@ def report() -> str:
     """
     code = [one for one in BLOCKS if one.language != OUTPUT or one.comment]
     counts = {run: sum(one.run == run for one in code) for run in ("here", "elsewhere", "not")}
-    here_run = [is_run(one) for block in here("sh") for one in commands_in(block.text)]
+    here_run = [is_run(one) for block in run_here("sh") for one in commands_in(block.text)]
     total = (
         f"{len(code)} blocks of code in {len(pages())} pages: {counts['here']} run by tests/docs,"
         f" {counts['elsewhere']} by other tests, {counts['not']} not run.\n"

@@ -23,7 +23,7 @@ from app.cli import main
 from app.execution.schema import schema_for
 from app.main import load_settings
 from app.settings.models import DEFAULT_SOURCES
-from tests.docs.blocks import BLOCKS, Block, blocks_of, here, is_read
+from tests.docs.blocks import BLOCKS, Block, blocks_of, is_read, run_here
 from tests.docs.commands import RUN, ShellCommand, commands_in, parsed
 from tests.docs.pages import ROOT
 from tests.server.graphiql.browsing import running_demo
@@ -41,14 +41,14 @@ IN_A_SHELL = frozenset(("jq", "python"))
 DEMO_ADDRESS = "http://127.0.0.1:8000"
 """Commands with this address are run by a shell, at a demo that the tests start."""
 
-CALLS_OF_THE_DEMO = [one for one in here("sh") if DEMO_ADDRESS in one.text]
-OTHER_SCRIPTS = [one for one in here("sh") if DEMO_ADDRESS not in one.text]
+CALLS_OF_THE_DEMO = [one for one in run_here("sh") if DEMO_ADDRESS in one.text]
+OTHER_SCRIPTS = [one for one in run_here("sh") if DEMO_ADDRESS not in one.text]
 
 EVENT = '{"event": "source.fetch", "outcome": "failed", "source": "billing", "detail": "503"}\n'
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the settings of the machine."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
@@ -77,14 +77,14 @@ def ids(blocks: Sequence[Block]) -> Sequence[str]:
 def test_each_block_is_run_or_has_a_comment() -> None:
     known = {"graphql", "json", "sh", "text", "toml", "yaml"}
     comment = re.compile(r"not run: \S.{8,}|run by [\w/.]+(?:, .*)?|")
-    unknown = here(*{one.language for one in BLOCKS} - known)
+    unknown = run_here(*{one.language for one in BLOCKS} - known)
 
     assert [f"{one.name} {one.language}" for one in unknown] == []
     assert [f"{one.name} {one.test}" for one in BLOCKS if one.test and not is_read(one)] == []
     assert [one.name for one in BLOCKS if not comment.fullmatch(one.comment)] == []
 
 
-@pytest.mark.parametrize("block", here("toml"), ids=ids(here("toml")))
+@pytest.mark.parametrize("block", run_here("toml"), ids=ids(run_here("toml")))
 def test_a_configuration_file_can_be_loaded(
     block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_configuration_file_can_be_loaded(
     assert schema.core.query_type is not None
 
 
-@pytest.mark.parametrize("block", here("graphql"), ids=ids(here("graphql")))
+@pytest.mark.parametrize("block", run_here("graphql"), ids=ids(run_here("graphql")))
 def test_an_operation_is_valid_for_the_schema_of_its_page(
     block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -130,12 +130,12 @@ def test_an_operation_is_valid_for_the_schema_of_its_page(
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("block", here("json"), ids=ids(here("json")))
+@pytest.mark.parametrize("block", run_here("json"), ids=ids(run_here("json")))
 def test_a_block_of_json_is_valid(block: Block) -> None:
     assert json.loads(block.text)
 
 
-@pytest.mark.parametrize("block", here("yaml"), ids=ids(here("yaml")))
+@pytest.mark.parametrize("block", run_here("yaml"), ids=ids(run_here("yaml")))
 def test_a_block_of_yaml_is_valid(block: Block) -> None:
     assert all(yaml.safe_load_all(block.text))
 
@@ -179,7 +179,7 @@ async def test_commands_of_a_page_succeed(
 
 def exported_before(block: Block) -> dict[str, str]:
     """Collect the exports of earlier blocks of the page, because a reader stays in one terminal."""
-    earlier = [one for one in here("sh") if one.page == block.page and one.line < block.line]
+    earlier = [one for one in run_here("sh") if one.page == block.page and one.line < block.line]
     commands = (one for other in earlier for one in commands_in(other.text))
     exports = (one.variables for one in commands if one.program == "")
     return dict(pair for variables in exports for pair in variables.items())

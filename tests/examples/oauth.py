@@ -17,30 +17,30 @@ class TokenServer:
         path: The path of its endpoint.
         secret: The client's secret.
         wanted: Further parameters that a request must have.
-        given: The tokens that it has issued.
+        issued: The tokens that it has issued.
     """
 
     path: str
     secret: str
     wanted: Mapping[str, str]
-    given: list[str] = field(default_factory=list[str])
+    issued: list[str] = field(default_factory=list[str])
 
     @property
     def route(self) -> Route:
         """The route of its endpoint."""
-        return Route(self.path, self._give, methods=["POST"])
+        return Route(self.path, self._issue, methods=["POST"])
 
-    def knows(self, request: Request) -> bool:
+    def accepts(self, request: Request) -> bool:
         """Return whether a request has an issued token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and token in self.given
+        return scheme == "Bearer" and token in self.issued
 
-    async def _give(self, request: Request) -> JSONResponse:
+    async def _issue(self, request: Request) -> JSONResponse:
         """Respond to a request for a token."""
         received = dict(parse_qsl((await request.body()).decode()))
         wanted = {"grant_type": "client_credentials", "client_secret": self.secret, **self.wanted}
         if {name: received.get(name) for name in wanted} != wanted or "client_id" not in received:
             return JSONResponse({"error": "access_denied"}, 401)
-        self.given.append(f"token-{len(self.given)}")
-        answer = {"access_token": self.given[-1], "token_type": "Bearer", "expires_in": 3600}
+        self.issued.append(f"token-{len(self.issued)}")
+        answer = {"access_token": self.issued[-1], "token_type": "Bearer", "expires_in": 3600}
         return JSONResponse(answer)

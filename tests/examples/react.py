@@ -136,7 +136,7 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Switches:
     """The switches of the demo's services under a gateway.
 
     Attributes:
@@ -153,7 +153,7 @@ class Stage:
 @asynccontextmanager
 async def gateway_at(
     port: int, variables: Mapping[str, str] | None = None
-) -> AsyncGenerator[Stage]:
+) -> AsyncGenerator[Switches]:
     """Serve the gateway over the demo's services.
 
     Args:
@@ -163,15 +163,15 @@ async def gateway_at(
     Yields:
         The switches of the services.
     """
-    stage = Stage()
+    switches = Switches()
     around = {
-        "PROFILE": stage.profile.wrap,
-        "BILLING": stage.billing.wrap,
-        "ACTIVITY": stage.activity.wrap,
+        "PROFILE": switches.profile.wrap,
+        "BILLING": switches.billing.wrap,
+        "ACTIVITY": switches.activity.wrap,
     }
     settings = {**OPEN, **PATIENT, **(variables or {})}
     async with serve_over_demo(settings, port=port, around=around):
-        yield stage
+        yield switches
 
 
 @asynccontextmanager

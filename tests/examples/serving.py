@@ -32,7 +32,7 @@ WAIT = 30.0
 
 
 def installed(package: str) -> None:
-    """Skip the test if a Python package is not installed, for instance without access to PyPI."""
+    """Skip the test if a Python package is not installed."""
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: it is in the group `services`")
 

@@ -19,7 +19,7 @@ STATUSES = {"active": "ACTIVE", "incomplete": "UNKNOWN", None: None}
 
 
 @dataclass(frozen=True)
-class Books:
+class StripeFake:
     """A Stripe with customers, and the expected values of each.
 
     Attributes:

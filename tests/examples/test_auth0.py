@@ -54,7 +54,7 @@ USERS = {str(one["user_id"]): one for one in map(user, range(20))}
 async def search(request: Request) -> JSONResponse:
     """Respond to ``GET /api/v2/users``."""
     tokens: TokenServer = request.app.state.tokens
-    if not tokens.knows(request):
+    if not tokens.accepts(request):
         return JSONResponse({"statusCode": 401, "error": "Unauthorized"}, 401)
     parameters = request.query_params
     query = QUERY.fullmatch(parameters["q"])

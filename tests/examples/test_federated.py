@@ -27,25 +27,25 @@ class Services:
 
     Attributes:
         directory: The profiles: twenty users with a customer's id, then the others.
-        books: The customers and their payments.
+        stripe_fake: The customers and their payments.
         tracker: The events.
     """
 
     directory: scim.Directory
-    books: stripe.Books
+    stripe_fake: stripe.StripeFake
     tracker: tracker.Tracker
 
     @property
     def variables(self) -> Mapping[str, str]:
         """The variables of the gateway."""
-        return {**self.directory.variables, **self.books.variables, **self.tracker.variables}
+        return {**self.directory.variables, **self.stripe_fake.variables, **self.tracker.variables}
 
     def user(self, number: int) -> Json:
         """Return the expected values of a user, from the responses of all servers."""
         user = self.directory.ids[number]
         return {
             **self.directory.profile(user),
-            **self.books.account(self.books.customers[number]),
+            **self.stripe_fake.account(self.stripe_fake.customers[number]),
             **self.tracker.activity(user),
         }
 
@@ -88,7 +88,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
             tracker.create(tracker_client, user, number)
         yield Services(
             scim.Directory(scim_client, ids),
-            stripe.Books(stripe_client, (*customers, found)),
+            stripe.StripeFake(stripe_client, (*customers, found)),
             tracker.Tracker(tracker_client, ids),
         )
 
@@ -119,8 +119,8 @@ async def test_billing_alone_is_called_with_keys_of_profile(
     async with open_page(PAGE, services.variables) as gateway:
         users = await users_of(gateway, BILLING, services.directory.ids[:20])
 
-    customers = services.books.customers[:20]
-    assert users == [services.books.account(customer) for customer in customers]
+    customers = services.stripe_fake.customers[:20]
+    assert users == [services.stripe_fake.account(customer) for customer in customers]
     assert calls(gateway) == {
         ("profile", 20): 1,
         ("billing.subscription", 1): 20,
@@ -153,8 +153,8 @@ async def test_a_user_without_a_customer_s_id_is_found_by_mail_address(
     async with open_page(PAGE, services.variables) as gateway:
         found = await users_of(gateway, BILLING, users)
 
-    customers = services.books.customers
-    assert found == [services.books.account(customers[number]) for number in (1, 20)]
+    customers = services.stripe_fake.customers
+    assert found == [services.stripe_fake.account(customers[number]) for number in (1, 20)]
     assert calls(gateway) == {
         ("profile", 2): 1,
         ("billing.by_mail", 1): 1,

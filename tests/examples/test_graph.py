@@ -45,7 +45,7 @@ USERS = {str(one["id"]): one for one in map(user, range(20))}
 async def list_users(request: Request) -> JSONResponse:
     """Respond to ``GET /v1.0/users``, in pages."""
     tokens: TokenServer = request.app.state.tokens
-    if not tokens.knows(request):
+    if not tokens.accepts(request):
         return JSONResponse({"error": {"code": "InvalidAuthenticationToken"}}, 401)
     parameters = request.query_params
     expression = FILTER.fullmatch(parameters["$filter"])

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from app.server.graphiql.build import NodePrograms
 from tests.clients.conftest import FOLDER as CLIENTS
-from tests.examples.react import FOLDER, INSTALL, Built, Stage, build, gateway_at, served_site
+from tests.examples.react import FOLDER, INSTALL, Built, Switches, build, gateway_at, served_site
 from tests.examples.serving import free_port
 from tests.npm import node_with
 from tests.server.graphiql.browsing import BrowserReports, open_page, running_browser, running_demo
@@ -78,13 +78,13 @@ class Visit:
     Attributes:
         page: The page.
         seen: The reports of the browser.
-        stage: The switches of the services.
+        switches: The switches of the services.
         address: The address of the page.
     """
 
     page: Page
     seen: BrowserReports
-    stage: Stage
+    switches: Switches
     address: str
 
     @property
@@ -92,7 +92,7 @@ class Visit:
         """The rows of users."""
         return self.page.get_by_role("table", name="Users").locator("tbody tr")
 
-    async def has(self, source: str, text: str) -> None:
+    async def shows(self, source: str, text: str) -> None:
         """Wait until the page shows a text for a source."""
         states = self.page.locator(".sources")
         await expect(states).to_contain_text(f"{source} {text}", timeout=SLOW_MS)
@@ -101,41 +101,41 @@ class Visit:
         """Wait until all data of all users is shown."""
         await expect(self.rows).to_have_count(SHOWN, timeout=SLOW_MS)
         for source in ("Profile", "Billing", "Activity"):
-            await self.has(source, "up to date")
+            await self.shows(source, "up to date")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(built: Built, browser: Browser, port: int) -> AsyncGenerator[Visit]:
     """Run a gateway and a browser, which has not opened the page yet."""
     async with (
-        gateway_at(port) as stage,
+        gateway_at(port) as switches,
         served_site(built) as address,
         open_page(browser) as (page, seen),
     ):
-        yield Visit(page, seen, stage, address)
+        yield Visit(page, seen, switches, address)
 
 
 async def test_names_are_shown_first_and_deferred_parts_when_they_arrive(visit: Visit) -> None:
-    visit.stage.billing.free.clear()
-    visit.stage.activity.free.clear()
+    visit.switches.billing.free.clear()
+    visit.switches.activity.free.clear()
     first = visit.rows.first
 
     await visit.page.goto(visit.address)
     await expect(first).to_contain_text(NAMES[0], timeout=SLOW_MS)
     await expect(visit.rows).to_have_count(SHOWN)
-    await visit.has("Billing", "loading")
-    await visit.has("Activity", "loading")
+    await visit.shows("Billing", "loading")
+    await visit.shows("Activity", "loading")
     await expect(first.locator(".skeleton")).to_have_count(4)
     await expect(visit.page.get_by_role("table", name="Users")).to_have_attribute(
         "aria-busy", "true"
     )
-    visit.stage.activity.free.set()
-    await visit.has("Activity", "up to date")
+    visit.switches.activity.free.set()
+    await visit.shows("Activity", "up to date")
     await expect(first).to_contain_text("Apr 19, 2026")
     await expect(first.locator(".skeleton")).to_have_count(3)
     never_seen = visit.rows.filter(has_text=NAMES[1])
     await expect(never_seen).to_contain_text("None")
-    visit.stage.billing.free.set()
+    visit.switches.billing.free.set()
     await visit.is_complete()
 
     await expect(first).to_contain_text("Pro")
@@ -151,10 +151,10 @@ async def test_names_are_shown_first_and_deferred_parts_when_they_arrive(visit: 
 async def test_a_source_that_is_down_is_shown_beside_the_data(
     visit: Visit,
 ) -> None:
-    visit.stage.billing.status = 503
+    visit.switches.billing.status = 503
 
     await visit.page.goto(visit.address)
-    await visit.has("Billing", "unavailable")
+    await visit.shows("Billing", "unavailable")
     await expect(visit.rows).to_have_count(SHOWN)
     for name in NAMES:
         row = visit.rows.filter(has_text=name)
@@ -163,13 +163,13 @@ async def test_a_source_that_is_down_is_shown_beside_the_data(
     notice = visit.page.get_by_role("status")
     await expect(notice).to_contain_text("The billing source is unavailable.")
     await expect(notice).to_contain_text("missing for 50 of 50 users")
-    visit.stage.billing.status = None
-    visit.stage.billing.free.clear()
+    visit.switches.billing.status = None
+    visit.switches.billing.free.clear()
     await notice.get_by_role("button", name="Try again").press("Enter")
-    await visit.has("Billing", "loading")
-    await visit.has("Profile", "up to date")
+    await visit.shows("Billing", "loading")
+    await visit.shows("Profile", "up to date")
     await expect(visit.rows.first.locator(".skeleton")).to_have_count(3)
-    visit.stage.billing.free.set()
+    visit.switches.billing.free.set()
     await visit.is_complete()
 
     await expect(visit.rows.first).to_contain_text("Pro")
@@ -178,11 +178,11 @@ async def test_a_source_that_is_down_is_shown_beside_the_data(
 
 
 async def test_only_the_names_are_missing_without_profile(visit: Visit) -> None:
-    visit.stage.profile.status = 503
+    visit.switches.profile.status = 503
 
     await visit.page.goto(visit.address)
-    await visit.has("Profile", "unavailable")
-    await visit.has("Billing", "up to date")
+    await visit.shows("Profile", "unavailable")
+    await visit.shows("Billing", "up to date")
 
     await expect(visit.rows).to_have_count(SHOWN)
     await expect(visit.rows.first).to_contain_text("Profile is unavailable")
@@ -190,16 +190,16 @@ async def test_only_the_names_are_missing_without_profile(visit: Visit) -> None:
 
 
 async def test_a_failed_deferred_part_does_not_wait_for_the_other(visit: Visit) -> None:
-    visit.stage.billing.status = 503
-    visit.stage.activity.free.clear()
+    visit.switches.billing.status = 503
+    visit.switches.activity.free.clear()
 
     await visit.page.goto(visit.address)
     await expect(visit.rows.first).to_contain_text("Billing is unavailable", timeout=SLOW_MS)
-    await visit.has("Activity", "loading")
-    visit.stage.activity.free.set()
+    await visit.shows("Activity", "loading")
+    visit.switches.activity.free.set()
 
-    await visit.has("Activity", "up to date")
-    await visit.has("Billing", "unavailable")
+    await visit.shows("Activity", "up to date")
+    await visit.shows("Billing", "unavailable")
 
 
 async def test_invoices_are_shown_in_pages_and_kept_when_a_page_fails(visit: Visit) -> None:
@@ -211,11 +211,11 @@ async def test_invoices_are_shown_in_pages_and_kept_when_a_page_fails(visit: Vis
     invoices = dialog.locator("tbody tr")
     more = dialog.get_by_role("button", name="Show more")
     await expect(invoices).to_have_count(5, timeout=SLOW_MS)
-    visit.stage.billing.status = 503
+    visit.switches.billing.status = 503
     await more.press("Enter")
     await expect(dialog.get_by_role("status")).to_contain_text("The billing source is unavailable.")
     await expect(invoices).to_have_count(5)
-    visit.stage.billing.status = None
+    visit.switches.billing.status = None
     await more.press("Enter")
     await expect(invoices).to_have_count(10, timeout=SLOW_MS)
     await expect(dialog.get_by_role("status")).to_be_empty()
@@ -274,16 +274,16 @@ class Violation(BaseModel):
 
 async def test_the_page_is_accessible_in_each_width_and_theme(visit: Visit) -> None:
     node_with(CLIENTS, search_path="", install=INSTALL)
-    visit.stage.billing.status = 503
-    visit.stage.activity.free.clear()
+    visit.switches.billing.status = 503
+    visit.switches.activity.free.clear()
     page = visit.page
     await page.goto(visit.address)
-    await visit.has("Billing", "unavailable")
+    await visit.shows("Billing", "unavailable")
 
     assert await violations(page) == []
-    visit.stage.activity.free.set()
-    visit.stage.billing.status = None
-    await visit.has("Activity", "up to date")
+    visit.switches.activity.free.set()
+    visit.switches.billing.status = None
+    await visit.shows("Activity", "up to date")
     await page.get_by_role("button", name="Try again").click()
     await visit.is_complete()
     assert await violations(page) == []
@@ -345,16 +345,16 @@ async def test_the_page_sends_hashes_to_a_gateway_with_trusted_documents(
     }
     sent: list[str] = []
     async with (
-        gateway_at(port, trusted) as stage,
+        gateway_at(port, trusted) as switches,
         served_site(built) as address,
         open_page(browser) as (page, seen),
     ):
         page.on("request", lambda request: sent.append(request.post_data or ""))
-        stage.billing.free.clear()
+        switches.billing.free.clear()
         await page.goto(address)
         await expect(page.locator("tbody tr")).to_have_count(SHOWN, timeout=SLOW_MS)
         await expect(page.locator(".sources")).to_contain_text("Billing loading")
-        stage.billing.free.set()
+        switches.billing.free.set()
         await expect(page.locator(".sources")).to_contain_text("Billing up to date")
         await page.get_by_role("button", name=f"Invoices of {NAMES[0]}").click()
         invoices = page.get_by_role("dialog").locator("tbody tr")

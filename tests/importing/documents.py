@@ -39,7 +39,7 @@ def array(item: Json) -> Json:
     return {"type": "array", "items": item}
 
 
-def of(properties: Json, **more: object) -> Json:
+def object_of(properties: Json, **more: object) -> Json:
     """Make the schema of an object."""
     return {"type": "object", "properties": properties, **more}
 
@@ -85,7 +85,7 @@ def document(
     }
 
 
-def one(answer: Json, schemas: Json | None = None, version: str = "3.0.3") -> Json:
+def one_customer(answer: Json, schemas: Json | None = None, version: str = "3.0.3") -> Json:
     """Make a document with an operation that reads one customer by the path."""
     return document({"/customers/{id}": {"get": operation(answer)}}, schemas, version)
 

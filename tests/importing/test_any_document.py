@@ -26,7 +26,7 @@ from tests.importing.documents import (
     Json,
     array,
     document,
-    of,
+    object_of,
     operation,
 )
 from tests.properties import examples
@@ -91,7 +91,7 @@ schemas = st.recursive(
     max_leaves=20,
 )
 rows = st.dictionaries(names, schemas, max_size=8).map(
-    lambda properties: of({"id": {"type": "string"}, **properties})
+    lambda properties: object_of({"id": {"type": "string"}, **properties})
 )
 
 
@@ -99,16 +99,16 @@ rows = st.dictionaries(names, schemas, max_size=8).map(
 def events(draw: st.DrawFn) -> Json:
     """Make a list of objects that may be events."""
     own = {name: draw(st.sampled_from([TEXT, COUNT, TIME])) for name in EVENT}
-    return array(of({**draw(st.dictionaries(names, schemas, max_size=3)), **own}))
+    return array(object_of({**draw(st.dictionaries(names, schemas, max_size=3)), **own}))
 
 
 answers = st.one_of(
     rows,
-    rows.map(lambda row: of({"data": row})),
+    rows.map(lambda row: object_of({"data": row})),
     rows.map(array),
     schemas,
     events(),
-    events().map(lambda listed: of({"events": listed})),
+    events().map(lambda listed: object_of({"events": listed})),
 )
 paths = st.sampled_from(
     [
@@ -133,7 +133,7 @@ def documents(draw: st.DrawFn) -> tuple[Json, str]:
     parameters = draw(st.lists(queries, max_size=3))
     body = draw(st.one_of(st.none(), schemas))
     answer = draw(answers)
-    made = operation(of({}), parameters)
+    made = operation(object_of({}), parameters)
     media = {"application/json": {"schema": answer}}
     item = {**made, "responses": {"200": {"content": media}}}
     if body is not None:

@@ -15,8 +15,8 @@ from tests.importing.documents import (
     array,
     document,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
     operation,
     query,
     refusal_of,
@@ -25,7 +25,7 @@ from tests.importing.documents import (
     run_on,
 )
 
-ROW = of(ACCOUNT)
+ROW = object_of(ACCOUNT)
 OPTIONS = ("--source", "billing", "--path", "/customers/{id}")
 RIGHT = "expected an OpenAPI document, version 3.0 or 3.1, in JSON or YAML"
 
@@ -38,7 +38,7 @@ def as_yaml(contents: Json) -> bytes:
 
 
 def test_a_document_in_json_or_yaml_gives_the_same_result(tmp_path: Path) -> None:
-    contents = one(ROW)
+    contents = one_customer(ROW)
 
     written = [
         run(tmp_path, contents, *OPTIONS),
@@ -81,7 +81,7 @@ def test_yaml_is_read_by_the_rules_of_version_1_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["3.0.0", "3.0.4", "3.1.0", "3.1.2", "3.1.0-rc1"])
 def test_versions_3_0_and_3_1_are_read(tmp_path: Path, version: str) -> None:
-    assert imported(tmp_path, one(ROW, version=version)).fields["plan"] == "plan"
+    assert imported(tmp_path, one_customer(ROW, version=version)).fields["plan"] == "plan"
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,10 @@ def test_references_are_followed_in_all_places(tmp_path: Path) -> None:
     components: dict[str, object] = {
         "schemas": {
             "Customer": {"$ref": "#/components/schemas/The~1Customer"},
-            "The/Customer": {"allOf": [{"$ref": "#/components/schemas/Base"}, of({"plan": TEXT})]},
-            "Base": of({"id": {"$ref": "#/components/schemas/Text"}, "status": TEXT}),
+            "The/Customer": {
+                "allOf": [{"$ref": "#/components/schemas/Base"}, object_of({"plan": TEXT})]
+            },
+            "Base": object_of({"id": {"$ref": "#/components/schemas/Text"}, "status": TEXT}),
             "Text": TEXT,
         },
         "parameters": {"Ids": query("ids", array(TEXT))},
@@ -227,9 +229,9 @@ def test_references_are_followed_in_all_places(tmp_path: Path) -> None:
 def test_all_notations_of_null_are_read(
     tmp_path: Path, plan: dict[str, object], version: str
 ) -> None:
-    row = of({"id": TEXT, "plan": plan, "status": TEXT})
+    row = object_of({"id": TEXT, "plan": plan, "status": TEXT})
 
-    made = imported(tmp_path, one(row, {"Text": TEXT}, version))
+    made = imported(tmp_path, one_customer(row, {"Text": TEXT}, version))
 
     assert made.fields["plan"] == "plan"
     assert made.comment_on("plan").startswith("string or null")
@@ -238,16 +240,18 @@ def test_all_notations_of_null_are_read(
 
 def test_members_beside_a_reference_are_read_since_version_3_1(tmp_path: Path) -> None:
     plan: object = {"$ref": "#/components/schemas/Text", "description": "The plan."}
-    row, schemas = of({"id": TEXT, "plan": plan}), {"Text": TEXT}
+    row, schemas = object_of({"id": TEXT, "plan": plan}), {"Text": TEXT}
 
-    old, new = (imported(tmp_path, one(row, schemas, version)) for version in ("3.0.3", "3.1.0"))
+    old, new = (
+        imported(tmp_path, one_customer(row, schemas, version)) for version in ("3.0.3", "3.1.0")
+    )
 
     assert old.comment_on("plan") == "string"
     assert new.comment_on("plan") == "string. The plan."
 
 
 def test_circular_schemas_are_read(tmp_path: Path) -> None:
-    customer = of(
+    customer = object_of(
         {
             "id": TEXT,
             "plan": TEXT,
@@ -256,13 +260,13 @@ def test_circular_schemas_are_read(tmp_path: Path) -> None:
         },
         allOf=[{"$ref": "#/components/schemas/Customer"}],
     )
-    subscription = of(
+    subscription = object_of(
         {"status": TEXT, "customer": {"$ref": "#/components/schemas/Customer"}},
         anyOf=[{"$ref": "#/components/schemas/Subscription"}, {"type": "null"}],
     )
     schemas: Json = {"Customer": customer, "Subscription": subscription}
 
-    made = imported(tmp_path, one({"$ref": "#/components/schemas/Customer"}, schemas))
+    made = imported(tmp_path, one_customer({"$ref": "#/components/schemas/Customer"}, schemas))
 
     assert made.fields == {"plan": "plan", "status": "subscription.status"}
 
@@ -282,7 +286,7 @@ def test_a_schema_of_exponentially_many_parts_is_read_quickly(tmp_path: Path) ->
     }
     schemas: Json = {**doubled, "S100": ROW}
 
-    made = imported(tmp_path, one({"$ref": "#/components/schemas/S0"}, schemas))
+    made = imported(tmp_path, one_customer({"$ref": "#/components/schemas/S0"}, schemas))
 
     assert made.fields["plan"] == "plan"
 
@@ -309,7 +313,7 @@ def test_a_reference_that_cannot_be_followed_is_refused(
         "Back": {"$ref": "#/components/schemas/Circle"},
     }
 
-    assert why in refused(tmp_path, one({"$ref": reference}, schemas))
+    assert why in refused(tmp_path, one_customer({"$ref": reference}, schemas))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +332,7 @@ def test_a_malformed_schema_is_refused_with_its_place(
 ) -> None:
     place = "#/paths/~1customers~1{id}/get/responses/200/content/application~1json"
 
-    assert refused(tmp_path, one(row)) == f"{place}{why}"
+    assert refused(tmp_path, one_customer(row)) == f"{place}{why}"
 
 
 @pytest.mark.parametrize(
@@ -359,7 +363,7 @@ def test_the_type_of_a_schema_is_inferred_from_its_members(tmp_path: Path) -> No
         }
     }
 
-    made = imported(tmp_path, one(row, version="3.1.0"))
+    made = imported(tmp_path, one_customer(row, version="3.1.0"))
 
     assert made.fields == {
         "plan": "plan",

@@ -17,8 +17,8 @@ from tests.importing.documents import (
     Json,
     array,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
 )
 
 DECIMAL: Json = {"type": "number"}
@@ -29,10 +29,10 @@ FLAG: Json = {"type": "boolean"}
 
 def fields_of(tmp_path: Path, properties: Json, source: str = "billing") -> Imported:
     """Import a row with some properties."""
-    return imported(tmp_path, one(of({"id": TEXT, **properties})), source=source)
+    return imported(tmp_path, one_customer(object_of({"id": TEXT, **properties})), source=source)
 
 
-def like(annotation: str) -> Json:
+def schema_like(annotation: str) -> Json:
     """Make the schema of a plain property by the type of a record's field."""
     return TIME if "datetime" in annotation.lower() else COUNT if "int" in annotation else TEXT
 
@@ -40,7 +40,7 @@ def like(annotation: str) -> Json:
 def test_a_row_of_the_default_contract_gives_all_fields(
     tmp_path: Path,
 ) -> None:
-    event = of({"id": TEXT, "type": TEXT, "occurredAt": TIME})
+    event = object_of({"id": TEXT, "type": TEXT, "occurredAt": TIME})
     rows: dict[str, Json] = {
         "profile": {
             **dict.fromkeys(("username", "displayName", "email", "avatarUrl", "locale"), TEXT),
@@ -52,7 +52,7 @@ def test_a_row_of_the_default_contract_gives_all_fields(
     for source in NAMES:
         spec = DEFAULT_SCHEMA.sources[source]
         own = {
-            str(info.alias): like(str(info.annotation))
+            str(info.alias): schema_like(str(info.annotation))
             for name, info in spec.record.model_fields.items()
             if name != spec.key
         }
@@ -71,7 +71,7 @@ def test_a_row_of_the_default_contract_gives_all_fields(
         ("profile", "username", {"LOGIN": TEXT}, "LOGIN"),
         ("profile", "username", {"user-name": TEXT}, '"user-name"'),
         ("profile", "display_name", {"full name": TEXT}, '"full name"'),
-        ("profile", "display_name", {"name": of({"formatted": TEXT})}, "name.formatted"),
+        ("profile", "display_name", {"name": object_of({"formatted": TEXT})}, "name.formatted"),
         (
             "profile",
             "display_name",
@@ -81,43 +81,43 @@ def test_a_row_of_the_default_contract_gives_all_fields(
         (
             "profile",
             "display_name",
-            {"name": of({"first": TEXT, "last": TEXT})},
+            {"name": object_of({"first": TEXT, "last": TEXT})},
             "join(' ', [name.first, name.last][?@])",
         ),
         ("profile", "email", {"a": COUNT, "login": {"format": "email", **TEXT}}, "login"),
         ("profile", "email", {"emails": array(TEXT)}, "emails[0]"),
-        ("profile", "email", {"emails": array(of({"value": TEXT}))}, "emails[0].value"),
+        ("profile", "email", {"emails": array(object_of({"value": TEXT}))}, "emails[0].value"),
         (
             "profile",
             "email",
-            {"emails": array(of({"value": TEXT, "primary": FLAG}))},
+            {"emails": array(object_of({"value": TEXT, "primary": FLAG}))},
             "(emails[?primary].value)[0] || emails[0].value",
         ),
-        ("profile", "avatar_url", {"picture": of({"url": TEXT})}, "picture.url"),
+        ("profile", "avatar_url", {"picture": object_of({"url": TEXT})}, "picture.url"),
         ("profile", "locale", {"preferred_locales": array(TEXT)}, "preferred_locales[0]"),
         ("profile", "created_at", {"created": TIME}, "iso_time(created)"),
         (
             "profile",
             "created_at",
-            {"traits": of({"signupDate": TIME})},
+            {"traits": object_of({"signupDate": TIME})},
             "iso_time(traits.signupDate)",
         ),
-        ("billing", "plan", {"plan": of({"code": TEXT})}, "plan.code"),
+        ("billing", "plan", {"plan": object_of({"code": TEXT})}, "plan.code"),
         ("billing", "plan", {"planId": COUNT}, "planId && to_string(planId)"),
-        ("billing", "plan", {"subscription": of({"plan": TEXT})}, "subscription.plan"),
+        ("billing", "plan", {"subscription": object_of({"plan": TEXT})}, "subscription.plan"),
         ("billing", "status", {"state": {"enum": ["active", "ended"]}}, "state"),
-        ("billing", "status", {"status": of({"type": TEXT})}, "status.type"),
+        ("billing", "status", {"status": object_of({"type": TEXT})}, "status.type"),
         (
             "billing",
             "status",
-            {"status": TEXT, "subscription": of({"status": TEXT})},
+            {"status": TEXT, "subscription": object_of({"status": TEXT})},
             "subscription.status",
         ),
         (
             "billing",
             "plan",
             {
-                "plan": of(
+                "plan": object_of(
                     {"nickname": {"type": "string", "nullable": True}, "id": TEXT, "slug": COUNT}
                 )
             },
@@ -126,12 +126,21 @@ def test_a_row_of_the_default_contract_gives_all_fields(
         (
             "billing",
             "plan",
-            {"subscriptions": of({"data": array(of({"tier": TEXT})), "has_more": FLAG})},
+            {
+                "subscriptions": object_of(
+                    {"data": array(object_of({"tier": TEXT})), "has_more": FLAG}
+                )
+            },
             "subscriptions.data[0].tier",
         ),
         ("activity", "login_count", {"sign_in_count": COUNT}, "sign_in_count"),
         ("activity", "login_count", {"logins": TEXT}, "number(logins)"),
-        ("activity", "login_count", {"stats": of({"logins": DECIMAL})}, "number(stats.logins)"),
+        (
+            "activity",
+            "login_count",
+            {"stats": object_of({"logins": DECIMAL})},
+            "number(stats.logins)",
+        ),
         ("activity", "last_seen_at", {"lastLogin": TIME}, "iso_time(lastLogin)"),
     ],
 )
@@ -181,11 +190,11 @@ def test_a_time_is_read_by_its_type_and_format(
         ({"balance": DECIMAL, "currencyCode": TEXT}, "money_decimal(balance, currencyCode)"),
         ({"balance": TEXT, "currency": TEXT}, "money_decimal(balance, currency)"),
         (
-            {"balance": of({"amount": COUNT, "currency": TEXT})},
+            {"balance": object_of({"amount": COUNT, "currency": TEXT})},
             "money_minor(balance.amount, balance.currency)",
         ),
         (
-            {"amountDue": of({"value": TEXT, "currency": TEXT})},
+            {"amountDue": object_of({"value": TEXT, "currency": TEXT})},
             "money_decimal(amountDue.value, amountDue.currency)",
         ),
         ({"balance": FLAG, "currency": TEXT, "due": COUNT}, "money_minor(due, currency)"),
@@ -217,11 +226,13 @@ def test_an_amount_without_a_currency_is_left_out_with_an_example(
     ("events", "expression"),
     [
         (
-            array(of({"id": COUNT, "kind": TEXT, "at": COUNT})),
+            array(object_of({"id": COUNT, "kind": TEXT, "at": COUNT})),
             "events[].{id: id && to_string(id), type: kind, occurredAt: unix_seconds(at)}",
         ),
         (
-            of({"data": array(of({"uuid": TEXT, "action": TEXT, "timestamp": TIME}))}),
+            object_of(
+                {"data": array(object_of({"uuid": TEXT, "action": TEXT, "timestamp": TIME}))}
+            ),
             "events.data[].{id: uuid, type: action, occurredAt: iso_time(timestamp)}",
         ),
     ],
@@ -235,7 +246,8 @@ def test_events_are_mapped_item_by_item(tmp_path: Path, events: Json, expression
 
 
 @pytest.mark.parametrize(
-    "events", [array(TEXT), array(of({"id": TEXT, "type": TEXT})), of({"id": TEXT}), TEXT]
+    "events",
+    [array(TEXT), array(object_of({"id": TEXT, "type": TEXT})), object_of({"id": TEXT}), TEXT],
 )
 def test_a_list_with_incomplete_items_is_left_out(tmp_path: Path, events: Json) -> None:
     made = fields_of(tmp_path, {"events": events}, "activity")
@@ -257,7 +269,7 @@ def test_a_property_with_a_name_too_long_for_an_expression_does_not_fit(tmp_path
 
 
 def test_an_object_that_may_be_an_id_is_not_searched(tmp_path: Path) -> None:
-    customer: Json = {"anyOf": [TEXT, of({"plan": TEXT})]}
+    customer: Json = {"anyOf": [TEXT, object_of({"plan": TEXT})]}
 
     assert "plan" not in fields_of(tmp_path, {"customer": customer}).fields
 
@@ -366,9 +378,9 @@ def test_missing_fields_are_reported_in_the_file_and_on_stderr(tmp_path: Path) -
 
 def test_a_property_that_may_be_null_or_missing_fits(tmp_path: Path) -> None:
     nullable: Json = {"type": "string", "nullable": True, "description": "The plan."}
-    row = of({**ACCOUNT, "plan": nullable}, required=["id", "plan"])
+    row = object_of({**ACCOUNT, "plan": nullable}, required=["id", "plan"])
 
-    made = imported(tmp_path, one(row))
+    made = imported(tmp_path, one_customer(row))
 
     assert made.comment_on("plan") == "string or null. The plan."
     assert made.comment_on("status") == "string"
@@ -381,7 +393,7 @@ def test_the_other_properties_are_listed_with_type_and_description(tmp_path: Pat
         {
             "plan": TEXT,
             "tax": {"type": "string", "enum": ["exempt", "none"], "description": "Tax\nstate."},
-            "billing": of({"iban": TEXT}),
+            "billing": object_of({"iban": TEXT}),
         },
     )
 

@@ -22,14 +22,14 @@ from tests.importing.documents import (
     array,
     document,
     imported,
-    of,
+    object_of,
     operation,
     query,
 )
 from tests.settings.toml import toml
 
 EVENT: Json = {"id": TEXT, "userId": TEXT, "kind": TEXT, "created_at": TIME}
-EVENTS = array(of(EVENT))
+EVENTS = array(object_of(EVENT))
 USER_IDS = query("userIds", array(TEXT))
 
 ALL = "[].{id: id, type: kind, occurredAt: iso_time(created_at)}"
@@ -45,7 +45,9 @@ def events_of(
 
 
 def test_events_of_several_users_are_grouped_by_user_newest_first(tmp_path: Path) -> None:
-    made = events_of(tmp_path, of({"data": EVENTS, "has_more": {"type": "boolean"}}), USER_IDS)
+    made = events_of(
+        tmp_path, object_of({"data": EVENTS, "has_more": {"type": "boolean"}}), USER_IDS
+    )
 
     assert made.request["form"] == "repeat"
     assert made.answer == {
@@ -99,7 +101,7 @@ def test_events_of_one_user_are_rows_of_that_user(
 
 
 def test_rows_of_one_user_need_no_key(tmp_path: Path) -> None:
-    events = array(of({"id": COUNT, "action": TEXT, "at": COUNT, "email": TEXT}))
+    events = array(object_of({"id": COUNT, "action": TEXT, "at": COUNT, "email": TEXT}))
 
     made = events_of(tmp_path, events, path="/users/{id}/events")
 
@@ -114,15 +116,17 @@ def test_rows_of_one_user_need_no_key(tmp_path: Path) -> None:
 
 
 def test_the_user_of_an_event_may_be_an_object_in_it(tmp_path: Path) -> None:
-    events = array(of({**EVENT, "userId": COUNT, "actor": of({"id": TEXT})}))
-    without = array(of({**EVENT, "userId": {"type": "boolean"}, "actor": of({"id": TEXT})}))
+    events = array(object_of({**EVENT, "userId": COUNT, "actor": object_of({"id": TEXT})}))
+    without = array(
+        object_of({**EVENT, "userId": {"type": "boolean"}, "actor": object_of({"id": TEXT})})
+    )
 
     assert events_of(tmp_path, events, USER_IDS).answer["key"] == ["userId"]
     assert events_of(tmp_path, without, USER_IDS).answer["key"] == ["actor", "id"]
 
 
 def test_rows_are_events_by_the_name_of_the_list_alone(tmp_path: Path) -> None:
-    made = events_of(tmp_path, of({"activities": EVENTS}), USER_IDS, path="/feed")
+    made = events_of(tmp_path, object_of({"activities": EVENTS}), USER_IDS, path="/feed")
 
     assert made.answer["rows"] == ["activities"]
     assert made.answer["group"] == NEWEST_FIRST
@@ -134,13 +138,13 @@ def test_rows_are_events_by_the_name_of_the_list_alone(tmp_path: Path) -> None:
         (EVENTS, query("ids", array(TEXT)), "/events"),
         (EVENTS, query("eventIds", array(TEXT)), "/events"),
         (EVENTS, USER_IDS, "/orders"),
-        (array(of({**EVENT, "userId": {"type": "boolean"}})), USER_IDS, "/events"),
+        (array(object_of({**EVENT, "userId": {"type": "boolean"}})), USER_IDS, "/events"),
         (
-            array(of({**EVENT, "kind": COUNT, "created_at": TEXT, "id": of({})})),
+            array(object_of({**EVENT, "kind": COUNT, "created_at": TEXT, "id": object_of({})})),
             USER_IDS,
             "/events",
         ),
-        ({"type": "object", "additionalProperties": of(EVENT)}, USER_IDS, "/events"),
+        ({"type": "object", "additionalProperties": object_of(EVENT)}, USER_IDS, "/events"),
     ],
 )
 def test_rows_that_may_not_be_events_of_users_are_not_grouped(
@@ -155,9 +159,9 @@ def test_rows_that_may_not_be_events_of_users_are_not_grouped(
 @pytest.mark.parametrize(
     "row",
     [
-        of({"id": TEXT, "events": EVENTS}),
-        of({"user": of({"id": TEXT}), "events": EVENTS}),
-        of({"events": EVENTS, "loginCount": COUNT}),
+        object_of({"id": TEXT, "events": EVENTS}),
+        object_of({"user": object_of({"id": TEXT}), "events": EVENTS}),
+        object_of({"events": EVENTS, "loginCount": COUNT}),
     ],
 )
 def test_events_in_the_row_of_a_user_are_read_from_that_row(tmp_path: Path, row: Json) -> None:
@@ -169,7 +173,9 @@ def test_events_in_the_row_of_a_user_are_read_from_that_row(tmp_path: Path, row:
 
 
 def test_a_record_without_a_list_field_has_one_row_for_each_user(tmp_path: Path) -> None:
-    made = events_of(tmp_path, array(of({**EVENT, "login": TEXT})), USER_IDS, source="profile")
+    made = events_of(
+        tmp_path, array(object_of({**EVENT, "login": TEXT})), USER_IDS, source="profile"
+    )
 
     assert "group" not in made.answer
     assert made.fields["username"] == "login"

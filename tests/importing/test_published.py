@@ -31,7 +31,7 @@ def published(documents: Path, name: str, source: str, path: str) -> Imported:
     return written_by(run_on(documents / name, "--source", source, "--path", path), source)
 
 
-def missing(made: Imported) -> list[str]:
+def reported_settings(made: Imported) -> list[str]:
     """List the settings that are reported as missing or to be checked."""
     return [line.split(": ")[0].split(".", 2)[2] for line in made.warnings.splitlines()[1:]]
 
@@ -56,7 +56,7 @@ def test_a_customer_of_stripe_is_a_source_of_billing(documents: Path, tmp_path: 
         "unpaid": "PAST_DUE",
     }
     assert made.warnings.endswith('CANCELLED for "paused"\n')
-    assert missing(made) == ["words.status"]
+    assert reported_settings(made) == ["words.status"]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -69,7 +69,7 @@ def test_subscriptions_of_stripe_are_requested_by_customer(documents: Path, tmp_
     assert made.answer["more"]["has_more"] == ["has_more"]
     assert made.fields["status"] == "status"
     assert made.fields["renews_at"] == "unix_seconds(current_period_end)"
-    assert missing(made) == ["fields.balance", "words.status"]
+    assert reported_settings(made) == ["fields.balance", "words.status"]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -86,7 +86,7 @@ def test_a_user_of_directus_is_a_source_of_profiles(documents: Path, tmp_path: P
         "avatar_url": "avatar",
         "locale": "language",
     }
-    assert missing(made) == ["base_url", "fields.created_at"]
+    assert reported_settings(made) == ["base_url", "fields.created_at"]
     assert made.settings(tmp_path, base_url="http://directus").fields == made.fields
 
 
@@ -106,7 +106,7 @@ def test_profiles_of_decentraland_are_read_in_one_call(documents: Path, tmp_path
         "email": "avatars[0].email",
     }
     absent = ["avatar_url", "locale", "created_at"]
-    assert missing(made) == ["request.form", *(f"fields.{name}" for name in absent)]
+    assert reported_settings(made) == ["request.form", *(f"fields.{name}" for name in absent)]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -121,7 +121,7 @@ def test_payments_of_figma_give_a_status_and_report_missing_fields(
     assert made.comment_on("status").startswith("string: UNPAID, PAID, TRIAL.")
     states = {"UNPAID": "PAST_DUE", "PAID": "ACTIVE", "TRIAL": "TRIALING"}
     assert made.table["words"] == {"status": states}
-    assert missing(made) == ["fields.plan", "fields.balance", "fields.renews_at"]
+    assert reported_settings(made) == ["fields.plan", "fields.balance", "fields.renews_at"]
     assert made.settings(tmp_path).fields == made.fields
 
 

@@ -22,19 +22,19 @@ from tests.importing.documents import (
     TIME,
     document,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
     operation,
     run,
 )
 from tests.settings.toml import toml
 
 OPTIONS = ("--source", "billing", "--path", "/customers/{id}")
-ROW = of({"id": TEXT, "plan": TEXT, "status": TEXT})
+ROW = object_of({"id": TEXT, "plan": TEXT, "status": TEXT})
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
@@ -43,8 +43,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_new_file_gets_the_text_of_standard_output(tmp_path: Path) -> None:
-    to_output = run(tmp_path, one(ROW), *OPTIONS)
-    to_file = run(tmp_path, one(ROW), *OPTIONS, "--output", "billing.toml")
+    to_output = run(tmp_path, one_customer(ROW), *OPTIONS)
+    to_file = run(tmp_path, one_customer(ROW), *OPTIONS, "--output", "billing.toml")
 
     assert to_file.exit_code == 0
     assert not to_file.stdout
@@ -55,7 +55,7 @@ def test_a_new_file_gets_the_text_of_standard_output(tmp_path: Path) -> None:
 def test_an_existing_file_is_not_changed(tmp_path: Path) -> None:
     Path("gateway.toml").write_text("port = 80\n", encoding="utf-8")
 
-    result = run(tmp_path, one(ROW), *OPTIONS, "--output", "gateway.toml")
+    result = run(tmp_path, one_customer(ROW), *OPTIONS, "--output", "gateway.toml")
 
     assert result.exit_code == 2
     assert result.stderr == (
@@ -65,14 +65,14 @@ def test_an_existing_file_is_not_changed(tmp_path: Path) -> None:
 
 
 def test_a_file_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    result = run(tmp_path, one(ROW), *OPTIONS, "--output", "nowhere/billing.toml")
+    result = run(tmp_path, one_customer(ROW), *OPTIONS, "--output", "nowhere/billing.toml")
 
     assert result.exit_code == 2
     assert "expected the path of a new file" in result.stderr
 
 
 def test_a_document_that_cannot_be_imported_writes_no_file(tmp_path: Path) -> None:
-    result = run(tmp_path, one(TEXT), *OPTIONS, "--output", "billing.toml")
+    result = run(tmp_path, one_customer(TEXT), *OPTIONS, "--output", "billing.toml")
 
     assert result.exit_code == 2
     assert not Path("billing.toml").exists()
@@ -90,16 +90,16 @@ def test_a_document_that_cannot_be_imported_writes_no_file(tmp_path: Path) -> No
 def test_a_missing_or_wrong_option_is_refused(
     tmp_path: Path, options: list[str], complaint: str
 ) -> None:
-    result = run(tmp_path, one(ROW), *options)
+    result = run(tmp_path, one_customer(ROW), *options)
 
     assert result.exit_code == 2
     assert complaint in result.stderr
 
 
 def test_the_output_is_a_part_of_a_configuration_file(tmp_path: Path) -> None:
-    row = of({"id": TEXT, "plan": TEXT, "status": TEXT, "balance": COUNT, "taxId": TEXT})
+    row = object_of({"id": TEXT, "plan": TEXT, "status": TEXT, "balance": COUNT, "taxId": TEXT})
 
-    assert imported(tmp_path, one(row)).text == (
+    assert imported(tmp_path, one_customer(row)).text == (
         """\
 # Guessed from GET /customers/{id}, response 200
 # of Billing 7 (OpenAPI 3.0.3).
@@ -144,7 +144,7 @@ def test_text_of_a_document_stays_in_comments_of_one_printable_line(
         {
             "/customers/{id}": {
                 "get": operation(
-                    of(
+                    object_of(
                         {
                             "id": TEXT,
                             "plan": {"type": "string", "description": text},
@@ -187,10 +187,10 @@ async def test_an_imported_source_works_without_changes(tmp_path: Path) -> None:
         "currency": "eur",
         "current_period_end": "2026-06-01T09:30:00Z",
     }
-    row = of(
+    row = object_of(
         {
             "id": TEXT,
-            "plan": of({"name": TEXT}),
+            "plan": object_of({"name": TEXT}),
             "status": TEXT,
             "balance": TEXT,
             "currency": TEXT,
@@ -199,7 +199,7 @@ async def test_an_imported_source_works_without_changes(tmp_path: Path) -> None:
     )
     async with serving(saying(json.dumps({"account": account}).encode())) as service:
         contents = document(
-            {"/accounts/{id}": {"get": operation(of({"account": row}))}},
+            {"/accounts/{id}": {"get": operation(object_of({"account": row}))}},
             servers=[service.base_url],
         )
         made = imported(tmp_path, contents, path="/accounts/{id}")

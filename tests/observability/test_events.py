@@ -91,7 +91,7 @@ async def test_bytes_that_are_not_a_request_are_logged_as_refused(
     assert answer.startswith(b"HTTP/1.1 400 ")
     [refused] = [one for one in caplog.records if one.message == "http.refused"]
     assert (
-        written(refused).items()
+        line_of(refused).items()
         >= {
             "event": "http.refused",
             "level": "info",
@@ -112,10 +112,10 @@ async def test_a_connection_beyond_the_limit_is_logged_as_a_warning(
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     [refused] = [one for one in caplog.records if one.message == "http.refused"]
-    assert (refused.levelname, written(refused)["status"]) == ("WARNING", 503)
+    assert (refused.levelname, line_of(refused)["status"]) == ("WARNING", 503)
 
 
-def written(record: logging.LogRecord) -> Mapping[str, Any]:
+def line_of(record: logging.LogRecord) -> Mapping[str, Any]:
     """Format a record, and read the line."""
     line: Mapping[str, Any] = orjson.loads(uvicorn_formatter("json").format(record))
     return line
@@ -146,7 +146,9 @@ class Now:
         return self.seconds
 
 
-def kept(limit: RepeatLimit, event: str, count: int, **values: object) -> Iterator[dict[str, Any]]:
+def kept_lines(
+    limit: RepeatLimit, event: str, count: int, **values: object
+) -> Iterator[dict[str, Any]]:
     """Log an event several times, and yield the lines that are kept."""
     for _ in range(count):
         with suppress(structlog.DropEvent):
@@ -157,10 +159,13 @@ def test_repeated_refusals_are_limited_to_a_hundred_lines_a_minute() -> None:
     now = Now()
     limit = RepeatLimit(most=100, seconds=60.0, now=now)
 
-    first = [*kept(limit, "http.refused", 5_000, status=404)]
-    others = [*kept(limit, "http.refused", 10, status=503), *kept(limit, "source.fetch", 500)]
+    first = [*kept_lines(limit, "http.refused", 5_000, status=404)]
+    others = [
+        *kept_lines(limit, "http.refused", 10, status=503),
+        *kept_lines(limit, "source.fetch", 500),
+    ]
     now.seconds = 60.0
-    later = [*kept(limit, "http.refused", 2, status=404)]
+    later = [*kept_lines(limit, "http.refused", 2, status=404)]
 
     assert len(first) == 100
     assert len(others) == 510

@@ -56,7 +56,7 @@ def lines(stream: io.StringIO) -> list[Mapping[str, Any]]:
     return [orjson.loads(line) for line in text.split("\n")[:-1]]
 
 
-def written(event: str, **values: object) -> Mapping[str, Any]:
+def json_line(event: str, **values: object) -> Mapping[str, Any]:
     """Log one event as JSON and read it back."""
     stream = io.StringIO()
     make_log(LogSettings(), "json", stream).info(event, **values)
@@ -64,7 +64,7 @@ def written(event: str, **values: object) -> Mapping[str, Any]:
     return line
 
 
-def shown(event: str, stream: io.StringIO | None = None, **values: object) -> str:
+def console_text(event: str, stream: io.StringIO | None = None, **values: object) -> str:
     """Log one event in the console form and read it back."""
     stream = stream or io.StringIO()
     make_log(LogSettings(), "console", stream).info(event, **values)
@@ -78,7 +78,7 @@ def fail() -> None:
 
 
 def test_an_event_is_one_line_of_json_with_its_level_time_and_values() -> None:
-    line = written("source.fetch", source="billing", keys=2, status=None)
+    line = json_line("source.fetch", source="billing", keys=2, status=None)
 
     assert {**line, "timestamp": ""} == {
         "event": "source.fetch",
@@ -128,13 +128,13 @@ def test_events_below_the_configured_level_are_not_written(
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_an_event_with_hostile_text_is_one_line(text: str) -> None:
-    for line in (written(text), written("event", detail=text), written("event", **{text: 1})):
+    for line in (json_line(text), json_line("event", detail=text), json_line("event", **{text: 1})):
         assert text in (line["event"], line.get("detail"), *line)
 
 
 @given(text=st.text())
 def test_any_text_is_read_back_unchanged(text: str) -> None:
-    assert written("event", detail=text)["detail"] == text
+    assert json_line("event", detail=text)["detail"] == text
 
 
 def test_a_json_line_has_no_colours_on_a_terminal() -> None:
@@ -165,7 +165,7 @@ def test_a_json_line_has_no_colours_on_a_terminal() -> None:
     ids=lambda value: ascii(value)[:20],
 )
 def test_a_value_that_json_does_not_support_is_written(value: object) -> None:
-    line = written("event", value=value, other=1)
+    line = json_line("event", value=value, other=1)
 
     assert line["event"] == "event"
     assert line["other"] == 1
@@ -184,14 +184,14 @@ class Odd:
     __repr__ = __str__
 
 
-def ring() -> list[object]:
+def list_in_itself() -> list[object]:
     """Make a list that contains itself."""
     made: list[object] = []
     made.append(made)
     return made
 
 
-def deep() -> object:
+def deep_list() -> object:
     """Make nested lists that are deeper than the limit of recursion."""
     made: object = 1
     for _ in range(100_000):
@@ -205,8 +205,8 @@ POISON: Mapping[str, Callable[[], object]] = {
     "raises memory": lambda: Odd(MemoryError()),
     "is in a list": lambda: [1, {"a": Odd(KeyError("what"))}],
     "is a name": lambda: {Odd(KeyError("what")): 1},
-    "contains itself": ring,
-    "is deep": deep,
+    "contains itself": list_in_itself,
+    "is deep": deep_list,
     "is a number that Python does not write": lambda: 10**5_000,
     "is a text of ten million": lambda: "x" * 10_000_000,
     "is a list of many": lambda: list(range(100_000)),
@@ -253,7 +253,9 @@ def test_an_event_whose_processors_raise_is_written_by_its_name() -> None:
 
 
 def test_the_console_shows_lists_and_tables_without_brackets_and_quotes() -> None:
-    line = shown("event", errors={"SOURCE_TIMEOUT": 2}, lost={"a": ["B", "C"]}, names=["x", "y"])
+    line = console_text(
+        "event", errors={"SOURCE_TIMEOUT": 2}, lost={"a": ["B", "C"]}, names=["x", "y"]
+    )
 
     assert "errors='SOURCE_TIMEOUT: 2' lost='a: B, C' names='x, y'" in line
 
@@ -332,9 +334,9 @@ def test_a_text_that_a_stream_cannot_encode_is_escaped() -> None:
 
 
 def test_a_value_that_json_does_not_support_is_written_as_text() -> None:
-    assert written("event", path=Path("a"))["path"] == "a"
-    assert written("event", error=ValueError("what"))["error"] == "what"
-    assert written("event", at=datetime(2026, 1, 2, tzinfo=UTC))["at"].startswith("2026-01-02T00")
+    assert json_line("event", path=Path("a"))["path"] == "a"
+    assert json_line("event", error=ValueError("what"))["error"] == "what"
+    assert json_line("event", at=datetime(2026, 1, 2, tzinfo=UTC))["at"].startswith("2026-01-02T00")
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -357,7 +359,7 @@ def test_a_traceback_is_logged_without_local_values(form: LogFormat) -> None:
 
 
 def test_the_console_shows_an_event_and_its_values_on_one_line() -> None:
-    text = shown("gateway.started", version="1.2", sources=3)
+    text = console_text("gateway.started", version="1.2", sources=3)
 
     assert text.count("\n") == 1
     assert "gateway.started" in text
@@ -368,8 +370,8 @@ def test_the_console_shows_an_event_and_its_values_on_one_line() -> None:
 
 
 def test_the_console_has_colours_only_on_a_terminal() -> None:
-    assert "\x1b[" in shown("event", Terminal(), a=1)
-    assert "\x1b[" not in shown("event", a=1)
+    assert "\x1b[" in console_text("event", Terminal(), a=1)
+    assert "\x1b[" not in console_text("event", a=1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from app.settings.models import Settings
 SECRET = "canary+/secret="
 
 
-def hiding(*others: str) -> Redaction:
+def redaction(*others: str) -> Redaction:
     """Make a redaction for settings with a token, and for other secrets."""
     sources = sources_at({})
     billing = sources["billing"].model_copy(
@@ -25,7 +25,7 @@ def hiding(*others: str) -> Redaction:
     "text", [f"http://a/?key={SECRET}&x=1", "http://a/?key=canary%2B%2Fsecret%3D&x=1"]
 )
 def test_a_secret_of_the_settings_is_hidden_also_percent_encoded(text: str) -> None:
-    assert hiding().text(text) == f"http://a/?key={HIDDEN}&x=1"
+    assert redaction().text(text) == f"http://a/?key={HIDDEN}&x=1"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_secret_of_the_settings_is_hidden_also_percent_encoded(text: str) -> N
     ],
 )
 def test_values_of_headers_for_secrets_are_hidden(name: str, value: str, shown: str) -> None:
-    assert hiding().header(name, value) == shown
+    assert redaction().header(name, value) == shown
 
 
 @pytest.mark.parametrize("written", ["canary%2b/secret", "canary+secret", "canary"])
@@ -64,14 +64,14 @@ def test_the_query_of_an_address_in_the_settings_is_hidden(written: str) -> None
 def test_tokens_in_the_response_of_a_token_endpoint_are_hidden() -> None:
     text = '{"access_token": "abc", "expires_in": 3600, "refresh_token":"d"}'
 
-    assert hiding().text(text) == (
+    assert redaction().text(text) == (
         f'{{"access_token": "{HIDDEN}", "expires_in": 3600, "refresh_token":"{HIDDEN}"}}'
     )
 
 
 def test_the_longer_of_two_other_secrets_is_hidden_first() -> None:
-    assert hiding("abcd", "abcdef").text("abcdef, abcd") == f"{HIDDEN}, {HIDDEN}"
+    assert redaction("abcd", "abcdef").text("abcdef, abcd") == f"{HIDDEN}, {HIDDEN}"
 
 
 def test_a_secret_of_one_character_is_not_hidden() -> None:
-    assert hiding("a", "").text("a cat") == "a cat"
+    assert redaction("a", "").text("a cat") == "a cat"

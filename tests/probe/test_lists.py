@@ -43,7 +43,7 @@ def services_with(answer: Handler | None) -> FakeServices:
     return services
 
 
-async def checked(
+async def probe_list(
     answer: Handler, own: object, *, user: str = USER
 ) -> tuple[ProbeResult, SourceCheck]:
     """Probe the list of a user, and return the result and its check."""
@@ -58,7 +58,7 @@ async def checked(
 async def test_a_good_list_is_shown_with_its_first_items_fields_and_types(
     style: PagingStyle,
 ) -> None:
-    listed, check = await checked(ListService(style, list(range(30))), style.list_settings())
+    listed, check = await probe_list(ListService(style, list(range(30))), style.list_settings())
 
     assert check.well, check.wrong
     assert (check.source, check.items, check.found, check.asked) == ("billing.invoices", 20, 1, 1)
@@ -79,7 +79,7 @@ async def test_a_good_list_is_shown_with_its_first_items_fields_and_types(
 async def test_a_list_of_no_item_or_one_item_is_good(number: int) -> None:
     style = STYLES[0]
 
-    _, check = await checked(ListService(style, list(range(number))), style.list_settings())
+    _, check = await probe_list(ListService(style, list(range(number))), style.list_settings())
 
     assert check.well
     assert check.items == number
@@ -88,7 +88,7 @@ async def test_a_list_of_no_item_or_one_item_is_good(number: int) -> None:
 async def test_a_missing_route_is_reported_and_not_an_empty_list() -> None:
     own = {"path": "/v2/bills", "parameter": "owner"}
 
-    _, check = await checked(lambda _: json_response({}, 404), own)
+    _, check = await probe_list(lambda _: json_response({}, 404), own)
 
     assert not check.well
     assert (check.reachable, check.authenticated, check.understood) == (True, True, False)
@@ -96,7 +96,7 @@ async def test_a_missing_route_is_reported_and_not_an_empty_list() -> None:
 
 
 async def test_an_unknown_user_of_a_list_is_reported() -> None:
-    _, check = await checked(lambda _: json_response({}, 404), {"path": "/of/{key}/bills"})
+    _, check = await probe_list(lambda _: json_response({}, 404), {"path": "/of/{key}/bills"})
 
     assert not check.well
     assert check.found == 0
@@ -109,7 +109,7 @@ async def test_a_malformed_item_is_reported_with_its_field_and_the_reason() -> N
     rows[7] = {**row(7), "at": "soon"}
     own = STYLES[0].list_settings()
 
-    _, check = await checked(lambda _: json_response({"data": rows}), own)
+    _, check = await probe_list(lambda _: json_response({"data": rows}), own)
 
     assert not check.well
     assert any(sentence.startswith("data.7.issuedAt: ") for sentence in check.wrong)
@@ -122,7 +122,7 @@ async def test_the_other_fields_of_a_malformed_item_have_types() -> None:
     rows = [row(1), {**row(2), "cents": "many"}]
     own = STYLES[0].list_settings()
 
-    _, check = await checked(lambda _: json_response({"data": rows}), own)
+    _, check = await probe_list(lambda _: json_response({"data": rows}), own)
 
     right, wrong = check.rows
     assert [one.type for one in right.fields] == ["text", "text", "time", "object"]
@@ -149,7 +149,7 @@ async def test_wrong_settings_of_how_pages_continue_are_reported(
     style = BY_NAME[name]
     own = {**style.list_settings().model_dump(), **change}
 
-    _, check = await checked(ListService(style, list(range(30))), own)
+    _, check = await probe_list(ListService(style, list(range(30))), own)
 
     assert not check.well
     assert any(expected in sentence for sentence in check.wrong), check.wrong
@@ -170,7 +170,7 @@ async def test_a_page_that_may_be_the_last_is_noted_if_shorter_pages_are_impossi
     style = BY_NAME["next_cursor"]
     own = {**style.list_settings().model_dump(), **change}
 
-    listed, check = await checked(ListService(style, list(range(number))), own)
+    listed, check = await probe_list(ListService(style, list(range(number))), own)
 
     assert check.well, check.wrong
     assert bool(listed.unchecked) is noted
@@ -208,7 +208,7 @@ async def test_a_list_is_requested_for_the_first_known_user() -> None:
 async def test_a_list_is_not_requested_without_a_known_user() -> None:
     service = ListService(STYLES[0], [1])
 
-    listed, check = await checked(service, STYLES[0].list_settings(), user=user_id(7))
+    listed, check = await probe_list(service, STYLES[0].list_settings(), user=user_id(7))
 
     assert not listed.exchanges
     assert service.calls == 0
@@ -220,7 +220,7 @@ async def test_a_list_is_not_requested_without_a_known_user() -> None:
 
 async def test_a_trial_shows_request_response_and_first_items() -> None:
     style = STYLES[0]
-    listed, check = await checked(ListService(style, list(range(30))), style.list_settings())
+    listed, check = await probe_list(ListService(style, list(range(30))), style.list_settings())
 
     text = trial_text(listed, check, Redaction(settings_for_fakes()), width=100, lines=10)
 

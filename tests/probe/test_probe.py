@@ -60,8 +60,8 @@ async def billing_of(
     """Probe billing, and return the result and its check."""
     used = own or settings()
     [probed] = await probe(used, ids, sources=["billing"], transports=services.transport)
-    hiding = Redaction(used)
-    return probed, check_of(probed, used.sources["billing"], hiding, expected=expected)
+    redaction = Redaction(used)
+    return probed, check_of(probed, used.sources["billing"], redaction, expected=expected)
 
 
 async def test_a_good_source_is_shown_with_all_fields_values_and_types() -> None:
@@ -284,7 +284,9 @@ async def test_all_pages_are_read_and_shown() -> None:
     assert [[row.key for row in one.rows] for one in probed.exchanges] == [[IDS[0]], [IDS[1]]]
 
 
-def shown(probed: ProbeResult, check: SourceCheck, own: Settings, *, width: int, lines: int) -> str:
+def text_of_trial(
+    probed: ProbeResult, check: SourceCheck, own: Settings, *, width: int, lines: int
+) -> str:
     """Write the text of a trial."""
     return trial_text(probed, check, Redaction(own), width=width, lines=lines)
 
@@ -306,7 +308,7 @@ async def test_a_trial_shows_request_response_and_records_without_secrets() -> N
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
     )
     check = check_of(probed, own.sources["billing"], Redaction(own), expected=True)
-    text = shown(probed, check, own, width=100, lines=60)
+    text = text_of_trial(probed, check, own, width=100, lines=60)
 
     assert "POST http://billing/accounts\n" in text
     assert "authorization: Bearer (secret)\n" in text
@@ -323,8 +325,8 @@ async def test_a_trial_fits_its_text_to_the_terminal() -> None:
     own = settings()
     probed, check = await billing_of(fakes(), own)
 
-    wide = shown(probed, check, own, width=140, lines=60).splitlines()
-    short = shown(probed, check, own, width=80, lines=3)
+    wide = text_of_trial(probed, check, own, width=140, lines=60).splitlines()
+    short = text_of_trial(probed, check, own, width=80, lines=3)
 
     assert any(line.startswith("[ ") and line.endswith(f"billing, {IDS[1]}") for line in wide)
     assert "more lines; --full shows them" in short
@@ -358,7 +360,7 @@ async def test_the_fetch_of_a_token_is_shown_as_a_call_without_the_token(
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
     )
     check = check_of(probed, own.sources["billing"], Redaction(own), expected=True)
-    text = shown(probed, check, own, width=100, lines=60)
+    text = text_of_trial(probed, check, own, width=100, lines=60)
 
     assert (check.reachable, check.authenticated, check.understood) == verdict
     assert check.well == (status == 200)
@@ -380,8 +382,8 @@ async def test_equal_responses_for_two_users_and_an_unknown_user_are_reported() 
     [probed] = await probe(used, IDS, sources=["billing"], transports=services.transport)
     [not_found] = await probe(used, [absent], sources=["billing"], transports=services.transport)
 
-    hiding = Redaction(used)
-    check = check_of(probed, used.sources["billing"], hiding, expected=True, stranger=not_found)
+    redaction = Redaction(used)
+    check = check_of(probed, used.sources["billing"], redaction, expected=True, stranger=not_found)
 
     assert not check.well
     [wrong] = check.wrong

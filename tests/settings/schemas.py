@@ -37,7 +37,7 @@ def kinds(schema: Table, found: Table) -> Iterator[Table]:
         yield from kinds(schema, {**choice, "description": found.get("description")})
 
 
-def always_there(schema: Table, variable: Variable) -> Table | None:
+def single_value_schema(schema: Table, variable: Variable) -> Table | None:
     """Find the schema of a setting that is a single value in every configuration."""
     found = list(properties_of(schema, schema, variable.path))
     if variable.dependent or len(found) > 1 or found[0]["type"] in {"object", "array"}:

@@ -88,18 +88,18 @@ def test_the_mode_of_callers_has_to_be_set() -> None:
 
 
 @pytest.fixture
-def needed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def with_sources(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Set the required variables of the sources."""
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
     return monkeypatch
 
 
-def test_variables_set_the_settings_of_callers(needed: pytest.MonkeyPatch) -> None:
-    needed.setenv("GATEWAY_AUTH__MODE", "jwt")
-    needed.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com/")
-    needed.setenv("GATEWAY_AUTH__AUDIENCE", "user-gateway")
-    needed.setenv("GATEWAY_AUTH__ALGORITHMS", '["RS256", "ES256"]')
+def test_variables_set_the_settings_of_callers(with_sources: pytest.MonkeyPatch) -> None:
+    with_sources.setenv("GATEWAY_AUTH__MODE", "jwt")
+    with_sources.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com/")
+    with_sources.setenv("GATEWAY_AUTH__AUDIENCE", "user-gateway")
+    with_sources.setenv("GATEWAY_AUTH__ALGORITHMS", '["RS256", "ES256"]')
 
     auth = load_settings(None, serving=True).auth
 
@@ -108,10 +108,10 @@ def test_variables_set_the_settings_of_callers(needed: pytest.MonkeyPatch) -> No
     assert auth.algorithms == ("RS256", "ES256")
 
 
-def test_several_audiences_are_set_as_a_list(needed: pytest.MonkeyPatch) -> None:
+def test_several_audiences_are_set_as_a_list(with_sources: pytest.MonkeyPatch) -> None:
     for name, value in JWT.items():
-        needed.setenv(f"GATEWAY_AUTH__{name.upper()}", value)
-    needed.setenv("GATEWAY_AUTH__AUDIENCE", '["a", "b"]')
+        with_sources.setenv(f"GATEWAY_AUTH__{name.upper()}", value)
+    with_sources.setenv("GATEWAY_AUTH__AUDIENCE", '["a", "b"]')
 
     auth = load_settings(None).auth
 
@@ -130,10 +130,10 @@ def test_several_audiences_are_set_as_a_list(needed: pytest.MonkeyPatch) -> None
     ],
 )
 def test_a_mistake_in_a_variable_is_reported_once_with_its_name(
-    needed: pytest.MonkeyPatch, variables: Mapping[str, str], reported: str
+    with_sources: pytest.MonkeyPatch, variables: Mapping[str, str], reported: str
 ) -> None:
     for name, value in variables.items():
-        needed.setenv(f"GATEWAY_AUTH__{name}", value)
+        with_sources.setenv(f"GATEWAY_AUTH__{name}", value)
 
     with pytest.raises(ConfigurationError) as caught:
         load_settings(None, serving=True)
@@ -143,9 +143,9 @@ def test_a_mistake_in_a_variable_is_reported_once_with_its_name(
 
 
 def test_a_file_sets_the_callers_and_names_the_secret(
-    needed: pytest.MonkeyPatch, tmp_path: Path
+    with_sources: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    needed.setenv("DEV_SECRET", SECRET)
+    with_sources.setenv("DEV_SECRET", SECRET)
     file = tmp_path / "gateway.toml"
     file.write_text(
         '[auth]\nmode = "jwt"\nissuer = "dev"\naudience = "a"\nsecret = { env = "DEV_SECRET" }\n',
@@ -160,9 +160,9 @@ def test_a_file_sets_the_callers_and_names_the_secret(
 
 
 def test_a_file_without_the_mode_of_callers_is_named_in_the_mistake(
-    needed: pytest.MonkeyPatch, tmp_path: Path
+    with_sources: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    del needed
+    del with_sources
     file = tmp_path / "gateway.toml"
     file.write_text("port = 80\n", encoding="utf-8")
 

@@ -16,7 +16,7 @@ from app.settings.variables import Variable, variables_of
 from tests.settings.conftest import Write
 from tests.settings.loading import SERVICE, load, load_unchecked
 from tests.settings.models import TestSettings
-from tests.settings.schemas import always_there, properties_of
+from tests.settings.schemas import properties_of, single_value_schema
 from tests.settings.toml import toml
 
 MODELS = [WrittenSettings, TestSettings]
@@ -24,7 +24,7 @@ OURS = file_schema(WrittenSettings)
 OWN = file_schema(TestSettings)
 
 
-def wrong(schema: Table, text: str) -> list[str]:
+def refused_places(schema: Table, text: str) -> list[str]:
     """List the places in a file that a schema refuses."""
     validator = Draft202012Validator(schema)
     found = validator.iter_errors(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
@@ -70,22 +70,26 @@ def test_the_tag_of_a_table_has_no_default(keys: tuple[str, ...]) -> None:
 
 
 def test_settings_that_a_variable_may_set_are_optional_in_the_file() -> None:
-    assert not wrong(OURS, "")
-    assert not wrong(OURS, "[sources.billing]\ntimeout = 1")
-    assert not wrong(OWN, "[services.users]\nauth = { kind = 'basic' }\npaging = {}")
-    assert wrong(OWN, "[[services.users.rules]]") == ["services.users.rules#1"]
+    assert not refused_places(OURS, "")
+    assert not refused_places(OURS, "[sources.billing]\ntimeout = 1")
+    assert not refused_places(OWN, "[services.users]\nauth = { kind = 'basic' }\npaging = {}")
+    assert refused_places(OWN, "[[services.users.rules]]") == ["services.users.rules#1"]
 
 
 @pytest.mark.parametrize("value", ["{ env = 'A' }", "{ file = '/a' }"])
 def test_a_reference_to_a_secret_is_accepted(value: str) -> None:
-    assert not wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
+    assert not refused_places(
+        OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}"
+    )
 
 
 @pytest.mark.parametrize(
     "value", ["'x'", "3", "{}", "{ env = '' }", "{ env = 'A', file = 'a' }", "{ value = 'a' }"]
 )
 def test_a_secret_itself_is_refused(value: str) -> None:
-    reported = wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
+    reported = refused_places(
+        OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}"
+    )
 
     assert reported == ["sources.billing.auth"]
 
@@ -114,7 +118,7 @@ def test_a_secret_itself_is_refused(value: str) -> None:
     ],
 )
 def test_tagged_tables_lists_and_free_names_are_checked(written: str, place: str | None) -> None:
-    reported = wrong(OWN, SERVICE + written)
+    reported = refused_places(OWN, SERVICE + written)
 
     assert reported == ([] if place is None else [f"services.users.{place}".rstrip(".")])
 
@@ -142,7 +146,7 @@ def is_refused(loading: Callable[[], object]) -> bool:
     [
         one
         for one in variables_of(WrittenSettings)
-        if always_there(OURS, one) is not None
+        if single_value_schema(OURS, one) is not None
         and one.path[1:2]
         not in {("profile",), ("activity",)}  # their settings are those of billing
         and one.path[-1] not in JUDGED_BY_PYTHON
@@ -166,4 +170,4 @@ def test_the_schema_refuses_the_same_values_as_the_gateway(
 
         # The checks of all values together only add mistakes, and take the most time.
         refused = is_refused(partial(load_unchecked, file)) or is_refused(partial(load, file))
-        assert refused == bool(wrong(OURS, text)), text
+        assert refused == bool(refused_places(OURS, text)), text

@@ -14,7 +14,7 @@ API_KEY = {"kind": "api_key", "key": "k", "parameter": "token"}
 NAMES = {"kind": "api_key", "key": "k", "header": "X-Key"}
 
 
-def wrong(values: dict[str, Any]) -> str:
+def messages_about(values: dict[str, Any]) -> str:
     """Return the messages about settings that are refused."""
     with pytest.raises(ValidationError) as raised:
         ListSettings.model_validate(values)
@@ -96,7 +96,7 @@ def test_a_list_of_a_source_needs_few_settings(
 def test_a_list_that_cannot_work_is_refused_with_the_expected_value(
     values: dict[str, Any], why: str
 ) -> None:
-    assert why in wrong(values)
+    assert why in messages_about(values)
 
 
 def test_a_list_with_page_numbers_may_have_a_parameter_named_cursor() -> None:

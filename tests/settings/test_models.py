@@ -51,9 +51,7 @@ def groups(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         ("http://users/a%20b", "http://users/a%20b"),
     ],
 )
-def test_a_base_url_is_kept_without_slashes_at_its_end(
-    url: str, kept: str
-) -> None:
+def test_a_base_url_is_kept_without_slashes_at_its_end(url: str, kept: str) -> None:
     assert source(base_url=url).base_url == kept
 
 

@@ -55,14 +55,14 @@ def enum(*lines: str) -> str:
     return '[enums.Level]\ndescription = "A level."\n' + "".join(f"{line}\n" for line in lines)
 
 
-def kind(name: str, **fields: str) -> str:
+def object_type(name: str, **fields: str) -> str:
     """Write the table of an object."""
     lines = [f'{key} = {{ type = "{one}", description = "." }}' for key, one in fields.items()]
     head = f'[types.{name}]\ndescription = "An object."\n[types.{name}.fields]\n'
     return head + "".join(f"{line}\n" for line in lines)
 
 
-def reported(text: str, write: Write) -> list[str]:
+def mistakes_in(text: str, write: Write) -> list[str]:
     """List the mistakes of a file that has the sources and a text, without the name of the file.
 
     Lines are counted from the beginning of the text.
@@ -241,22 +241,25 @@ TAKEN = "is a type of the schema already: expected another name"
             ],
         ),
         # Objects.
-        (kind("A", b="B") + kind("B", a="[A!]"), ["8: [types.B.fields.a] type makes a circle"]),
-        (kind("A", a="A"), ["4: [types.A.fields.a] type makes a circle of objects: A → A"]),
-        (kind("A", b="Bx"), ["4: [types.A.fields.b] type names Bx, which is not known"]),
+        (
+            object_type("A", b="B") + object_type("B", a="[A!]"),
+            ["8: [types.B.fields.a] type makes a circle"],
+        ),
+        (object_type("A", a="A"), ["4: [types.A.fields.a] type makes a circle of objects: A → A"]),
+        (object_type("A", b="Bx"), ["4: [types.A.fields.b] type names Bx, which is not known"]),
         *[
-            (kind(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
+            (object_type(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
             for one in (
                 *("Event", "Money", "BillingStatus", "InvoiceEdge", "InvoiceConnection", "User"),
                 *("String", "PageInfo"),
             )
         ],
         *[
-            (kind(one, a="Int"), [f"1: [types.{one}] {ROOT}: expected another name"])
+            (object_type(one, a="Int"), [f"1: [types.{one}] {ROOT}: expected another name"])
             for one in ("Query", "Mutation", "Subscription")
         ],
         (
-            kind("_A", a="Int"),
+            object_type("_A", a="Int"),
             [
                 (
                     "1: [types._A] is not a valid name here: expected a name of GraphQL that begins"
@@ -264,9 +267,9 @@ TAKEN = "is a type of the schema already: expected another name"
                 )
             ],
         ),
-        (kind('"A b"', a="Int"), ['1: [types."A b"] is not a valid name here']),
+        (object_type('"A b"', a="Int"), ['1: [types."A b"] is not a valid name here']),
         (
-            TICKET + kind("TicketEdge", a="Int") + field(connection=True, type="Ticket"),
+            TICKET + object_type("TicketEdge", a="Int") + field(connection=True, type="Ticket"),
             [f"4: [types.TicketEdge] {TAKEN}"],
         ),
         (
@@ -305,7 +308,7 @@ TAKEN = "is a type of the schema already: expected another name"
         (enum(), ["1: [enums.Level] values is missing: The values of the enum, by name"]),
         (enum("values = {}"), ["3: [enums.Level.values] got a table"]),
         (
-            kind("Level", a="Int") + enum("values.LOW = {}"),
+            object_type("Level", a="Int") + enum("values.LOW = {}"),
             ["5: [enums.Level] is in [types.Level], too: expected one of both"],
         ),
         # The schema as a whole.
@@ -368,7 +371,7 @@ TAKEN = "is a type of the schema already: expected another name"
 def test_a_mistake_in_a_schema_is_reported_at_its_line_with_the_expected_value(
     text: str, expected: list[str], write: Write
 ) -> None:
-    found = reported(text, write)
+    found = mistakes_in(text, write)
 
     assert len(found) == len(expected)
     for one, beginning in zip(found, expected, strict=True):
@@ -398,7 +401,7 @@ READ = {
 def test_an_invalid_field_is_reported_once(wrong: str, read: str, write: Write) -> None:
     read = read.replace("[sources.support]\n", "")  # the sources end with its table
 
-    [one] = reported(read + wrong, write)
+    [one] = mistakes_in(read + wrong, write)
 
     assert "[user.open]" in one
 
@@ -406,13 +409,13 @@ def test_an_invalid_field_is_reported_once(wrong: str, read: str, write: Write) 
 def test_other_mistakes_are_reported_beside_an_invalid_field(write: Write) -> None:
     text = "[sources.support.fields]\nopen = 'x'\nopn = 'y'\n" + field(type="Intt")
 
-    assert [one.partition(":")[0] for one in reported(text, write)] == ["3", "6"]
+    assert [one.partition(":")[0] for one in mistakes_in(text, write)] == ["3", "6"]
 
 
 def test_a_list_of_a_hidden_field_is_reported(write: Write) -> None:
     listed = "[sources.billing.lists.invoices]\npath = '/all'\nparameter = 'id'\n"
 
-    [one] = reported("[user.invoices]\nhidden = true\n" + listed, write)
+    [one] = mistakes_in("[user.invoices]\nhidden = true\n" + listed, write)
 
     assert one.startswith("3: [sources.billing.lists.invoices] is no list of billing")
 
@@ -423,8 +426,8 @@ ALL_AT_ONCE = [
     field("c", may=None),
     field("d", value="a["),
     field("username"),
-    kind("A", b="B", c="Nothing"),
-    kind("B", a="A"),
+    object_type("A", b="B", c="Nothing"),
+    object_type("B", a="A"),
     enum('unknown = "LO"', "values.LOW = {}"),
     '[schema]\nexistence = "profil"\n',
     "[sources.profile.fields]\nnick = 'x'\n",
@@ -432,7 +435,7 @@ ALL_AT_ONCE = [
 
 
 def test_all_mistakes_in_a_schema_are_reported_together(write: Write) -> None:
-    found = reported("".join(ALL_AT_ONCE), write)
+    found = mistakes_in("".join(ALL_AT_ONCE), write)
 
     tables = sorted(one.partition("[")[2].partition("]")[0] for one in found)
     assert tables == [
@@ -448,7 +451,7 @@ def test_all_mistakes_in_a_schema_are_reported_together(write: Write) -> None:
 def test_names_that_python_or_graphql_use_are_accepted(write: Write) -> None:
     names = ("class", "None", "mro", "key", "field_x", "x", "type", "_a", "model_dump", "user")
     text = "".join(field(name, type="Level") for name in names)
-    types = kind("Ticket2", id="ID", key="Int") + kind("Edge", a="Ticket2")
+    types = object_type("Ticket2", id="ID", key="Int") + object_type("Edge", a="Ticket2")
 
     settings = load(write(SOURCES + text + types + enum("values.mro = {}", "values.Query = {}")))
 
@@ -458,7 +461,7 @@ def test_names_that_python_or_graphql_use_are_accepted(write: Write) -> None:
 def test_cache_control_of_an_unknown_field_is_reported(write: Write) -> None:
     text = "[cache_control]\nfields = { displayName = 60, openTickets = 5, plam = 30 }\n"
 
-    found = reported(text + field("openTickets"), write)
+    found = mistakes_in(text + field("openTickets"), write)
 
     assert found == [
         "2: [cache_control.fields] plam which is no field of a user: did you mean plan?"

@@ -18,8 +18,8 @@ from tests.properties import examples
 from tests.settings.conftest import Write
 from tests.settings.loading import NEEDED, SECRET, load, load_own
 from tests.settings.models import Bearer, Paging, Rule
-from tests.settings.schemas import always_there
-from tests.settings.toml import toml, written
+from tests.settings.schemas import single_value_schema
+from tests.settings.toml import toml, toml_value
 
 
 def test_a_file_has_settings_in_tables_with_their_names(write: Write) -> None:
@@ -202,7 +202,7 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
 }
 
 
-def valid(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | float | bool]:
+def valid_values(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | float | bool]:
     """Make valid values of one of our settings."""
     if variable.path[-1] in SPECIAL:
         return SPECIAL[variable.path[-1]]
@@ -217,9 +217,9 @@ def valid(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | fl
 
 
 SINGLE = {
-    one: valid(one, schema)
+    one: valid_values(one, schema)
     for one in variables_of(Settings)
-    if (schema := always_there(SCHEMA, one)) is not None
+    if (schema := single_value_schema(SCHEMA, one)) is not None
 }
 SOME = st.fixed_dictionaries(
     {one: values for one, values in SINGLE.items() if one.required},
@@ -294,7 +294,7 @@ def test_each_kind_of_auth_is_the_same_in_a_file_and_in_variables(
     for name in {"token", "password", "key", "client_secret"} & auth.keys():
         monkeypatch.setenv("OF_THE_FILE", auth[name])
         in_file[name] = {"env": "OF_THE_FILE"}
-    by_file = load(write(f"{NEEDED}billing.auth = {written(in_file)}")).sources["billing"].auth
+    by_file = load(write(f"{NEEDED}billing.auth = {toml_value(in_file)}")).sources["billing"].auth
 
     for name, value in auth.items():
         text = value if isinstance(value, str) else json.dumps(value)

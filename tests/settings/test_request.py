@@ -20,7 +20,7 @@ BODY = {"form": "body", "path": "/read", "template": '["{key}"]'}
 EACH = {"form": "each", "path": "/users/{key}"}
 
 
-def wrong(request: dict[str, Any]) -> str:
+def messages_about(request: dict[str, Any]) -> str:
     """Return the messages about settings that are refused."""
     with pytest.raises(ValidationError) as raised:
         REQUEST.validate_python(request)
@@ -86,7 +86,7 @@ def test_a_source_without_request_settings_has_the_default_contract() -> None:
 def test_a_request_that_cannot_be_sent_is_refused_with_the_reason(
     request_: dict[str, Any], why: str
 ) -> None:
-    assert why in wrong(request_)
+    assert why in messages_about(request_)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_path_of_an_address_is_accepted(path: str) -> None:
     ],
 )
 def test_an_invalid_path_is_refused(path: str) -> None:
-    assert "expected" in wrong({**REPEAT, "path": path})
+    assert "expected" in messages_about({**REPEAT, "path": path})
 
 
 @given(path=st.text("/.%2eE{}keyab?#\\ ", max_size=12).map(lambda text: f"/{text}"))
@@ -142,7 +142,7 @@ def test_an_accepted_path_has_no_query_and_no_dot_segments(path: str) -> None:
     ],
 )
 def test_a_header_with_another_use_or_form_is_refused(headers: dict[str, str], why: str) -> None:
-    assert why in wrong({**REPEAT, "headers": headers})
+    assert why in messages_about({**REPEAT, "headers": headers})
 
 
 @pytest.mark.parametrize("headers", [{"Accept": "application/hal+json"}, {"X-Api-Version": "a b"}])
@@ -163,4 +163,4 @@ def test_a_lone_surrogate_is_refused_at_every_place(text: str) -> None:
         {**FILTER, "join": text},
         {**BODY, "template": f'["{text}"]'},
     ):
-        assert wrong(request)
+        assert messages_about(request)

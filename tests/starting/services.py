@@ -104,7 +104,7 @@ def scim(request: HttpRequest) -> Sequence[str] | None:
     return re.findall(r'id eq "([^"]+)"', found[0]) if found else None
 
 
-def saying_only(body: bytes, status: str = "200 OK", **headers: str) -> Answer:
+def always(body: bytes, status: str = "200 OK", **headers: str) -> Answer:
     """Send the same response to each request."""
     return lambda exchange: exchange.say(
         body, status, {name.replace("_", "-"): value for name, value in headers.items()}
@@ -119,7 +119,7 @@ async def init(*arguments: str, given: str = "") -> Result:
     return result
 
 
-def written() -> dict[str, Any]:
+def written_settings() -> dict[str, Any]:
     """Read the file that the command has written."""
     return tomllib.loads(text_of_file())
 

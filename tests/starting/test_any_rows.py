@@ -144,17 +144,17 @@ def _in_minor_units(value: Json) -> Json:
     return {"amount": int(Decimal(str(amount)).scaleb(places)), "currency": currency}
 
 
-def alike(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and times in it
+def is_equal(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and times in it
     """Compare a response with the expected one: times as moments."""
     if isinstance(expected, datetime):
         return isinstance(got, str) and datetime.fromisoformat(got) == expected
     if isinstance(expected, list):
         wanted: list[Any] = expected  # pyright: ignore[reportUnknownVariableType] # JSON
-        return len(got) == len(wanted) and all(map(alike, got, wanted))
+        return len(got) == len(wanted) and all(map(is_equal, got, wanted))
     if isinstance(expected, dict):
         members = cast("Json", expected)
         return got.keys() == members.keys() and all(
-            alike(got[one], members[one]) for one in members
+            is_equal(got[one], members[one]) for one in members
         )
     return got == expected and isinstance(got, bool) is isinstance(expected, bool)
 
@@ -209,7 +209,7 @@ async def test_the_gateway_returns_the_values_of_the_row_by_the_written_file(
     [user] = body["data"]["users"]
     expected = Expected(sources)
     for one in sources[0].fields:
-        assert alike(user[one.name], expected.field(one, row)), (one, user)
+        assert is_equal(user[one.name], expected.field(one, row)), (one, user)
 
 
 @given(rows)

@@ -22,17 +22,17 @@ from tests.starting.services import (
     FILE,
     Row,
     Service,
+    always,
     init,
     is_written,
     only_first,
     postgrest,
     repeated,
-    saying_only,
     scim,
     text_of_file,
     with_commas,
     write_file,
-    written,
+    written_settings,
 )
 
 SECRET = "canary-secret"
@@ -135,7 +135,7 @@ async def test_the_form_of_requests_is_found_and_the_file_works(
         result = await init("--id", "e2", "--source", f"hr={server.base_url}")
 
         assert result.exit_code == 0, result.output
-        source = written()["sources"]["hr"]
+        source = written_settings()["sources"]["hr"]
         assert source == {
             "base_url": server.base_url,
             "request": request_settings,
@@ -171,7 +171,7 @@ async def test_an_address_may_show_the_place_of_the_id(address: str) -> None:
         result = await init("--id", "e1", "--source", f"hr={address.format(base=server.base_url)}")
 
         assert result.exit_code == 0, result.output
-        assert written()["sources"]["hr"] == {
+        assert written_settings()["sources"]["hr"] == {
             "base_url": f"{server.base_url}/v1",
             "request": {"form": "repeat", "path": "/employees", "parameter": "id"},
             "answer": {"key": ["id"]},
@@ -204,7 +204,7 @@ async def test_a_user_of_two_services_has_the_fields_of_both() -> None:
             ]
         }
     }
-    assert {one["may"] for one in written()["user"].values()} == {"self"}
+    assert {one["may"] for one in written_settings()["user"].values()} == {"self"}
 
 
 @pytest.mark.parametrize("service", [Service(by_path=True), Service(requested_ids=repeated("id"))])
@@ -230,7 +230,7 @@ async def test_a_parameter_may_have_the_name_of_the_source() -> None:
         result = await init("--id", "e1", "--source", address)
 
     assert result.exit_code == 0, result.output
-    assert written()["sources"]["employees"]["request"] == {
+    assert written_settings()["sources"]["employees"]["request"] == {
         "form": "repeat",
         "path": "/directory",
         "parameter": "employee",
@@ -280,20 +280,20 @@ async def test_an_existing_file_is_not_changed_and_nothing_is_called() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (saying_only(b"<html>Sign in</html>", Content_Type="text/html"), "is a page in HTML"),
-        (saying_only(b"hello"), "is no JSON"),
+        (always(b"<html>Sign in</html>", Content_Type="text/html"), "is a page in HTML"),
+        (always(b"hello"), "is no JSON"),
         (
-            saying_only(b"", "302 Found", Location="https://sso.example.com/"),
+            always(b"", "302 Found", Location="https://sso.example.com/"),
             "leads to another address (https://sso.example.com/)",
         ),
-        (saying_only(b"{}", "503 Service Unavailable"), "Try again when the service works"),
-        (saying_only(b'{"error": "x"}', "401 Unauthorized"), "--auth hr=bearer:HR_TOKEN"),
-        (saying_only(b'{"error": "x"}', "403 Forbidden"), "sources.hr.auth"),
-        (saying_only(b"[]"), "it knows no user of this id"),
-        (saying_only(json.dumps(EMPLOYEES).encode()), "answers do not depend on the id"),
-        (saying_only(json.dumps(EMPLOYEES[0]).encode()), "answers do not depend on the id"),
-        (saying_only(b'{"name": "Ada"}'), "answers do not depend on the id"),
-        (saying_only(json.dumps([EMPLOYEES[0]] * 2).encode()), "several rows of one user"),
+        (always(b"{}", "503 Service Unavailable"), "Try again when the service works"),
+        (always(b'{"error": "x"}', "401 Unauthorized"), "--auth hr=bearer:HR_TOKEN"),
+        (always(b'{"error": "x"}', "403 Forbidden"), "sources.hr.auth"),
+        (always(b"[]"), "it knows no user of this id"),
+        (always(json.dumps(EMPLOYEES).encode()), "answers do not depend on the id"),
+        (always(json.dumps(EMPLOYEES[0]).encode()), "answers do not depend on the id"),
+        (always(b'{"name": "Ada"}'), "answers do not depend on the id"),
+        (always(json.dumps([EMPLOYEES[0]] * 2).encode()), "several rows of one user"),
         (Service(by_path=True, rows=EMPLOYEES[1:]), "Check the id"),
     ],
 )
@@ -310,7 +310,7 @@ async def test_a_service_without_the_user_is_reported_with_a_hint(
 
 
 async def test_all_failing_services_are_reported_together() -> None:
-    async with serving(saying_only(b"[]")) as server:
+    async with serving(always(b"[]")) as server:
         result = await init(
             *("--id", "e1", "--source", "hr=http://127.0.0.1:9"),
             *("--source", f"support={server.base_url}"),
@@ -379,7 +379,7 @@ async def test_credentials_are_sent_and_the_file_names_only_their_variable(
         got = await query_gateway(ALL % ('"e1"', "firstName"))
 
     assert result.exit_code == 0, result.output
-    assert written()["sources"]["hr"]["auth"] == table
+    assert written_settings()["sources"]["hr"]["auth"] == table
     assert SECRET not in text_of_file() + result.output
     assert "export HR_SECRET=…" in result.stdout
     assert got["data"]["users"][0]["firstName"] == "Ada"
@@ -388,7 +388,7 @@ async def test_credentials_are_sent_and_the_file_names_only_their_variable(
 async def test_missing_or_refused_credentials_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with serving(saying_only(b"{}", "401 Unauthorized")) as server:
+    async with serving(always(b"{}", "401 Unauthorized")) as server:
         arguments = ("--id", "e1", "--source", f"hr={server.base_url}", "--auth")
         missing = await init(*arguments, "hr=bearer:HR_SECRET")
         assert not server.requests
@@ -462,7 +462,7 @@ async def test_missing_options_are_prompted_for(monkeypatch: pytest.MonkeyPatch)
         assert result.exit_code == 0, result.output
         got = await query_gateway(ALL % ('"e1"', "firstName stats { openNow }"))
 
-    assert list(written()["sources"]) == ["hr", "support"]
+    assert list(written_settings()["sources"]) == ["hr", "support"]
     assert "expected an id of letters" in result.stdout
     assert "hr: it knows no user of this id" in result.stdout
     assert "support: status 401" in result.stdout
@@ -478,6 +478,6 @@ async def test_numeric_ids_are_requested_as_numbers() -> None:
         got = await query_gateway(ALL % ('"8"', "userId age"))
 
     assert result.exit_code == 0, result.output
-    assert written()["user_id_pattern"] == "[0-9]{1,18}"
-    assert written()["sources"]["hr"]["answer"] == {"key": ["id"]}
+    assert written_settings()["user_id_pattern"] == "[0-9]{1,18}"
+    assert written_settings()["sources"]["hr"]["answer"] == {"key": ["id"]}
     assert got == {"data": {"users": [{"id": "8", "userId": "7", "age": 48}]}}

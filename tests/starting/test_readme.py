@@ -17,7 +17,7 @@ from tests.demo_data import demo_data
 from tests.examples.serving import clean_environment, free_port, program
 from tests.examples.serving import serving as serving_app
 from tests.fakes.http_server import HttpExchange, serving
-from tests.starting.services import EMPLOYEES, Row, Service, repeated, written
+from tests.starting.services import EMPLOYEES, Row, Service, repeated, written_settings
 
 ROOT = Path(app.__file__).parents[1]
 TOKEN = "canary-secret"
@@ -78,7 +78,7 @@ async def test_the_commands_of_the_page_write_and_serve_the_first_file() -> None
             {"SUPPORT_TOKEN": TOKEN},
         )
 
-    assert list(written()["sources"]) == ["hr", "support"]
+    assert list(written_settings()["sources"]) == ["hr", "support"]
     assert answer == {
         "data": {
             "users": [
