@@ -1,1 +1,1 @@
-"""Tests of the command line, a command a file."""
+"""Tests of the command line, one file for each command."""

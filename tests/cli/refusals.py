@@ -1,4 +1,4 @@
-"""Reads why `serve` does not start, as a log collector does."""
+"""Reads the reason for which `serve` does not start, as a log collector does."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StartRefusal:
-    """Why the gateway does not start.
+    """The reason for which the gateway does not start.
 
     Attributes:
-        reason: What is wrong.
+        reason: The headline.
         mistakes: A sentence for each mistake.
     """
 
@@ -19,7 +19,7 @@ class StartRefusal:
 
 
 def start_refusal(stderr: str) -> StartRefusal:
-    """Read the one event that says why the gateway does not start."""
+    """Read the one event with the reason for which the gateway does not start."""
     [line] = stderr.splitlines()
     event = json.loads(line)
     assert (event["event"], event["level"]) == ("gateway.unusable", "error")

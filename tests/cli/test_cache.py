@@ -1,18 +1,18 @@
-"""The command that invalidates, against a running program."""
+"""`user-gateway cache invalidate`, against a running gateway."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import flat, run
+from tests.cli.test_commands import one_line, run
 from tests.cli.test_end_to_end import program
 from tests.examples.serving import free_port
 
 TOKEN = "a-token-of-operators"
 
 
-async def test_an_operator_invalidates_by_the_command_line(tmp_path: Path) -> None:
+async def test_an_operator_invalidates_the_cache_by_the_command_line(tmp_path: Path) -> None:
     port = free_port()
     environment = {
         **{
@@ -37,29 +37,31 @@ async def test_an_operator_invalidates_by_the_command_line(tmp_path: Path) -> No
         ]
 
     assert done.exit_code == 0
-    assert flat(done.output).startswith("This gateway has forgotten it. Others with the same store")
+    assert one_line(done.output).startswith(
+        "This gateway has forgotten it. Others with the same store"
+    )
     assert refused.exit_code == 1
-    assert "401: the request has not the token" in flat(refused.stderr)
+    assert "401: the request has not the token" in one_line(refused.stderr)
 
 
-def test_it_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_missing_option_or_gateway_is_reported(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN, encoding="utf-8")
     nothing = run("cache", "invalidate", "--token-file", str(token), "--address", "http://a")
-    nobody = run(
+    unreachable = run(
         *("cache", "invalidate", "--user", "1", "--token-file", str(token)),
         *("--address", "http://me:hunter2@127.0.0.1:9"),
     )
 
     assert nothing.exit_code == 2
-    assert "expected --user, --source or --tag" in flat(nothing.stderr)
-    assert nobody.exit_code == 1
-    assert "127.0.0.1:9 does not answer" in flat(nobody.stderr)
-    assert "hunter2" not in nobody.stderr
+    assert "expected --user, --source or --tag" in one_line(nothing.stderr)
+    assert unreachable.exit_code == 1
+    assert "127.0.0.1:9 does not answer" in one_line(unreachable.stderr)
+    assert "hunter2" not in unreachable.stderr
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "problem"),
     [
         (b"canary\n\ncanary", "has no token in it"),
         ("canary-\u00f6".encode(), "has no token in it"),
@@ -68,7 +70,9 @@ def test_it_says_what_is_missing(tmp_path: Path) -> None:
         (b"canary\xff", "is not UTF-8"),
     ],
 )
-def test_a_file_without_a_token_is_not_shown(tmp_path: Path, content: bytes, what: str) -> None:
+def test_the_content_of_a_file_without_a_token_is_not_shown(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
     token = tmp_path / "token"
     token.write_bytes(content)
 
@@ -78,12 +82,12 @@ def test_a_file_without_a_token_is_not_shown(tmp_path: Path, content: bytes, wha
     )
 
     assert result.exit_code == 2
-    assert f"token {what}; expected one line of printable ASCII" in flat(result.stderr)
+    assert f"token {problem}; expected one line of printable ASCII" in one_line(result.stderr)
     assert "canary" not in result.output
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9464", "http://", "http://[::1", "ftp://a"])
-def test_what_is_no_address_is_said_to_be_none(tmp_path: Path, address: str) -> None:
+def test_an_invalid_address_is_reported(tmp_path: Path, address: str) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN, encoding="utf-8")
 
@@ -93,4 +97,4 @@ def test_what_is_no_address_is_said_to_be_none(tmp_path: Path, address: str) -> 
     )
 
     assert result.exit_code == 2
-    assert f"{address} is no address: expected one such as http://" in flat(result.stderr)
+    assert f"{address} is no address: expected one such as http://" in one_line(result.stderr)

@@ -1,4 +1,4 @@
-"""What `serve` does not start with, and how to go on."""
+"""Unsafe settings with which `serve` does not start, and the settings that mend them."""
 
 import os
 import subprocess
@@ -35,8 +35,8 @@ WORK = {"GATEWAY_LIMITS__COST": "0", "GATEWAY_LIMITS__RATE__ENABLED": "false"}
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable and no file of the machine be seen."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -65,7 +65,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ],
     ids=["names", "cookies", "explain", "documents", "work", "secret", "keys"],
 )
-def test_serve_says_what_is_not_safe_and_what_to_set(
+def test_serve_reports_unsafe_settings_and_how_to_mend_them(
     monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], mends: list[str]
 ) -> None:
     for name, value in {**NEEDED, **variables}.items():
@@ -75,13 +75,13 @@ def test_serve_says_what_is_not_safe_and_what_to_set(
 
     assert result.exit_code == 2
     refusal = start_refusal(result.stderr)
-    [told] = refusal.mistakes
+    [mistake] = refusal.mistakes
     assert refusal.reason == UNSAFE.removesuffix(":")
     for mend in mends:
-        assert mend in told
+        assert mend in mistake
 
 
-def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_unsafe_settings_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**NEEDED, **COOKIES, **DOCUMENTS, **WORK, "GATEWAY_EXPLAIN": "1"}.items():
         monkeypatch.setenv(name, value)
 
@@ -105,7 +105,7 @@ ONLY = settings_for_fakes().trusted.model_copy(update={"mode": "only"})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_on_this_machine_alone_much_is_allowed(host: str) -> None:
+def test_unsafe_settings_are_allowed_on_loopback(host: str) -> None:
     callers = JwtCallers(
         mode="jwt", issuer="dev", audience="gateway", secret=SecretStr("x" * LEAST_SECRET)
     )
@@ -129,13 +129,13 @@ def test_on_this_machine_alone_much_is_allowed(host: str) -> None:
         {"auth": KNOWN.model_copy(update={"jwks_url": "http://127.0.0.1:8080/keys"})},
     ],
 )
-def test_what_an_operator_may_want_is_allowed(changes: Mapping[str, object]) -> None:
+def test_safe_combinations_of_settings_are_allowed(changes: Mapping[str, object]) -> None:
     assert forbidden(settings_for_fakes(**changes), "10.0.0.1") == ()
 
 
-def test_the_process_ends_before_it_listens() -> None:
+def test_the_process_ends_before_it_listens_with_unsafe_settings() -> None:
     process = subprocess.run(
-        [sys.executable, "-m", "app", "serve", "--host", "0.0.0.0", "--port", "0"],  # noqa: S104 # it does not
+        [sys.executable, "-m", "app", "serve", "--host", "0.0.0.0", "--port", "0"],  # noqa: S104 # it does not start
         env={**os.environ, **NEEDED, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,

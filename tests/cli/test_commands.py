@@ -31,8 +31,8 @@ SECRET = "canary-secret"
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable and no file of the machine be seen."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -40,14 +40,14 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(*arguments: str, text: bytes | None = None) -> Result:
-    """Run a command as a user would, perhaps with a text to read."""
+    """Run a command as a user does, with a text as standard input if there is one."""
     result = CliRunner().invoke(main, arguments, input=text, prog_name="user-gateway")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def flat(text: str) -> str:
-    """Take line breaks for spaces, since help is wrapped."""
+def one_line(text: str) -> str:
+    """Replace line breaks by spaces, because help is wrapped."""
     return re.sub(r"\s+", " ", text)
 
 
@@ -109,18 +109,16 @@ def flat(text: str) -> str:
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_each_command_explains_itself(
-    command: list[str], sentences: list[str], option: str
-) -> None:
+def test_each_command_has_help(command: list[str], sentences: list[str], option: str) -> None:
     result = run(*command, option)
 
     assert result.exit_code == 0
     for sentence in sentences:
-        assert sentence in flat(result.output)
+        assert sentence in one_line(result.output)
     assert max(len(line) for line in result.output.splitlines()) <= 100
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_shown() -> None:
     assert run("--version").output == f"user-gateway, version {__version__}\n"
 
 
@@ -136,21 +134,21 @@ def test_python_m_app_is_the_same_command_line(tmp_path: Path) -> None:
     )
 
     expected = run("--help").output.replace("user-gateway [OPTIONS]", "python -m app [OPTIONS]")
-    assert flat(process.stdout) == flat(expected)
+    assert one_line(process.stdout) == one_line(expected)
     assert not process.stderr
 
 
 @pytest.mark.parametrize(
     "line", ["nothing", "schema nothing", "serve --port -1", "serve --workers 0", "settings x"]
 )
-def test_a_command_that_does_not_exist_or_fit_exits_with_2(line: str) -> None:
+def test_an_unknown_command_or_wrong_option_exits_with_2(line: str) -> None:
     result = run(*line.split())
 
     assert result.exit_code == 2
     assert "Usage: user-gateway" in result.stderr
 
 
-def test_serve_without_settings_lists_the_variables_that_are_needed_and_exits_with_2() -> None:
+def test_serve_without_settings_lists_the_required_variables() -> None:
     result = run("serve")
 
     assert result.exit_code == 2
@@ -163,7 +161,7 @@ def test_serve_without_settings_lists_the_variables_that_are_needed_and_exits_wi
     assert not result.stdout
 
 
-def test_serve_tells_all_mistakes_of_environment_and_file_and_no_secret(
+def test_serve_reports_all_mistakes_without_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
@@ -185,16 +183,16 @@ UNREADABLE = [
     (b"\xff\xfe[\0", "gateway.toml:1: not UTF-8; expected a TOML file in UTF-8"),
     (b'include = ["more.toml"]', "gateway.toml:1: include#1: more.toml cannot be read: No such"),
 ]
-"""What a configuration file has, and how the one sentence about it begins."""
+"""The content of an unreadable file, and the beginning of the sentence about it."""
 
 
 @pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
-def test_serve_says_of_a_file_that_it_cannot_read_one_sentence(
+def test_serve_reports_an_unreadable_file_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, content: bytes | None, sentence: str
 ) -> None:
     if content is not None:
         Path("gateway.toml").write_bytes(content)
-    # Each of these needs others, which may be in that file.
+    # Each of these requires other settings, which may be in that file.
     monkeypatch.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com")
     monkeypatch.setenv("GATEWAY_SOURCES__CRM__AUTH__TOKEN", "t")
     monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__TLS__CLIENT_KEY", str(Path("key").absolute()))
@@ -210,7 +208,7 @@ def test_serve_says_of_a_file_that_it_cannot_read_one_sentence(
 
 @pytest.mark.parametrize("command", [("config", "show"), ("sources", "list"), ("sources", "check")])
 @pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
-def test_commands_say_of_a_file_that_they_cannot_read_one_sentence(
+def test_commands_report_an_unreadable_file_in_one_sentence(
     command: tuple[str, ...], content: bytes | None, sentence: str
 ) -> None:
     if content is not None:
@@ -223,8 +221,8 @@ def test_commands_say_of_a_file_that_they_cannot_read_one_sentence(
     assert line.startswith(f"  - {sentence}")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read each file")
-def test_a_file_without_the_right_to_read_it_is_said_like_the_others() -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_read_permission_is_reported_as_unreadable() -> None:
     Path("gateway.toml").touch(0o000)
 
     result = run("serve", "--config", "gateway.toml")
@@ -236,7 +234,7 @@ def test_a_file_without_the_right_to_read_it_is_said_like_the_others() -> None:
 
 
 @pytest.mark.parametrize("command", [("config", "show"), ("sources", "list")])
-def test_what_an_unreadable_file_of_variables_may_have_is_not_said_to_be_missing(
+def test_settings_of_an_unreadable_dot_env_are_not_reported_as_missing(
     command: tuple[str, ...],
 ) -> None:
     Path(".env").write_bytes(b"GATEWAY_CONFIG=\xff\n")
@@ -249,7 +247,7 @@ def test_what_an_unreadable_file_of_variables_may_have_is_not_said_to_be_missing
     assert start_refusal(served.stderr).mistakes == [sentence]
 
 
-def test_explain_does_not_go_by_the_defaults_if_a_named_file_cannot_be_read(
+def test_explain_does_not_use_the_defaults_if_a_named_file_is_unreadable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GATEWAY_CONFIG", "gateway.toml")
@@ -261,7 +259,7 @@ def test_explain_does_not_go_by_the_defaults_if_a_named_file_cannot_be_read(
 
 
 @pytest.mark.parametrize("command", [("sources", "list"), ("config", "show")])
-def test_settings_that_are_missing_without_a_file_are_said_to_be_in_none(
+def test_missing_settings_are_reported_with_the_hint_that_no_file_was_read(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     hint = "no configuration file was read: --config or GATEWAY_CONFIG names one"
@@ -279,7 +277,7 @@ def test_settings_that_are_missing_without_a_file_are_said_to_be_in_none(
     assert f"{hint}, and `user-gateway init` writes one\n" in nowhere.stderr
 
 
-def test_serve_says_at_a_terminal_that_no_file_was_read() -> None:
+def test_serve_shows_at_a_terminal_that_no_file_was_read() -> None:
     ours, theirs = pty.openpty()
     try:
         ended = subprocess.run(
@@ -300,7 +298,7 @@ def test_serve_says_at_a_terminal_that_no_file_was_read() -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_serve_names_the_setting_of_a_port_that_is_taken(
+def test_serve_names_the_setting_of_a_port_in_use(
     monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
@@ -344,7 +342,7 @@ def test_serve_names_the_setting_of_an_address_of_another_machine(
         ("explain", '{ user(id: "00000000-0000-4000-8000-000000000001") { plan } }'),
     ],
 )
-def test_a_key_that_is_sent_in_the_query_is_shown_nowhere(
+def test_an_api_key_in_the_query_is_never_shown(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
@@ -361,7 +359,7 @@ def test_a_key_that_is_sent_in_the_query_is_shown_nowhere(
     assert SECRET not in result.output
 
 
-def test_serve_says_which_trusted_documents_it_cannot_read(
+def test_serve_names_unreadable_trusted_documents(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
@@ -379,7 +377,7 @@ def test_serve_says_which_trusted_documents_it_cannot_read(
     )
 
 
-def test_schema_print_prints_the_schema_and_schema_check_takes_it_back() -> None:
+def test_schema_check_accepts_the_output_of_schema_print() -> None:
     printed = run("schema", "print")
     Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")
 
@@ -395,7 +393,7 @@ FORMS = ["", "--no-security-directives", "--client"]
 
 
 @pytest.mark.parametrize("option", FORMS)
-def test_each_form_of_the_schema_is_taken_back_with_its_option_alone(option: str) -> None:
+def test_schema_check_accepts_each_form_only_with_its_option(option: str) -> None:
     chosen = [option] if option else []
     printed = run("schema", "print", *chosen)
     Path("schema.graphql").write_text(printed.stdout, encoding="utf-8")
@@ -413,7 +411,7 @@ def test_each_form_of_the_schema_is_taken_back_with_its_option_alone(option: str
 
 
 @pytest.mark.parametrize("option", FORMS)
-def test_drift_of_a_form_says_how_to_print_that_form(option: str) -> None:
+def test_drift_of_a_form_shows_the_command_that_prints_that_form(option: str) -> None:
     chosen = [option] if option else []
     exported = run("schema", "print", *chosen).stdout
     Path("old.graphql").write_text(exported.replace("username: String", "username: ID"))
@@ -426,7 +424,7 @@ def test_drift_of_a_form_says_how_to_print_that_form(option: str) -> None:
     assert result.stdout.endswith(f"To accept the changes: {command}\n")
 
 
-def test_no_settings_change_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_do_not_change_the_printed_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = run("schema", "print").stdout
     monkeypatch.setenv("GATEWAY_SECURITY_DIRECTIVES", "never")
     monkeypatch.setenv("GATEWAY_AUTH__MODE", "none")
@@ -440,7 +438,7 @@ def test_the_schema_of_the_repository_is_the_schema_of_the_code() -> None:
     assert run("schema", "check", str(file)).exit_code == 0
 
 
-def test_drift_exits_with_1_shows_the_difference_and_says_whom_it_would_break() -> None:
+def test_drift_exits_with_1_and_shows_changes_that_break_clients() -> None:
     exported = run("schema", "print").stdout
     line = "  displayName: String\n"
     assert line in exported
@@ -457,7 +455,7 @@ def test_drift_exits_with_1_shows_the_difference_and_says_whom_it_would_break() 
     assert "user-gateway schema print > old.graphql" in result.stdout
 
 
-def test_drift_that_breaks_no_client_says_so() -> None:
+def test_drift_without_a_breaking_change_is_reported_as_such() -> None:
     exported = run("schema", "print").stdout
     Path("schema.graphql").write_text(
         exported.replace("The name others see.", "The nickname."), encoding="utf-8"
@@ -471,7 +469,7 @@ def test_drift_that_breaks_no_client_says_so() -> None:
     assert "No change would break a client." in result.stdout
 
 
-def test_drift_that_may_surprise_a_client_is_told() -> None:
+def test_drift_that_may_surprise_clients_is_reported() -> None:
     exported = run("schema", "print").stdout
     Path("schema.graphql").write_text(exported.replace("first: Int = 20", "first: Int = 10"))
 
@@ -493,7 +491,7 @@ def test_drift_that_may_surprise_a_client_is_told() -> None:
         (b"type Query implements Nothing { a: Int }", "schema.graphql is not a schema:"),
     ],
 )
-def test_a_file_that_is_no_schema_exits_with_2_and_says_why(
+def test_a_file_that_is_not_a_schema_exits_with_2_and_the_reason(
     content: bytes | None, headline: str
 ) -> None:
     if content is not None:
@@ -506,7 +504,7 @@ def test_a_file_that_is_no_schema_exits_with_2_and_says_why(
     assert not result.stdout
 
 
-def test_a_folder_is_no_schema_either(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_schema(tmp_path: Path) -> None:
     result = run("schema", "check", str(tmp_path))
 
     assert result.exit_code == 2
@@ -517,12 +515,12 @@ DOCUMENT = "query Page($id: ID!) { user(id: $id) { displayName plan } }"
 
 
 def set_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say where the sources are; nothing answers there."""
+    """Set addresses of the sources on which no service listens."""
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
 
 
-def test_explain_tells_the_plan_without_any_settings_and_needs_none() -> None:
+def test_explain_shows_the_plan_without_settings() -> None:
     result = run("explain", DOCUMENT)
 
     assert result.exit_code == 0
@@ -532,7 +530,7 @@ def test_explain_tells_the_plan_without_any_settings_and_needs_none() -> None:
     assert not result.stderr
 
 
-def test_explain_says_that_it_does_not_go_by_settings_that_are_wrong(
+def test_explain_notes_that_it_ignores_wrong_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "x")
@@ -544,7 +542,7 @@ def test_explain_says_that_it_does_not_go_by_settings_that_are_wrong(
     assert result.stderr.startswith("Note: settings are missing or wrong")
 
 
-def test_explain_goes_by_the_settings_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_uses_the_settings_if_they_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     set_addresses(monkeypatch)
     monkeypatch.setenv("GATEWAY_FASTPATH__COMPILED", "false")
 
@@ -575,7 +573,7 @@ def test_a_document_that_cannot_be_read_exits_with_2(argument: str, text: bytes 
     assert result.stderr.startswith("The document cannot be read:\n  - ")
 
 
-def test_explain_takes_variables_and_the_name_of_an_operation() -> None:
+def test_explain_accepts_variables_and_an_operation_name() -> None:
     query = f"{DOCUMENT} query Other {{ __typename }}"
     user = "00000000-0000-4000-8000-000000000001"
 
@@ -587,7 +585,7 @@ def test_explain_takes_variables_and_the_name_of_an_operation() -> None:
 
 
 @pytest.mark.parametrize("values", ["", "[]", "{", "7"])
-def test_variables_that_are_no_json_object_exit_with_2(values: str) -> None:
+def test_variables_that_are_not_a_json_object_exit_with_2(values: str) -> None:
     result = run("explain", DOCUMENT, "--variables", values)
 
     assert result.exit_code == 2
@@ -603,7 +601,7 @@ def test_variables_that_are_no_json_object_exit_with_2(values: str) -> None:
         ('{ user(id: "x") { plan } }', 'BAD_USER_INPUT: "x" is not a user id'),
     ],
 )
-def test_a_document_that_is_wrong_exits_with_1_and_says_what_is(
+def test_an_invalid_document_exits_with_1_and_the_errors(
     monkeypatch: pytest.MonkeyPatch, document: str, complaint: str
 ) -> None:
     set_addresses(monkeypatch)
@@ -618,17 +616,17 @@ def test_a_document_that_is_wrong_exits_with_1_and_says_what_is(
     assert not as_json.stderr
 
 
-def test_explain_as_json_has_the_names_of_the_answer_s_extension() -> None:
+def test_explain_as_json_has_the_form_of_the_response_extension() -> None:
     result = run("explain", DOCUMENT, "--json")
 
-    told = json.loads(result.stdout)
+    report = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert list(told) == ["explain"]
-    assert told["explain"]["operation"] == "Page"
-    assert [source["calls"] for source in told["explain"]["sources"]] == [1, 1]
+    assert list(report) == ["explain"]
+    assert report["explain"]["operation"] == "Page"
+    assert [source["calls"] for source in report["explain"]["sources"]] == [1, 1]
 
 
-def test_the_example_of_explain_prints_what_its_page_says() -> None:
+def test_the_example_of_explain_prints_the_output_of_its_page() -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/explain.md").read_text(encoding="utf-8")
     [(command, printed)] = re.findall(
         r"```sh\nuser-gateway (explain .*?)```.*?```text\n(Operation .*?)```",
@@ -669,7 +667,7 @@ def test_settings_lists_every_variable_once_in_the_tables() -> None:
     assert all(meaning for _, _, meaning in cells)
 
 
-def test_settings_shows_no_value_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_never_shows_configured_values(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run("settings").stdout
     monkeypatch.setenv("GATEWAY_SOURCES__BILLING__AUTH__TOKEN", SECRET)
     monkeypatch.setenv("GATEWAY_PORT", "81")
@@ -698,16 +696,16 @@ def test_settings_shows_no_value_that_is_set(monkeypatch: pytest.MonkeyPatch) ->
         (["--cors", "https://app.example.com:*"], "expected a port"),
     ],
 )
-def test_an_option_of_the_demo_that_cannot_be_right_exits_with_2_and_says_what_would_be(
+def test_a_wrong_option_of_the_demo_exits_with_2_and_the_expected_value(
     arguments: list[str], complaint: str
 ) -> None:
     result = run("demo", *arguments)
 
     assert result.exit_code == 2
-    assert complaint in flat(result.stderr)
+    assert complaint in one_line(result.stderr)
 
 
-def test_the_folder_for_the_demo_s_data_is_no_file(tmp_path: Path) -> None:
+def test_the_demo_refuses_a_file_as_the_folder_for_its_data(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.touch()
 
@@ -720,7 +718,7 @@ def test_the_folder_for_the_demo_s_data_is_no_file(tmp_path: Path) -> None:
 SOURCES = SourceUrls("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
 
 
-def test_the_demo_says_where_everything_is_and_how_to_ask() -> None:
+def test_the_demo_prints_its_addresses_and_a_first_request() -> None:
     text = announcement(DemoAddresses("http://127.0.0.1:8000", SOURCES, Path("data")))
 
     assert "GraphiQL   http://127.0.0.1:8000/graphql" in text
@@ -745,7 +743,7 @@ def test_the_demo_prints_tokens_as_headers() -> None:
     assert text.endswith("Ctrl-C ends everything.")
 
 
-def test_the_demo_says_which_ports_it_could_not_have_and_which_delay_is_too_long() -> None:
+def test_the_demo_notes_ports_in_use_and_delays_beyond_the_timeout() -> None:
     options = DemoOptions(
         port=8000,
         ports=(1, 0, 4),
@@ -768,7 +766,7 @@ def test_the_demo_says_which_ports_it_could_not_have_and_which_delay_is_too_long
     assert f"Note: {notes[0]}\n" in announcement(addresses, notes=notes)
 
 
-def test_the_demo_without_a_gateway_says_how_to_put_one_over_the_services() -> None:
+def test_the_demo_without_a_gateway_prints_how_to_start_one() -> None:
     text = announcement(DemoAddresses(None, SOURCES, Path("data")))
 
     for number, name in enumerate(("PROFILE", "BILLING", "ACTIVITY"), start=1):
@@ -787,7 +785,7 @@ def test_the_demo_without_a_gateway_says_how_to_put_one_over_the_services() -> N
     ],
 )
 @pytest.mark.parametrize("command", [("print",), ("check",)])
-def test_a_file_that_cannot_be_read_is_not_taken_for_the_default_schema(
+def test_the_default_schema_is_not_used_if_a_named_file_is_unreadable(
     command: tuple[str, ...], text: str | None, mistake: str
 ) -> None:
     if text is not None:
@@ -798,10 +796,10 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_the_default_schema(
 
     assert result.exit_code == 2
     assert not result.stdout
-    assert mistake in flat(result.stderr)
+    assert mistake in one_line(result.stderr)
 
 
-def test_a_file_that_is_not_there_is_named_with_the_reason_and_what_writes_it() -> None:
+def test_a_missing_file_is_reported_with_the_command_that_writes_it() -> None:
     schema = run("schema", "check")
     document = run("explain", "@page.graphql")
 

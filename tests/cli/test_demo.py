@@ -1,4 +1,4 @@
-"""The gateway of the demo: by which names it may be called, by which pages, and by whom."""
+"""The gateway of the demo: its host names, its origins and its callers."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -33,7 +33,7 @@ def callers() -> DemoCallers:
         ("0.0.0.0", "demo.internal:8000", 200),  # noqa: S104 # as text
     ],
 )
-async def test_where_it_listens_for_others_they_may_call_it_by_any_name(
+async def test_a_demo_that_listens_for_other_machines_accepts_any_host_name(
     host: str, name: str, status: int, callers: DemoCallers
 ) -> None:
     app = demo_gateway(host, NOWHERE, callers=callers)
@@ -57,20 +57,20 @@ async def test_where_it_listens_for_others_they_may_call_it_by_any_name(
         ("http://evil.example", False),
     ],
 )
-async def test_pages_of_this_machine_may_ask_and_those_that_are_named(
+async def test_pages_of_this_machine_and_of_named_origins_may_send_requests(
     origin: str, callers: DemoCallers, *, allowed: bool
 ) -> None:
     app = demo_gateway("127.0.0.1", NOWHERE, callers=callers, origins=["https://app.example.com"])
     transport = httpx.ASGITransport(app=app)
-    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-    wanted = {"Access-Control-Request-Headers": "authorization,content-type"}
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    headers = {"Access-Control-Request-Headers": "authorization,content-type"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        response = await client.options("/graphql", headers={**asked, **wanted})
+        response = await client.options("/graphql", headers={**preflight, **headers})
 
     assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
 
 
-async def test_tokens_show_what_a_user_and_a_support_person_see_and_without_one_all_is_seen(
+async def test_tokens_of_the_demo_show_the_fields_of_their_callers(
     callers: DemoCallers,
 ) -> None:
     users = [
@@ -82,14 +82,14 @@ async def test_tokens_show_what_a_user_and_a_support_person_see_and_without_one_
 
     async with running(DemoOptions(port=0), gateway) as at, httpx.AsyncClient(timeout=10) as client:
 
-        async def ask(token: str | None) -> Mapping[str, Any]:
+        async def send_query(token: str | None) -> Mapping[str, Any]:
             headers = {} if token is None else {"Authorization": token}
             response = await client.post(str(at.graphiql), json={"query": query}, headers=headers)
             body: Mapping[str, Any] = response.json()
             return body
 
         without, of_user, of_support, forged = [
-            await ask(one) for one in (None, user, support, f"{user[:-9]}AAAAAAAAA")
+            await send_query(one) for one in (None, user, support, f"{user[:-9]}AAAAAAAAA")
         ]
 
     assert refused(without) == ["me"]
@@ -106,7 +106,7 @@ def refused(answer: Mapping[str, Any]) -> list[str]:
     return [".".join(error["path"]) for error in answer.get("errors", [])]
 
 
-def test_tokens_are_worth_nothing_at_the_next_start(callers: DemoCallers) -> None:
+def test_tokens_of_the_demo_are_new_at_each_start(callers: DemoCallers) -> None:
     others = DemoCallers((USER, SUPPORT))
 
     assert not {one.text for one in callers.tokens} & {one.text for one in others.tokens}

@@ -1,4 +1,4 @@
-"""The commands as users run them: real processes, real sockets, real signals."""
+"""The commands as real processes, with real sockets and signals."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from tests.fault_server import FaultExchange, FaultServer
 from tests.file_schema import EXAMPLE
 
 WAIT = 20.0
-"""Seconds after which a process that says nothing counts as broken."""
+"""Seconds after which a process without output counts as broken."""
 
 ALL = (
     "username displayName email avatarUrl locale createdAt"
@@ -37,34 +37,34 @@ class Program:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
-        self.said = ""
+        self.output = ""
 
     async def wait_for(self, pattern: str) -> re.Match[str]:
-        """Read what the program says until it says that."""
+        """Read the output of the program until it matches a pattern."""
         assert self.process.stdout is not None
         async with asyncio.timeout(WAIT):
-            while (found := re.search(pattern, self.said)) is None:
+            while (found := re.search(pattern, self.output)) is None:
                 line = await self.process.stdout.readline()
-                assert line, f"it ended without {pattern!r}:\n{self.said}"
-                self.said += line.decode()
+                assert line, f"the program ended without {pattern!r}:\n{self.output}"
+                self.output += line.decode()
         return found
 
     async def stop(self, sign: signal.Signals) -> float:
-        """Send a signal; give the seconds until the program has ended."""
+        """Send a signal; return the seconds until the program has ended."""
         sent = monotonic()
         self.process.send_signal(sign)
         await self.ended()
         return monotonic() - sent
 
     def events(self) -> list[Mapping[str, Any]]:
-        """Read the events that it has logged so far."""
-        return [orjson.loads(line) for line in self.said.splitlines()]
+        """Return the events that the program has logged so far."""
+        return [orjson.loads(line) for line in self.output.splitlines()]
 
     async def ended(self) -> None:
-        """Read what is left until the program has ended."""
+        """Read the rest of the output until the program has ended."""
         assert self.process.stdout is not None
         async with asyncio.timeout(WAIT):
-            self.said += (await self.process.stdout.read()).decode()
+            self.output += (await self.process.stdout.read()).decode()
             await self.process.wait()
 
 
@@ -88,7 +88,7 @@ async def program(
         yield Program(process)
     finally:
         if process.returncode is None:
-            process.terminate()  # it cleans up after itself; killed, it could not
+            process.terminate()  # with SIGTERM it cleans up; with SIGKILL it could not
         try:
             async with asyncio.timeout(WAIT):
                 await process.communicate()
@@ -97,14 +97,14 @@ async def program(
                 process.kill()
 
 
-async def ask(url: str, query: str, **variables: object) -> httpx.Response:
-    """Send a query as a client would."""
+async def send_query(url: str, query: str, **variables: object) -> httpx.Response:
+    """Send a query as a client does."""
     async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
         return await client.post(url, json={"query": query, "variables": variables})
 
 
-async def ask_with_an_offer(url: str) -> Sequence[httpx.Response]:
-    """Send two queries by one connection, with the offer of HTTP/2 that Java's client makes."""
+async def query_with_upgrade(url: str) -> Sequence[httpx.Response]:
+    """Send two queries by one connection, with the upgrade to HTTP/2 that Java's client offers."""
     offer = {
         "Connection": "Upgrade, HTTP2-Settings",
         "Upgrade": "h2c",
@@ -121,9 +121,9 @@ async def demo_of(
     """Run the demo, or its services and a gateway whose schema is that of examples/demo.
 
     Args:
-        *options: What is said to the demo.
-        folder: Where it runs.
-        by_file: Whether the schema is that of the file.
+        *options: Options of the demo.
+        folder: The working folder.
+        by_file: Whether the schema is that of examples/demo.
 
     Yields:
         The program of the gateway, and its address.
@@ -139,7 +139,7 @@ async def demo_of(
         only = program(*arguments, "--sources-only", folder=folder)
         services = await stack.enter_async_context(only)
         await services.wait_for("Ctrl-C")
-        environment = dict(re.findall(r"export (GATEWAY_SOURCES\w+)=(\S+)", services.said))
+        environment = dict(re.findall(r"export (GATEWAY_SOURCES\w+)=(\S+)", services.output))
         arguments = ("serve", "--port", "0", "--config", str(EXAMPLE))
         gateway = await stack.enter_async_context(
             program(*arguments, folder=folder, environment=environment)
@@ -152,18 +152,20 @@ either_schema = pytest.mark.parametrize("by_file", [False, True], ids=["default"
 
 
 @either_schema
-async def test_the_demo_answers_for_one_user_and_for_fifty_and_whoever_offers_http_2(
+async def test_the_demo_serves_one_user_fifty_users_and_clients_that_offer_http_2(
     tmp_path: Path,
     by_file: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
     async with demo_of(folder=tmp_path, by_file=by_file) as (demo, url):
         one = (
-            await ask(url, f"query($id: ID!) {{ user(id: $id) {{ {ALL} }} }}", id=FIFTY[0])
+            await send_query(url, f"query($id: ID!) {{ user(id: $id) {{ {ALL} }} }}", id=FIFTY[0])
         ).json()
         many = (
-            await ask(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
+            await send_query(
+                url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY
+            )
         ).json()
-        offered = await ask_with_an_offer(url)
+        offered = await query_with_upgrade(url)
         seconds = await demo.stop(signal.SIGINT)
 
     assert "errors" not in one
@@ -172,20 +174,22 @@ async def test_the_demo_answers_for_one_user_and_for_fifty_and_whoever_offers_ht
     assert [user["id"] for user in many["data"]["users"]] == FIFTY
     assert seconds < 2
     assert demo.process.returncode == 0
-    assert "Traceback" not in demo.said
-    assert demo.said.count("source.fetch") == 6
+    assert "Traceback" not in demo.output
+    assert demo.output.count("source.fetch") == 6
     assert [answer.json() for answer in offered] == [{"data": {"__typename": "Query"}}] * 2
-    assert "WebSocket" not in demo.said
+    assert "WebSocket" not in demo.output
 
 
 @either_schema
-async def test_the_demo_with_billing_down_answers_all_the_rest(
+async def test_the_demo_with_billing_down_serves_the_other_fields(
     tmp_path: Path,
     by_file: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
     async with demo_of("--fail", "billing=503", folder=tmp_path, by_file=by_file) as (_, url):
         body = (
-            await ask(url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY)
+            await send_query(
+                url, f"query($ids: [ID!]!) {{ users(ids: $ids) {{ id {ALL} }} }}", ids=FIFTY
+            )
         ).json()
 
     users = body["data"]["users"]
@@ -203,17 +207,17 @@ async def test_the_demo_with_billing_down_answers_all_the_rest(
     )
 
 
-async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_path: Path) -> None:
-    asked, let = asyncio.Event(), asyncio.Event()
+async def test_serve_logs_json_and_finishes_a_running_request_after_sigterm(tmp_path: Path) -> None:
+    called, released = asyncio.Event(), asyncio.Event()
 
-    async def held(exchange: FaultExchange) -> None:
-        asked.set()
-        await let.wait()
+    async def hold(exchange: FaultExchange) -> None:
+        called.set()
+        await released.wait()
         await exchange.answer()
 
     async with FaultServer(SystemClock()).listening() as services:
         services.know(1)
-        services.fail("billing", held)
+        services.fail("billing", hold)
         settings = {
             f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": services.url(name)
             for name in ("profile", "billing", "activity")
@@ -222,27 +226,27 @@ async def test_serve_logs_json_and_on_sigterm_lets_a_running_request_end(tmp_pat
         async with program(*arguments, folder=tmp_path, environment=settings) as served:
             url = (await served.wait_for(r"(http://127\.0\.0\.1:\d+)\b[^\n]*Press"))[1]
             request = asyncio.create_task(
-                ask(f"{url}/graphql", f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
+                send_query(f"{url}/graphql", f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
             )
             async with asyncio.timeout(WAIT):
-                await asked.wait()
+                await called.wait()
             served.process.send_signal(signal.SIGTERM)
             await served.wait_for("Shutting down")
-            let.set()
+            released.set()
             async with asyncio.timeout(WAIT):
                 response = await request
             await served.ended()
 
     assert response.json() == {"data": {"user": {"username": "user1", "plan": "pro"}}}
-    events = [orjson.loads(line) for line in served.said.splitlines()]
+    events = [orjson.loads(line) for line in served.output.splitlines()]
     names = [event["event"] for event in events if event["event"] != "server.message"]
     assert names[:2] == ["gateway.opened", "gateway.started"]
     [started] = [event for event in events if event["event"] == "gateway.started"]
     assert started["address"] == f"{url}/graphql"
     assert names[-1] == "gateway.stopped"
     assert {"source.fetch", "graphql.operation"} <= set(names)
-    assert "user1" not in served.said
-    assert user_id(1) not in served.said
+    assert "user1" not in served.output
+    assert user_id(1) not in served.output
 
 
 NOWHERE = {
@@ -255,7 +259,7 @@ SEVERAL = ("serve", "--port", "0", "--workers", "2")
 """The command that runs the gateway in several processes."""
 
 
-async def test_serve_runs_several_workers_and_replaces_one_that_is_killed(tmp_path: Path) -> None:
+async def test_serve_replaces_a_killed_worker(tmp_path: Path) -> None:
     async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
         await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
         await served.wait_for(r"gateway\.started")
@@ -272,10 +276,10 @@ async def test_serve_runs_several_workers_and_replaces_one_that_is_killed(tmp_pa
     names = [one["event"] for one in served.events()]
     counted = {name: names.count(f"gateway.{name}") for name in ("started", "opened", "stopped")}
     assert counted == {"started": 1, "opened": 3, "stopped": 2}
-    assert "Traceback" not in served.said
+    assert "Traceback" not in served.output
 
 
-async def test_a_worker_starts_again_with_the_settings_that_the_others_use(tmp_path: Path) -> None:
+async def test_a_replaced_worker_has_the_settings_of_the_other_workers(tmp_path: Path) -> None:
     file, trusted = tmp_path / "gateway.toml", tmp_path / "trusted.graphql"
     file.write_text('port = 0\n[trusted]\npath = "trusted.graphql"\n', encoding="utf-8")
     trusted.write_text("{ __typename }", encoding="utf-8")
@@ -294,7 +298,7 @@ async def test_a_worker_starts_again_with_the_settings_that_the_others_use(tmp_p
     [unusable, *_] = [one for one in served.events() if one["event"] == "gateway.unusable"]
     [mistake] = unusable["mistakes"]
     assert "trusted.graphql cannot be read" in mistake
-    assert "Traceback" not in served.said
+    assert "Traceback" not in served.output
     deaths = [one for one in served.events() if one["event"] == "worker.died"]
     assert [one["reason"] for one in deaths][:2] == ["SIGKILL", "exit code 3"]
     assert all(one["replaced"] for one in deaths)

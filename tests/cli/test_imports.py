@@ -1,4 +1,4 @@
-"""Commands import what they use: modules that they do not need cost memory, and time at start."""
+"""Commands import only modules that they use: others cost memory, and time at the start."""
 
 import re
 from collections.abc import Set as AbstractSet
@@ -21,12 +21,12 @@ NOT_NEEDED = {
     "sqlite3",  # only the demo has a database
     *("app.cli.demo", "app.demo", "app.importing", "app.probe", "app.starting"),
     *("app.settings.reference", "app.schema.export"),
-    "app.execution.explain",  # clients may not ask for explanations by default
+    "app.execution.explain",  # clients cannot request explanations by default
 }
-"""Packages and modules that a gateway with the least settings does not import."""
+"""Packages and modules that a gateway with only the required settings does not import."""
 
 
-async def test_serve_does_not_import_what_it_does_not_use(tmp_path: Path) -> None:
+async def test_serve_does_not_import_unused_modules(tmp_path: Path) -> None:
     environment = {
         **{
             f"GATEWAY_SOURCES__{name}__BASE_URL": "http://127.0.0.1:9"
@@ -38,7 +38,7 @@ async def test_serve_does_not_import_what_it_does_not_use(tmp_path: Path) -> Non
     }
     async with program("serve", folder=tmp_path, environment=environment) as running:
         await running.wait_for("gateway.started")
-        imported = imported_in(running.said)
+        imported = imported_in(running.output)
 
     assert {"app.main", "strawberry", "aiohttp"} <= imported
     assert not parts_of(NOT_NEEDED, imported)
@@ -48,7 +48,7 @@ SERVER = {
     *("app.main", "app.execution", "app.sources", "app.settings.models", "app.observability"),
     *("aiohttp", "graphql", "httpx", "starlette", "strawberry", "structlog", "uvicorn"),
 }
-"""What only a command that runs or checks a gateway imports."""
+"""Packages and modules that only commands import that run or check a gateway."""
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ async def test_short_commands_do_not_import_the_server(
     async with program(argument, folder=tmp_path, environment=environment) as running:
         await running.ended()
 
-    imported = imported_in(running.said)
+    imported = imported_in(running.output)
     assert {"app.cli", "click"} <= imported
     assert not parts_of(not_needed, imported)
 
 
-def test_the_list_of_commands_has_the_first_sentence_of_each() -> None:
+def test_the_list_of_commands_has_the_first_sentence_of_their_help() -> None:
     context = click.Context(main)
 
     def first_sentence(name: str) -> str:
@@ -82,13 +82,13 @@ def test_the_list_of_commands_has_the_first_sentence_of_each() -> None:
     assert {name: first_sentence(name) for name in MODULES} == SUMMARIES
 
 
-def imported_in(said: str) -> set[str]:
+def imported_in(output: str) -> set[str]:
     """Read the names of the modules that a program has imported."""
-    return set(re.findall(r"^import time:.*\| +(\S+)$", said, re.MULTILINE))
+    return set(re.findall(r"^import time:.*\| +(\S+)$", output, re.MULTILINE))
 
 
 def parts_of(packages: AbstractSet[str], modules: AbstractSet[str]) -> set[str]:
-    """Return those modules that are one of some packages, or in one."""
+    """Return the modules that are one of the packages, or in one."""
     return {
         module
         for module in modules

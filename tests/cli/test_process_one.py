@@ -23,10 +23,10 @@ if first == 0:
 print(first, flush=True)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]))
 """
-"""Runs a command as the first process of a namespace, prints its number, and ends as it does."""
+"""Runs a command as the first process of a namespace, prints its pid, and returns its exit code."""
 
 
-def test_sigterm_ends_a_container_that_is_just_starting(tmp_path: Path) -> None:
+def test_sigterm_ends_a_container_during_its_start(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     os.mkfifo(file)
     with subprocess.Popen(  # noqa: S603 # our own text
@@ -40,12 +40,12 @@ def test_sigterm_ends_a_container_that_is_just_starting(tmp_path: Path) -> None:
         first = running.stdout.readline()
         if not first:
             pytest.skip("namespaces of processes need more rights here")
-        with file.open("wb"):  # it has begun to read its settings, and waits for them
+        with file.open("wb"):  # the process has begun to read its settings, and waits for them
             os.kill(int(first), signal.SIGTERM)
             try:
-                said = running.communicate(timeout=WAIT)[1]
+                errors = running.communicate(timeout=WAIT)[1]
             finally:
                 if running.poll() is None:
                     os.kill(int(first), signal.SIGKILL)
 
-    assert (running.returncode, said) == (128 + signal.SIGTERM, b"")
+    assert (running.returncode, errors) == (128 + signal.SIGTERM, b"")

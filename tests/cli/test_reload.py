@@ -1,4 +1,4 @@
-"""Reload, rotation and the end of `serve`, as processes of its own, under load."""
+"""Reload, rotation of certificates and the stop of `serve`, as real processes under load."""
 
 import asyncio
 import os
@@ -29,12 +29,12 @@ PAGE = DOCS / "operations" / "reload.md"
 
 
 class Load:
-    """Clients that send requests one after the other, each by connections that stay open.
+    """Clients that send requests one after the other, by connections that stay open.
 
     Attributes:
-        answered: How many requests were answered.
-        lost: How many were not.
-        waiting: How many are under way.
+        answered: The number of requests with a response.
+        lost: The number of requests without a response.
+        waiting: The number of running requests.
     """
 
     def __init__(self, port: int) -> None:
@@ -53,8 +53,8 @@ class Load:
             finally:
                 self._ended = True
 
-    async def more(self, count: int) -> None:
-        """Wait until so many more requests are answered."""
+    async def wait_for(self, count: int) -> None:
+        """Wait for responses to a number of further requests."""
         wanted = self.answered + count
         async with asyncio.timeout(WAIT):
             while self.answered < wanted:  # noqa: ASYNC110 # several tasks count
@@ -84,19 +84,19 @@ class Load:
             writer.close()
 
 
-async def started(running: Program) -> None:
+async def wait_until_started(running: Program) -> None:
     """Wait until a gateway has started."""
     async with asyncio.timeout(3 * WAIT):
         await running.wait_for(r"gateway\.started")
 
 
 def workers_of(running: Program) -> list[int]:
-    """Return the processes that have opened their sources, in this order."""
+    """Return the ids of the worker processes, in the order in which they opened their sources."""
     opened = [one["pid"] for one in running.events() if one["event"] == "gateway.opened"]
     return [*dict.fromkeys(opened)]
 
 
-async def as_the_page_says(command: str, running: Program, admin: int) -> bytes:
+async def run_command_of_page(command: str, running: Program, admin: int) -> bytes:
     """Run a command of docs/operations/reload.md, by its first word, and return its output."""
     [block] = re.findall(r"```sh\n(kill -HUP .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     [line] = [one for one in block.splitlines() if one.startswith(command)]
@@ -111,7 +111,7 @@ async def as_the_page_says(command: str, running: Program, admin: int) -> bytes:
     return output
 
 
-async def test_reloads_and_restarts_of_workers_lose_no_request_and_a_kill_only_its_own(
+async def test_reloads_and_worker_restarts_lose_no_request(
     tmp_path: Path,
 ) -> None:
     if shutil.which("curl") is None:
@@ -129,25 +129,25 @@ async def test_reloads_and_restarts_of_workers_lose_no_request_and_a_kill_only_i
     async with program(
         "serve", "--workers", "2", folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         async with load.running(8):
-            await load.more(100)
-            # Several ways to ask; one after the other.
+            await load.wait_for(100)
+            # Both commands that request a reload, in turn.
             for count in range(1, 4):
-                await as_the_page_says("kill", served, admin)
+                await run_command_of_page("kill", served, admin)
                 await served.wait_for(rf"(?s)(gateway\.reloaded.*){{{2 * count - 1}}}")
-                answer = await as_the_page_says("curl", served, admin)
+                answer = await run_command_of_page("curl", served, admin)
                 assert orjson.loads(answer)["outcome"] == "reloaded"
-                await load.more(50)
+                await load.wait_for(50)
             for worker in workers_of(served):
                 os.kill(worker, signal.SIGTERM)
                 await served.wait_for(rf'worker\.restarted","worker":{worker}')
-                await load.more(50)
+                await load.wait_for(50)
             await served.wait_for(r"(?s)(gateway\.opened.*){16}")
             lost = load.lost
             os.kill(workers_of(served)[-1], signal.SIGKILL)
             await served.wait_for(r"worker\.died")
-            await load.more(50)
+            await load.wait_for(50)
         killed = load.lost - lost
 
     assert lost == 0
@@ -178,7 +178,7 @@ async def test_a_certificate_is_rotated_while_connections_are_open(
     async with program(
         "serve", "--config", str(config), folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         reader, writer, before = await connect()
         issue("after")
         await served.wait_for(r"gateway\.reloaded")
@@ -199,7 +199,7 @@ async def test_a_certificate_is_rotated_while_connections_are_open(
     assert "expected in certificate a certificate in PEM" in refused["mistakes"][0]
 
 
-async def test_a_worker_that_starts_while_only_one_of_two_files_is_replaced_says_so(
+async def test_a_worker_reports_a_certificate_whose_key_is_not_replaced_yet(
     tmp_path: Path, certificates: Certificates
 ) -> None:
     certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
@@ -214,7 +214,7 @@ async def test_a_worker_that_starts_while_only_one_of_two_files_is_replaced_says
     async with program(
         "serve", "--port", "0", "--workers", "2", folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         certificate.write_bytes(after.cert_chain_pems[0].bytes())
         os.kill(workers_of(served)[0], signal.SIGKILL)
         await served.wait_for(r"gateway\.unusable")
@@ -224,12 +224,12 @@ async def test_a_worker_that_starts_while_only_one_of_two_files_is_replaced_says
     [unusable, *_] = [one for one in served.events() if one["event"] == "gateway.unusable"]
     [mistake] = unusable["mistakes"]
     assert mistake.startswith("the certificates in GATEWAY_TLS__… cannot be used: expected in")
-    assert "Traceback" not in served.said
+    assert "Traceback" not in served.output
     deaths = [one for one in served.events() if one["event"] == "worker.died"]
     assert [one["reason"] for one in deaths][:2] == ["SIGKILL", "exit code 3"]
 
 
-async def test_a_worker_that_starts_with_other_documents_than_the_others_brings_them_along(
+async def test_a_worker_with_changed_documents_reloads_the_other_workers(
     tmp_path: Path,
 ) -> None:
     port, trusted = free_port(), tmp_path / "trusted.graphql"
@@ -243,12 +243,12 @@ async def test_a_worker_that_starts_with_other_documents_than_the_others_brings_
     async with program(
         "serve", "--workers", "2", folder=tmp_path, environment=environment
     ) as served:
-        await started(served)
+        await wait_until_started(served)
         trusted.write_text("{ kind: __typename }", encoding="utf-8")
         os.kill(workers_of(served)[0], signal.SIGKILL)
         await served.wait_for(r"gateway\.reloaded")
         answers: list[str] = []
-        for _ in range(20):  # each by a connection of its own
+        for _ in range(20):  # each by its own connection
             async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
                 answer = await client.post(
                     f"http://127.0.0.1:{port}/graphql", json={"query": "{ kind: __typename }"}
@@ -260,19 +260,19 @@ async def test_a_worker_that_starts_with_other_documents_than_the_others_brings_
     assert (reloaded["trigger"], reloaded["workers"]) == ("a process that started meanwhile", 2)
 
 
-async def test_if_the_supervisor_is_killed_its_workers_answer_what_is_sent_and_end(
+async def test_workers_stop_if_the_supervisor_is_killed(
     tmp_path: Path,
 ) -> None:
     async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
-        await started(served)
+        await wait_until_started(served)
         served.process.kill()
-        await served.ended()  # nobody has the pipe of the log any more
+        await served.ended()  # all writers of the log's pipe have ended
 
     names = [one["event"] for one in served.events()]
     assert (names.count("gateway.supervisor_died"), names.count("gateway.stopped")) == (2, 2)
 
 
-async def test_after_sigterm_it_drains_and_a_second_one_ends_it_at_once(tmp_path: Path) -> None:
+async def test_serve_drains_after_sigterm_and_ends_at_the_second_one(tmp_path: Path) -> None:
     port = free_port()
     environment = {**NOWHERE, "GATEWAY_PORT": str(port), "GATEWAY_DRAIN__SECONDS": "300"}
     url = f"http://127.0.0.1:{port}"
@@ -280,7 +280,7 @@ async def test_after_sigterm_it_drains_and_a_second_one_ends_it_at_once(tmp_path
         program("serve", folder=tmp_path, environment=environment) as served,
         httpx.AsyncClient(timeout=WAIT, trust_env=False) as client,
     ):
-        await started(served)
+        await wait_until_started(served)
         ready = await client.get(f"{url}/readyz")
         served.process.send_signal(signal.SIGTERM)
         await served.wait_for(r"gateway\.draining")

@@ -1,4 +1,4 @@
-"""`serve` with certificates, as a process of its own."""
+"""`serve` with certificates, as a real process."""
 
 import os
 import ssl
@@ -26,7 +26,7 @@ QUERY = {"query": "{ __typename }"}
 
 @pytest.fixture(scope="module")
 def variables(certificates: Certificates) -> dict[str, str]:
-    """Give what `serve` needs to speak https."""
+    """Give the variables with which `serve` uses https."""
     issued = certificates.authority.issue_cert("127.0.0.1")
     file = certificates.folder / "serve.pem"
     file.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
@@ -39,7 +39,7 @@ def address(
     certificates: Certificates,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Generator[str]:
-    """Give where it is served by https to clients that have certificates, too."""
+    """Give the address of a gateway with https that requires certificates of clients."""
     port = free_port()
     serve = (sys.executable, "-m", "app", "serve", "--port", str(port))
     folder = tmp_path_factory.mktemp("serve")
@@ -48,10 +48,10 @@ def address(
         yield f"https://127.0.0.1:{port}"
 
 
-def context(certificates: Certificates, *, shows: bool = True) -> ssl.SSLContext:
-    """Make what a client needs, that shows a certificate or none."""
+def context(certificates: Certificates, *, with_certificate: bool = True) -> ssl.SSLContext:
+    """Make the TLS context of a client, with or without a certificate."""
     made = ssl.create_default_context(cafile=certificates.ca_file)
-    if shows:
+    if with_certificate:
         made.load_cert_chain(*certificates.client("caller"))
     return made
 
@@ -66,16 +66,20 @@ def test_https_is_served_to_clients_with_certificates(
     assert response.headers.get_list("strict-transport-security") == ["max-age=86400"]
 
 
-def test_a_client_without_one_is_not_let_in(address: str, certificates: Certificates) -> None:
+def test_a_client_without_a_certificate_is_refused(
+    address: str, certificates: Certificates
+) -> None:
     with (
-        httpx.Client(verify=context(certificates, shows=False), trust_env=False) as client,
+        httpx.Client(
+            verify=context(certificates, with_certificate=False), trust_env=False
+        ) as client,
         pytest.raises(httpx.TransportError),
     ):
         client.post(f"{address}/graphql", json=QUERY)
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_tls_1_2_is_spoken_and_nothing_older(address: str, certificates: Certificates) -> None:
+def test_tls_1_2_is_the_oldest_accepted_version(address: str, certificates: Certificates) -> None:
     old = context(certificates)
     old.set_ciphers("DEFAULT:@SECLEVEL=0")
     old.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -89,7 +93,7 @@ def test_tls_1_2_is_spoken_and_nothing_older(address: str, certificates: Certifi
         client.get(f"{address}/healthz")
 
 
-def test_each_worker_speaks_https(
+def test_each_worker_serves_https(
     variables: dict[str, str], certificates: Certificates, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -101,14 +105,16 @@ def test_each_worker_speaks_https(
             folder=tmp_path,
             environment=variables,
         ),
-        httpx.Client(verify=context(certificates, shows=False), trust_env=False) as client,
+        httpx.Client(
+            verify=context(certificates, with_certificate=False), trust_env=False
+        ) as client,
     ):
         response = client.get(f"https://127.0.0.1:{port}/healthz")
 
     assert response.status_code == 200
 
 
-def test_files_that_cannot_be_used_are_told_as_other_mistakes_are(
+def test_certificates_that_do_not_fit_are_reported_like_other_mistakes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
 ) -> None:
     for name in list(os.environ):
@@ -131,7 +137,7 @@ def test_files_that_cannot_be_used_are_told_as_other_mistakes_are(
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
-def test_with_another_uvicorn_nothing_starts(
+def test_another_version_of_uvicorn_prevents_the_start(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     other = tmp_path / "uvicorn-9.9.dist-info"

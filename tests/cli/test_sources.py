@@ -1,4 +1,4 @@
-"""The commands that try the sources, against real servers."""
+"""The `sources` commands, against real servers."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ HEADS = ["source", "reachable", "authenticated", "request form", "rows", "time"]
 async def servers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncGenerator[dict[str, HttpServer]]:
-    """Run three services that know one user with one invoice, and set the variables for them."""
+    """Run three services that know one user with one invoice, and set their variables."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -43,7 +43,7 @@ async def servers(
 
 
 def _answering(row: Row) -> Answer:
-    """Make a service that knows one user, and one invoice where it is asked for these."""
+    """Make a service that knows one user, and one invoice of that user."""
     page = {"items": [invoice(1)], "nextCursor": None}
     records, invoices = (saying(json.dumps(value).encode()) for value in ([row], page))
     return lambda exchange: (invoices if exchange.request.path == "/invoices" else records)(
@@ -52,7 +52,7 @@ def _answering(row: Row) -> Answer:
 
 
 async def run(*arguments: str) -> Result:
-    """Run a command as a user would, beside the servers."""
+    """Run a command as a user does, while the servers run."""
     runner = CliRunner(env={"COLUMNS": "100"})
     result = await asyncio.to_thread(runner.invoke, main, ["sources", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -62,7 +62,7 @@ async def run(*arguments: str) -> Result:
 Servers = dict[str, HttpServer]
 
 
-async def test_check_of_all_that_is_well_exits_with_0_and_shows_every_field(
+async def test_check_of_good_sources_exits_with_0_and_shows_every_field(
     servers: Servers,
 ) -> None:
     result = await run("check", "--ids", user_id(1))
@@ -82,7 +82,7 @@ async def test_check_of_all_that_is_well_exits_with_0_and_shows_every_field(
     assert servers["billing"].requests[0].header("authorization") == [f"Bearer {SECRET}"]
 
 
-async def test_check_without_ids_asks_for_nobody(servers: Servers) -> None:
+async def test_check_without_ids_requests_an_unknown_user(servers: Servers) -> None:
     for server in servers.values():
         server.answer = saying(b"[]")
 
@@ -93,7 +93,7 @@ async def test_check_without_ids_asks_for_nobody(servers: Servers) -> None:
     assert seen.parameters == [("id", "00000000-0000-0000-0000-000000000000")]
 
 
-async def test_check_exits_with_1_when_one_source_is_wrong_and_says_what(servers: Servers) -> None:
+async def test_check_exits_with_1_and_the_reason_if_one_source_fails(servers: Servers) -> None:
     servers["activity"].answer = saying(b'{"detail": "secret place"}', "403 Forbidden")
 
     result = await run("check", "--ids", user_id(1))
@@ -101,19 +101,19 @@ async def test_check_exits_with_1_when_one_source_is_wrong_and_says_what(servers
 
     assert result.exit_code == as_json.exit_code == 1
     assert "  - activity: status 403\n" in result.stdout
-    told = {one["source"]: one for one in json.loads(as_json.stdout)["sources"]}
-    assert {name: one["well"] for name, one in told.items()} == {
+    checks = {one["source"]: one for one in json.loads(as_json.stdout)["sources"]}
+    assert {name: one["well"] for name, one in checks.items()} == {
         "profile": True,
         "billing": True,
         "billing.invoices": True,
         "activity": False,
     }
-    assert (told["billing"]["items"], told["billing.invoices"]["items"]) == (None, 1)
-    assert told["activity"]["authenticated"] is False
-    assert told["profile"]["rows"][0]["fields"][1]["value"] == "User 1"
+    assert (checks["billing"]["items"], checks["billing.invoices"]["items"]) == (None, 1)
+    assert checks["activity"]["authenticated"] is False
+    assert checks["profile"]["rows"][0]["fields"][1]["value"] == "User 1"
 
 
-async def test_try_shows_request_answer_and_record(servers: Servers) -> None:
+async def test_try_shows_request_response_and_record(servers: Servers) -> None:
     result = await run("try", "billing", user_id(1))
 
     assert result.exit_code == 0
@@ -128,7 +128,7 @@ async def test_try_shows_request_answer_and_record(servers: Servers) -> None:
     assert not servers["profile"].requests
 
 
-async def test_try_shows_what_a_failure_says(servers: Servers) -> None:
+async def test_try_shows_the_response_of_a_failure(servers: Servers) -> None:
     servers["billing"].answer = saying(b'{"detail": "tokens are too old"}', "401 Unauthorized")
 
     result = await run("try", "billing", user_id(1))
@@ -146,7 +146,7 @@ async def test_a_header_of_a_client_is_sent_and_not_shown(servers: Servers) -> N
     assert SECRET not in result.output
 
 
-async def test_list_says_where_sources_are(servers: Servers) -> None:
+async def test_list_shows_the_addresses_of_sources(servers: Servers) -> None:
     result = await run("list")
 
     assert result.exit_code == 0
@@ -167,7 +167,7 @@ async def test_list_says_where_sources_are(servers: Servers) -> None:
         (["check", "--config", "nothing.toml"], "nothing.toml cannot be read"),
     ],
 )
-async def test_what_cannot_be_tried_exits_with_2_and_says_why(
+async def test_a_wrong_argument_exits_with_2_and_the_reason(
     arguments: list[str], complaint: str
 ) -> None:
     result = await run(*arguments)
@@ -178,7 +178,7 @@ async def test_what_cannot_be_tried_exits_with_2_and_says_why(
 
 
 @pytest.mark.usefixtures("servers")
-async def test_where_nobody_fits_the_pattern_check_wants_ids(
+async def test_check_requires_ids_if_its_own_user_does_not_match_the_pattern(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GATEWAY_USER_ID_PATTERN", "u-.*")
@@ -209,7 +209,7 @@ may = "profile:read"
 """
 
 
-async def test_the_forms_of_all_endpoints_are_listed_and_a_lookup_is_no_source_to_try(
+async def test_list_shows_the_forms_of_endpoints_and_try_refuses_a_lookup(
     servers: dict[str, HttpServer],
 ) -> None:
     file = Path("gateway.toml")

@@ -1,4 +1,4 @@
-"""`user-gateway trace`: its text, and runs as a process against a gateway over HTTP."""
+"""`user-gateway trace`: its text, and runs against a gateway over HTTP."""
 
 import asyncio
 import re
@@ -43,7 +43,7 @@ def call(
     return CallReport(keys=keys, start_ms=start, ms=ms, steps=[*steps], code=code)
 
 
-def test_the_waits_and_attempts_of_a_source_share_one_axis() -> None:
+def test_waits_and_attempts_of_a_source_share_one_time_axis() -> None:
     steps = (
         step("attempt", 10, 20, "SOURCE_UNAVAILABLE"),
         step("backoff", 30, 40),
@@ -99,7 +99,7 @@ def test_a_source_whose_keys_were_all_cached_has_no_rows() -> None:
     assert text.splitlines()[-1] == "billing: ok, 1 key, 1 cached"
 
 
-def test_calls_have_rows_where_there_are_several_and_where_one_was_refused() -> None:
+def test_calls_have_rows_if_there_are_several_or_one_was_refused() -> None:
     refused = source(call(start=0, ms=0.1, code="SOURCE_CIRCUIT_OPEN"))
     two = source(
         call(step("attempt", 0, 5), start=0, ms=5, keys=2),
@@ -116,7 +116,7 @@ def test_calls_have_rows_where_there_are_several_and_where_one_was_refused() -> 
     assert [one.code for one in rows_of(late)] == ["SOURCE_MALFORMED", None]
 
 
-def test_a_source_that_had_not_answered_at_the_deadline_has_a_row_for_the_wait() -> None:
+def test_a_source_without_a_response_at_the_deadline_has_a_row_for_the_wait() -> None:
     late = source(start=4, ms=96, status="failed", code="SOURCE_TIMEOUT")
 
     [row] = rows_of(late)
@@ -155,7 +155,7 @@ reports = st.builds(
     sources=st.dictionaries(st.from_regex(r"[a-z_.]{1,30}", fullmatch=True), reports, max_size=3),
     width=st.integers(0, 200),
 )
-def test_every_report_fits_the_width_and_shows_every_row(
+def test_a_waterfall_fits_the_width_and_has_every_row(
     request: RequestReport, sources: Mapping[str, SourceReport], width: int
 ) -> None:
     lines = waterfall_text(request, sources, width=width).splitlines()
@@ -168,7 +168,7 @@ def test_every_report_fits_the_width_and_shows_every_row(
 
 
 @dataclass(frozen=True)
-class Ended:
+class TraceRun:
     """A command that has ended."""
 
     code: int | None
@@ -176,7 +176,7 @@ class Ended:
     err: str
 
 
-async def trace(*arguments: str, folder: Path, text: str = "", columns: int = 80) -> Ended:
+async def trace(*arguments: str, folder: Path, text: str = "", columns: int = 80) -> TraceRun:
     """Run the command as a process."""
     root = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
     process = await asyncio.create_subprocess_exec(
@@ -190,12 +190,12 @@ async def trace(*arguments: str, folder: Path, text: str = "", columns: int = 80
     async with asyncio.timeout(WAIT):
         out, err = await process.communicate(text.encode())
     assert b"Traceback" not in err
-    return Ended(process.returncode, out.decode(), err.decode())
+    return TraceRun(process.returncode, out.decode(), err.decode())
 
 
 async def test_a_run_shows_the_waterfall_and_lists_the_errors(tmp_path: Path) -> None:
-    nobody = {"GATEWAY_SOURCES__BILLING__BASE_URL": f"http://127.0.0.1:{free_port()}"}
-    async with serve_over_demo({**OPEN, **nobody}) as url:
+    unreachable = {"GATEWAY_SOURCES__BILLING__BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    async with serve_over_demo({**OPEN, **unreachable}) as url:
         failed = await trace(PLAN, *VARIABLES, "--url", url, folder=tmp_path)
         wide = await trace(
             *("-", *VARIABLES, "--url", url),
@@ -203,7 +203,7 @@ async def test_a_run_shows_the_waterfall_and_lists_the_errors(tmp_path: Path) ->
             folder=tmp_path,
             columns=120,
         )
-        wrong = await trace("{ nobody }", "--url", url, folder=tmp_path)
+        wrong = await trace("{ unreachable }", "--url", url, folder=tmp_path)
         refused = await trace(
             *(PLAN, *VARIABLES, "--url", url, "--header", "Host: elsewhere.example"),
             folder=tmp_path,
@@ -223,12 +223,14 @@ async def test_a_run_shows_the_waterfall_and_lists_the_errors(tmp_path: Path) ->
     assert "billing" not in wide.out
     assert 80 < max(map(len, wide.out.splitlines())) <= 120
     assert wrong.code == 1
-    assert "GRAPHQL_VALIDATION_FAILED: Cannot query field 'nobody'" in wrong.out
+    assert "GRAPHQL_VALIDATION_FAILED: Cannot query field 'unreachable'" in wrong.out
     assert refused.code == 2
     assert refused.err.startswith("The gateway refused the request:\n  - HTTP status 4")
 
 
-async def test_a_gateway_that_does_not_report_is_said_how_it_would(tmp_path: Path) -> None:
+async def test_a_gateway_without_reports_is_reported_with_the_setting_for_them(
+    tmp_path: Path,
+) -> None:
     async with serve_over_demo({"GATEWAY_AUTH__MODE": "none"}) as url:
         ended = await trace(PLAN, *VARIABLES, "--url", url, folder=tmp_path)
 
@@ -245,7 +247,7 @@ async def test_a_gateway_that_does_not_report_is_said_how_it_would(tmp_path: Pat
         ("graphql", "is not an HTTP address: "),
     ],
 )
-async def test_a_gateway_that_cannot_be_asked_is_exit_code_2(
+async def test_a_gateway_that_is_not_reachable_exits_with_2(
     url: str, reason: str, tmp_path: Path
 ) -> None:
     address = url.format(port=free_port())
@@ -259,7 +261,7 @@ async def test_a_gateway_that_cannot_be_asked_is_exit_code_2(
     assert reason in ended.err
 
 
-async def test_a_program_that_is_no_gateway_and_one_that_is_silent_are_named(
+async def test_another_program_and_a_missing_response_are_reported(
     tmp_path: Path,
 ) -> None:
     async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -267,7 +269,7 @@ async def test_a_program_that_is_no_gateway_and_one_that_is_silent_are_named(
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         writer.close()
 
-    async def stay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1024):
             pass
         writer.close()
@@ -275,7 +277,7 @@ async def test_a_program_that_is_no_gateway_and_one_that_is_silent_are_named(
     query = "{ __typename }"
     async with (
         await asyncio.start_server(close, "127.0.0.1", 0) as other,
-        await asyncio.start_server(stay, "127.0.0.1", 0) as silent,
+        await asyncio.start_server(never_respond, "127.0.0.1", 0) as silent,
     ):
         urls = [
             f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}/graphql" for one in (other, silent)
@@ -291,9 +293,7 @@ async def test_a_program_that_is_no_gateway_and_one_that_is_silent_are_named(
 @pytest.mark.parametrize(
     "arguments", [("--variables", "[1]"), ("--header", "nothing"), ("--timeout", "0")]
 )
-async def test_an_option_that_does_not_fit_is_exit_code_2(
-    arguments: tuple[str, ...], tmp_path: Path
-) -> None:
+async def test_a_wrong_option_exits_with_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ended = await trace("{ __typename }", *arguments, folder=tmp_path)
 
     assert ended.code == 2

@@ -1,1 +1,1 @@
-"""The gateway as real clients of frontend engineers see it."""
+"""Tests of the gateway with real clients of frontend engineers."""

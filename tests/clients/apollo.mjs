@@ -1,4 +1,4 @@
-// Asks the gateway by Apollo Client, and prints what comes of it as one line of JSON.
+// Sends a document by Apollo Client, and prints the result as one line of JSON.
 // Arguments: the address, the document, and options as JSON.
 import { print } from "./recording.mjs";
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from "@apollo/client";
@@ -28,7 +28,7 @@ const client = new ApolloClient({
 });
 const query = gql(document);
 
-async function ask() {
+async function run() {
   const { data, error } = await client.query({ query, variables, errorPolicy });
   if (!after) return { data, error };
   const observed = client.watchQuery({ query, variables });
@@ -38,6 +38,6 @@ async function ask() {
   return { data: client.readQuery({ query, variables }) };
 }
 
-const { data, error } = await ask().catch((error) => ({ error }));
+const { data, error } = await run().catch((error) => ({ error }));
 const errors = CombinedGraphQLErrors.is(error) ? error.errors : error ? [error] : [];
 print(data, errors);

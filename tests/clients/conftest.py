@@ -1,4 +1,4 @@
-"""What tests with real clients share: Node with the clients, and the served gateway."""
+"""Fixtures of tests with real clients: Node with the clients, and the served gateway."""
 
 import io
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ from tests.wire import Address, served
 
 FOLDER = Path(__file__).parent
 INSTALL = 180.0
-"""Seconds that npm may take where `make test` has not installed the clients."""
+"""Seconds for npm if `make test` has not installed the clients."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def node() -> NodePrograms:
 async def at_address(
     services: FakeServices, settings: Settings, callers: DemoCallers | None = None
 ) -> AsyncGenerator[Address]:
-    """Serve the gateway over the fakes; without callers, to everybody."""
+    """Serve the gateway over the fakes; without callers, it needs no tokens."""
     log = make_log(settings.log, stream=io.StringIO())
     authenticate = callers.authenticate(log) if callers else None
     app = make_app(settings, log, transports=services.transport, authenticate=authenticate)

@@ -1,4 +1,4 @@
-// Asks the gateway by nothing but `fetch`, and prints what comes of it as one line of JSON.
+// Sends a document by plain `fetch`, and prints the result as one line of JSON.
 // Arguments: the address, the document, and options as JSON.
 import { print } from "./recording.mjs";
 
@@ -8,7 +8,7 @@ const named = hash ? { documentId: hash } : { query: document };
 const extensions = grouped ? { errors: "grouped" } : undefined;
 const authorized = token ? { Authorization: `Bearer ${token}` } : {};
 
-function ask(values, headers = {}) {
+function request(values, headers = {}) {
   if (!get) {
     return fetch(url, {
       method: "POST",
@@ -22,12 +22,12 @@ function ask(values, headers = {}) {
   });
 }
 
-const response = await ask(variables);
+const response = await request(variables);
 const { data, errors = [] } = await response.json();
 if (after) {
   const { endCursor } = data.user.invoices.pageInfo;
-  const next = await (await ask({ ...variables, after: endCursor })).json();
+  const next = await (await request({ ...variables, after: endCursor })).json();
   data.user.invoices.edges.push(...next.data.user.invoices.edges);
 }
-if (again) await ask(variables, { "If-None-Match": response.headers.get("etag") });
+if (again) await request(variables, { "If-None-Match": response.headers.get("etag") });
 print(data, errors);

@@ -1,4 +1,4 @@
-// Notes each request that a client sends by `fetch`, and the head of its answer.
+// Records each request that a client sends by `fetch`, and the head of its response.
 export const sent = [];
 const send = globalThis.fetch;
 
@@ -6,7 +6,7 @@ globalThis.fetch = async (address, options = {}) => {
   const response = await send(address, options);
   sent.push({
     method: options.method ?? "GET",
-    // Whether it has the text of a document, and not only its name.
+    // Whether the request has the text of a document, and not only its hash.
     document: options.body?.includes('"query"') ?? new URL(address).searchParams.has("query"),
     status: response.status,
     etag: response.headers.get("etag"),
@@ -14,7 +14,7 @@ globalThis.fetch = async (address, options = {}) => {
   return response;
 };
 
-/** What a client made of an answer, as the test reads it. */
+/** Prints the result of a client in the form that the test reads. */
 export function print(data, errors) {
   const shown = errors.map(({ message, path = [], extensions = {} }) => ({
     message,

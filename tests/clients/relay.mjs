@@ -1,4 +1,4 @@
-// Reads a list in pages as Relay's usePaginationFragment does, and prints what is in the store
+// Reads a list in pages as Relay's usePaginationFragment does, and prints the content of the store
 // after each page as one line of JSON.
 // Arguments: the address, the folder of the compiled artifacts, the id of a user.
 import { createRequire } from "node:module";

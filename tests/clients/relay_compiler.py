@@ -25,15 +25,15 @@ def compiled(
     """Compile a component's queries.
 
     Args:
-        node: How to call Node.
+        node: The programs of Node.
         folder: An empty folder.
         settings: The settings of the gateway.
         page: The component, with `%(type)s` and `%(one)s` for names of the schema.
-        language: Of the component.
+        language: The language of the component.
         persisted: Whether the texts of the queries go to `persisted.json`, by their hash.
 
     Returns:
-        The folder of the artifacts, and what the compiler complains of.
+        The folder of the artifacts, and the messages of the compiler if it fails.
     """
     schema, _ = schema_for(settings)
     names = schema.definition.names
@@ -44,7 +44,7 @@ def compiled(
         (folder / "persisted.json").write_text("{}", encoding="utf-8")
     files = {
         "schema.graphql": client_text(schema.core),
-        # Node finds what modules of CommonJS name without an ending.
+        # Node finds imports of CommonJS modules without a file extension.
         "relay.config.json": json.dumps({**config, "language": language, "eagerEsModules": False}),
         "package.json": "{}",
         f"src/Page.{ending}": page % {"type": names.type, "one": names.one},

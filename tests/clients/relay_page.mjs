@@ -1,4 +1,4 @@
-// Asks the gateway by Relay, and prints what its store has as one line of JSON.
+// Sends a query by Relay, and prints the content of its store as one line of JSON.
 // Arguments: the address, the compiled artifact of the query, and options as JSON.
 import { print } from "./recording.mjs";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-"""What clients can do with the gateway: the table of docs/guides/frontend.md, cell by cell."""
+"""The features of clients in the table of docs/guides/frontend.md, cell by cell."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from app.cli.demo_callers import DemoCallers
 from app.server.graphiql.build import NodePrograms
 from app.settings.field_schema import settings_in
 from app.settings.models import Settings
-from tests.clients.asking import ApolloClient, Asking, Fetch, Options, Relay, Urql
+from tests.clients.client_programs import ApolloClient, ClientProgram, Fetch, Options, Relay, Urql
 from tests.clients.conftest import INSTALL
 from tests.fakes import FakeServices, failing, invoice, settings_for_fakes, user_id
 
@@ -29,61 +29,61 @@ ID = {"id": user_id(1)}
 
 @pytest.fixture
 def services(services: FakeServices) -> FakeServices:
-    """Let all services know two users, one of which has five invoices."""
+    """Give services that know two users, one of which has five invoices."""
     services.know(1, 2)
     services.billing.invoices[user_id(1)] = [invoice(number) for number in range(5, 0, -1)]
     return services
 
 
-def named(users: Any) -> list[tuple[str, object]]:  # noqa: ANN401 # data of a client
+def names_and_plans(users: Any) -> list[tuple[str, object]]:  # noqa: ANN401 # data of a client
     """List names and plans."""
     return [(one["username"], one["plan"]) for one in users]
 
 
 @pytest.mark.parametrize("client", EVERY)
 async def test_a_client_keeps_the_data_beside_an_error(
-    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[Asking]
+    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[ClientProgram]
 ) -> None:
     services.billing.behaviour = failing(503)
 
-    result = await client(node, services, tmp_path).ask(USERS, Options(IDS))
+    result = await client(node, services, tmp_path).send(USERS, Options(IDS))
 
-    assert named(result.data["users"]) == [("user1", None), ("user2", None)]
+    assert names_and_plans(result.data["users"]) == [("user1", None), ("user2", None)]
     assert {one.code for one in result.errors} == {"SOURCE_UNAVAILABLE"}
     assert len(result.errors) == 4
 
 
-async def test_apollo_client_by_default_throws_the_data_away(
+async def test_apollo_client_discards_the_data_by_default(
     node: NodePrograms, services: FakeServices, tmp_path: Path
 ) -> None:
     services.billing.behaviour = failing(503)
     default = Options(IDS, error_policy="none")
 
-    result = await ApolloClient(node, services, tmp_path).ask(USERS, default)
+    result = await ApolloClient(node, services, tmp_path).send(USERS, default)
 
     assert result.data is None
     assert {one.code for one in result.errors} == {"SOURCE_UNAVAILABLE"}
 
 
 @pytest.mark.parametrize("client", EVERY)
-async def test_a_client_asks_for_one_error_of_each_source(
-    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[Asking]
+async def test_a_client_requests_one_error_for_each_source(
+    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[ClientProgram]
 ) -> None:
     services.billing.behaviour = failing(503)
 
-    result = await client(node, services, tmp_path).ask(USERS, Options(IDS, grouped=True))
+    result = await client(node, services, tmp_path).send(USERS, Options(IDS, grouped=True))
 
     [error] = result.errors
     assert (error.path, error.code) == ("users", "SOURCE_UNAVAILABLE")
     assert error.paths == ["users.*.plan", "users.*.billingStatus"]
-    assert named(result.data["users"]) == [("user1", None), ("user2", None)]
+    assert names_and_plans(result.data["users"]) == [("user1", None), ("user2", None)]
 
 
 @pytest.mark.parametrize("client", EVERY)
 async def test_a_client_sends_the_hash_of_a_trusted_document(
-    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[Asking]
+    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[ClientProgram]
 ) -> None:
-    result = await client(node, services, tmp_path).ask(NAME, Options(ID, hashed=True))
+    result = await client(node, services, tmp_path).send(NAME, Options(ID, hashed=True))
 
     assert result.errors == []
     assert result.data["user"]["username"] == "user1"
@@ -92,13 +92,13 @@ async def test_a_client_sends_the_hash_of_a_trusted_document(
 
 @pytest.mark.parametrize("client", EVERY)
 async def test_a_client_sends_its_token(
-    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[Asking]
+    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[ClientProgram]
 ) -> None:
     callers = DemoCallers((user_id(1), user_id(2)))
-    asking = client(node, services, tmp_path, callers=callers)
+    program = client(node, services, tmp_path, callers=callers)
     token = callers.tokens[0].text
 
-    result = await asking.ask(
+    result = await program.send(
         "query PageQuery { me { __typename id username } }", Options({}, token=token)
     )
 
@@ -106,19 +106,19 @@ async def test_a_client_sends_its_token(
     assert result.data["me"]["username"] == "user1"
 
 
-def storing() -> Settings:
-    """Let caches keep names for a minute."""
+def cacheable() -> Settings:
+    """Make settings with which caches store names for a minute."""
     control = {"scope": "public", "fields": {"username": 60}}
     return Settings.model_validate({**settings_in(settings_for_fakes()), "cache_control": control})
 
 
 @pytest.mark.parametrize("client", EVERY)
 async def test_a_client_gets_a_trusted_document_by_get_with_an_etag(
-    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[Asking]
+    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[ClientProgram]
 ) -> None:
-    asking = client(node, services, tmp_path, storing())
+    program = client(node, services, tmp_path, cacheable())
 
-    result = await asking.ask(NAME, Options(ID, hashed=True, get=True))
+    result = await program.send(NAME, Options(ID, hashed=True, get=True))
 
     assert result.errors == []
     assert result.data["user"]["username"] == "user1"
@@ -127,21 +127,21 @@ async def test_a_client_gets_a_trusted_document_by_get_with_an_etag(
     assert sent.etag
 
 
-async def test_what_has_not_changed_is_304(
+async def test_an_unchanged_response_is_304(
     node: NodePrograms, services: FakeServices, tmp_path: Path
 ) -> None:
-    asking = Fetch(node, services, tmp_path, storing())
+    program = Fetch(node, services, tmp_path, cacheable())
 
-    result = await asking.ask(NAME, Options(ID, hashed=True, get=True, again=True))
+    result = await program.send(NAME, Options(ID, hashed=True, get=True, again=True))
 
     assert [one.status for one in result.sent] == [200, 304]
 
 
-@pytest.mark.parametrize("client", [ApolloClient, Urql, Fetch])  # Relay has a test of its own
+@pytest.mark.parametrize("client", [ApolloClient, Urql, Fetch])  # Relay has its own test
 async def test_a_client_adds_the_next_page_of_a_list(
-    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[Asking]
+    node: NodePrograms, services: FakeServices, tmp_path: Path, client: type[ClientProgram]
 ) -> None:
-    result = await client(node, services, tmp_path).ask(INVOICES, Options(ID, after=True))
+    result = await client(node, services, tmp_path).send(INVOICES, Options(ID, after=True))
 
     invoices = [one["node"]["number"] for one in result.data["user"]["invoices"]["edges"]]
     assert invoices == ["2026-0005", "2026-0004", "2026-0003", "2026-0002"]

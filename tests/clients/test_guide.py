@@ -1,4 +1,4 @@
-"""The code in docs/guides/frontend.md is code that tests run, and its table names these tests."""
+"""The code in docs/guides/frontend.md is run by tests, and its table names these tests."""
 
 import re
 from pathlib import Path
@@ -17,28 +17,28 @@ RUN = [
 ]
 BLOCK = re.compile(r"^ *```(?:ts|js|graphql)\n(.*?)```", re.DOTALL | re.MULTILINE)
 HELD_BY_URQL = "new Client("
-"""Its test compares this block with the message of the refusal, and runs both options."""
+"""The beginning of a block that tests/clients/test_urql.py checks and runs."""
 
 
-def bare(text: str) -> str:
-    """Leave out how far the lines of a text are indented."""
+def unindented(text: str) -> str:
+    """Remove the indentation of the lines of a text."""
     return "\n".join(line.strip() for line in text.strip().splitlines())
 
 
 def blocks() -> list[str]:
     """List the blocks of code of the guide."""
-    return [bare(one) for one in BLOCK.findall(GUIDE) if HELD_BY_URQL not in one]
+    return [unindented(one) for one in BLOCK.findall(GUIDE) if HELD_BY_URQL not in one]
 
 
 @pytest.mark.parametrize("block", blocks())
 def test_a_block_of_code_is_in_a_program_that_is_run(block: str) -> None:
-    programs = [bare(file.read_text(encoding="utf-8")) for file in RUN]
+    programs = [unindented(file.read_text(encoding="utf-8")) for file in RUN]
     relay = [one.replace("on %(type)s", "on User") for one in programs]
 
     assert any(block in one for one in (*programs, *relay))
 
 
-def test_the_table_names_tests_that_are_there() -> None:
+def test_the_table_names_existing_tests() -> None:
     named = set(re.findall(r"`(tests/[\w/]+\.py)`", GUIDE))
 
     assert len(named) >= 4

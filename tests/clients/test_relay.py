@@ -1,4 +1,4 @@
-"""Relay's compiler takes a list in pages, and Relay's runtime reads two pages of it."""
+"""Relay's compiler accepts a list in pages, and Relay's runtime reads two pages of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,16 +47,16 @@ class SentQuery(BaseModel):
 
 
 class RelayPages(BaseModel):
-    """What is in Relay's store."""
+    """The content of Relay's store."""
 
     first: list[str] = Field(description="The numbers of the invoices after the first page.")
-    second: list[str] = Field(description="Those after the second page.")
+    second: list[str] = Field(description="The numbers after the second page.")
     more: bool = Field(description="Whether Relay knows of another page.")
-    sent: list[SentQuery] = Field(description="What it sent.")
+    sent: list[SentQuery] = Field(description="The requests that it sent.")
 
 
 def employees() -> Settings:
-    """Call the users of the default schema employees."""
+    """Make settings with another name for the type of users."""
     tables = {"schema": {"type": "Employee", "plural": "staff"}}
     return Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
 
@@ -64,7 +64,7 @@ def employees() -> Settings:
 async def two_pages(
     node: NodePrograms, services: FakeServices, folder: Path, settings: Settings
 ) -> RelayPages:
-    """Compile, and read two pages of two invoices of five."""
+    """Compile the page, and read two pages of two invoices each, of five."""
     services.know(1)
     services.billing.invoices[user_id(1)] = [invoice(number) for number in range(5, 0, -1)]
     artifacts, complaint = compiled(node, folder, settings, page=PAGE)
@@ -89,13 +89,15 @@ async def test_a_list_is_read_in_pages_of_two(
     assert pages.sent[1].variables["id"] == user_id(1)
 
 
-async def test_so_is_it_of_a_type_with_another_name(
+async def test_a_list_of_a_renamed_type_is_read_in_pages_of_two(
     node: NodePrograms, services: FakeServices, tmp_path: Path
 ) -> None:
     assert len((await two_pages(node, services, tmp_path, employees())).second) == 4
 
 
-def test_without_node_the_compiler_refuses_such_a_list(node: NodePrograms, tmp_path: Path) -> None:
+def test_the_compiler_refuses_a_list_in_pages_without_the_node_field(
+    node: NodePrograms, tmp_path: Path
+) -> None:
     tables = {"schema": {"node": False}}
     settings = Settings.model_validate({**settings_in(settings_for_fakes()), **tables})
 
@@ -113,7 +115,7 @@ graphql`
 """
 
 
-def test_a_semantic_non_null_field_is_not_null_to_relay_which_throws_its_errors(
+def test_a_semantic_non_null_field_has_a_non_null_type_in_relay(
     node: NodePrograms, tmp_path: Path
 ) -> None:
     login = {"source": "profile", "value": "username", "description": "Its name.", "may": "public"}

@@ -1,4 +1,4 @@
-"""The codes of errors for TypeScript are TypeScript."""
+"""The error codes for TypeScript are accepted by the compiler."""
 
 import subprocess
 from pathlib import Path
@@ -31,7 +31,7 @@ export const unknown: ErrorCode = "SOURCE_TIRED";
 
 @pytest.mark.timeout(INSTALL + 60)
 @pytest.mark.parametrize(("text", "complaint"), [(USE, ""), (MISUSE, "SOURCE_TIRED")])
-def test_the_compiler_knows_the_codes(
+def test_the_compiler_accepts_only_known_codes(
     node: NodePrograms, tmp_path: Path, text: str, complaint: str
 ) -> None:
     (tmp_path / "error-codes.ts").write_bytes(CODES.read_bytes())

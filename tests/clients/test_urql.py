@@ -1,4 +1,4 @@
-"""What urql sends by default, and with the options that the refusal and the guide name."""
+"""urql by default, and with the options that the refusal and the guide name."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import app
 from app.server.graphiql.build import NodePrograms
 from app.settings.models import Settings
-from tests.clients.asking import ClientResult
+from tests.clients.client_programs import ClientResult
 from tests.clients.conftest import FOLDER, INSTALL, at_address
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.npm import running
@@ -20,10 +20,10 @@ QUERY = f'query Page {{ user(id: "{user_id(1)}") {{ username }} }}'
 ANSWER = {"user": {"username": "user1"}}
 
 
-async def ask(
+async def query_by_urql(
     node: NodePrograms, services: FakeServices, options: object, settings: Settings | None = None
 ) -> ClientResult:
-    """Ask a gateway by a client with options."""
+    """Send a query by urql with options."""
     services.know(1)
     arguments = (QUERY, json.dumps(options))
     async with (
@@ -33,10 +33,10 @@ async def ask(
         return ClientResult.model_validate_json(line)
 
 
-async def test_by_default_it_sends_get_and_the_refusal_says_what_to_set(
+async def test_get_of_urql_is_refused_with_the_options_to_set(
     node: NodePrograms, services: FakeServices
 ) -> None:
-    result = await ask(node, services, {})
+    result = await query_by_urql(node, services, {})
 
     assert result.data is None
     [error] = result.errors
@@ -60,17 +60,17 @@ async def test_by_default_it_sends_get_and_the_refusal_says_what_to_set(
     ],
     ids=str,
 )
-async def test_with_these_options_it_is_answered(
+async def test_urql_with_these_options_gets_data(
     node: NodePrograms, services: FakeServices, options: object
 ) -> None:
-    result = await ask(node, services, options)
+    result = await query_by_urql(node, services, options)
 
     assert (result.data, result.errors) == (ANSWER, [])
 
 
-async def test_a_gateway_without_the_prevention_answers_it_as_it_is(
+async def test_urql_without_options_gets_data_without_csrf_prevention(
     node: NodePrograms, services: FakeServices
 ) -> None:
     settings = settings_for_fakes(csrf_prevention=False)
 
-    assert (await ask(node, services, {}, settings)).data == ANSWER
+    assert (await query_by_urql(node, services, {}, settings)).data == ANSWER

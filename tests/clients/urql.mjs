@@ -1,4 +1,4 @@
-// Asks the gateway by urql, and prints what comes of it as one line of JSON.
+// Sends a document by urql, and prints the result as one line of JSON.
 // Arguments: the address, the document, options of the client, and options of the request as JSON.
 import { print } from "./recording.mjs";
 import { Client, createRequest, fetchExchange } from "@urql/core";
@@ -17,14 +17,14 @@ const options = { ...JSON.parse(ofClient), ...(token ? authorized : {}) };
 const client = new Client({ url, exchanges, ...options });
 const extensions = grouped ? { errors: "grouped" } : undefined;
 
-async function ask(values) {
+async function request(values) {
   return client.executeQuery(createRequest(document, values, extensions)).toPromise();
 }
 
-let { data, error } = await ask(variables);
+let { data, error } = await request(variables);
 if (after) {
   const { endCursor } = data.user.invoices.pageInfo;
-  const next = await ask({ ...variables, after: endCursor });
+  const next = await request({ ...variables, after: endCursor });
   data.user.invoices.edges.push(...next.data.user.invoices.edges);
 }
 print(data, [...(error?.graphQLErrors ?? []), ...(error?.networkError ? [error.networkError] : [])]);

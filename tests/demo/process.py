@@ -1,8 +1,8 @@
-"""The demo as a process of its own, for the tests that send it signals.
+"""The demo as a real process, for tests with signals.
 
-Its arguments are the data folder and how many seconds billing is slow; activity hangs. It prints
-its addresses as one line of JSON, and a line for each request that reaches its gateway, which
-never answers.
+Its arguments are the data folder and the seconds of billing's latency; activity hangs. It prints
+its addresses as one line of JSON, and a line for each request to its gateway, which never
+responds.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from app.demo.run import DemoAddresses, SourceUrls, run_demo
 
 
 def main(data: str, seconds: str) -> None:
-    """Run until a signal."""
+    """Run the demo until a signal."""
     options = DemoOptions(
         port=0,
         data=Path(data),
@@ -34,10 +34,10 @@ def main(data: str, seconds: str) -> None:
 
 
 def stubborn_gateway(_sources: SourceUrls) -> ASGIApp:
-    """A gateway that never answers."""
+    """A gateway that never responds."""
 
     async def hang(_request: Request) -> Response:
-        say(b"asked")
+        print_line(b"called")
         await asyncio.Event().wait()
         return Response()
 
@@ -46,11 +46,11 @@ def stubborn_gateway(_sources: SourceUrls) -> ASGIApp:
 
 def announce(addresses: DemoAddresses) -> None:
     """Print the addresses."""
-    say(msgspec.json.encode(addresses, enc_hook=str))
+    print_line(msgspec.json.encode(addresses, enc_hook=str))
 
 
-def say(line: bytes) -> None:
-    """Print a line now."""
+def print_line(line: bytes) -> None:
+    """Print a line immediately."""
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
 

@@ -1,4 +1,4 @@
-"""What several tests of the demo need: a client without sockets, and a demo that runs."""
+"""Helpers of the tests of the demo: a client without sockets, and a running demo."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -16,12 +16,12 @@ from app.demo.run import DemoAddresses, SourceUrls, run_demo
 
 
 def client_of(app: ASGIApp) -> httpx.AsyncClient:
-    """A client that asks one application, without sockets."""
+    """A client of one application, without sockets."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
 
 
 def greeting_gateway(_sources: SourceUrls) -> ASGIApp:
-    """A gateway that only greets."""
+    """A gateway that responds with a greeting."""
 
     async def greet(_request: Request) -> Response:
         return PlainTextResponse("hello")
@@ -33,7 +33,7 @@ def greeting_gateway(_sources: SourceUrls) -> ASGIApp:
 async def running(
     options: DemoOptions, gateway: Callable[[SourceUrls], ASGIApp] = greeting_gateway
 ) -> AsyncGenerator[DemoAddresses]:
-    """A demo that has announced itself; at the end it is cancelled, and has then ended."""
+    """A demo that has announced its addresses. At the end it is cancelled, and awaited."""
     announced: asyncio.Future[DemoAddresses] = asyncio.get_running_loop().create_future()
     demo = asyncio.create_task(run_demo(options, gateway, announced.set_result))
     try:

@@ -1,4 +1,4 @@
-"""Invoices, page by page."""
+"""Pages of invoices."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ async def pages(client: httpx.AsyncClient, limit: int) -> list[list[dict[str, An
     pytest.fail("more pages than invoices")
 
 
-async def test_a_page_has_the_contracts_fields(billing: httpx.AsyncClient) -> None:
+async def test_a_page_has_the_fields_of_the_contract(billing: httpx.AsyncClient) -> None:
     page = (await billing.get(OF_FIRST)).json()
     assert set(page) == {"items", "nextCursor"}
     for item in page["items"]:
@@ -38,7 +38,7 @@ async def test_a_page_has_the_contracts_fields(billing: httpx.AsyncClient) -> No
         assert set(item["total"]) == {"amount", "currency"}
 
 
-async def test_a_page_is_newest_first_and_has_twenty_when_nothing_is_said(
+async def test_a_page_has_twenty_invoices_newest_first_by_default(
     billing: httpx.AsyncClient,
 ) -> None:
     items = (await billing.get(OF_FIRST)).json()["items"]
@@ -49,9 +49,7 @@ async def test_a_page_is_newest_first_and_has_twenty_when_nothing_is_said(
 
 @settings(deadline=None, max_examples=examples(25))
 @given(limit=st.integers(1, 100))
-async def test_pages_of_any_length_show_each_invoice_once_and_in_order(
-    folder: Path, limit: int
-) -> None:
+async def test_pages_of_any_size_have_each_invoice_once_in_order(folder: Path, limit: int) -> None:
     with demo_services(folder) as services:
         async with client_of(services.billing) as client:
             (whole,) = await pages(client, 100)
@@ -68,31 +66,33 @@ async def test_a_page_has_an_entity_tag(billing: httpx.AsyncClient) -> None:
 
 
 async def test_an_account_without_invoices_has_one_empty_page(billing: httpx.AsyncClient) -> None:
-    answered = await billing.get(f"/invoices?userId={user_id(4)}")
-    assert answered.json() == {"items": [], "nextCursor": None}
+    response = await billing.get(f"/invoices?userId={user_id(4)}")
+    assert response.json() == {"items": [], "nextCursor": None}
 
 
 @pytest.mark.parametrize("owner", [user_id(17), "nobody"])
 async def test_a_user_without_an_account_is_not_found(
     billing: httpx.AsyncClient, owner: str
 ) -> None:
-    answered = await billing.get(f"/invoices?userId={owner}")
-    assert answered.status_code == 404
-    assert answered.json()["detail"] == "this user has no account"
+    response = await billing.get(f"/invoices?userId={owner}")
+    assert response.status_code == 404
+    assert response.json()["detail"] == "this user has no account"
 
 
 @pytest.mark.parametrize("query", ["", "?userId=", "?userId=a&userId=b", "?id=a"])
-async def test_anything_but_one_user_is_refused(billing: httpx.AsyncClient, query: str) -> None:
-    answered = await billing.get(f"/invoices{query}")
-    assert answered.status_code == 400
-    assert answered.json()["detail"] == "name one user, as /invoices?userId=a"
+async def test_a_request_without_exactly_one_user_is_refused(
+    billing: httpx.AsyncClient, query: str
+) -> None:
+    response = await billing.get(f"/invoices{query}")
+    assert response.status_code == 400
+    assert response.json()["detail"] == "name one user, as /invoices?userId=a"
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "", "1.5", "1e2", "%D9%A1", "007"])
 async def test_a_limit_outside_1_to_100_is_refused(billing: httpx.AsyncClient, limit: str) -> None:
-    answered = await billing.get(f"{OF_FIRST}&limit={limit}")
-    assert answered.status_code == 400
-    assert answered.json()["detail"] == "limit is a whole number from 1 to 100"
+    response = await billing.get(f"{OF_FIRST}&limit={limit}")
+    assert response.status_code == 400
+    assert response.json()["detail"] == "limit is a whole number from 1 to 100"
 
 
 @pytest.mark.parametrize(
@@ -108,19 +108,17 @@ async def test_a_limit_outside_1_to_100_is_refused(billing: httpx.AsyncClient, l
         encode_cursor(FIRST, 5) + "=",
     ],
 )
-async def test_a_cursor_that_was_not_given_out_is_refused(
-    billing: httpx.AsyncClient, cursor: str
-) -> None:
-    answered = await billing.get(f"{OF_FIRST}&cursor={cursor}")
-    assert answered.status_code == 400
-    assert answered.json()["detail"].startswith("cursor is a nextCursor of this user's")
+async def test_an_unknown_cursor_is_refused(billing: httpx.AsyncClient, cursor: str) -> None:
+    response = await billing.get(f"{OF_FIRST}&cursor={cursor}")
+    assert response.status_code == 400
+    assert response.json()["detail"].startswith("cursor is a nextCursor of this user's")
 
 
 @given(owner=st.text(st.characters(exclude_categories=["Cs"])), sequence=st.integers(1, 10**9 - 1))
-def test_a_cursor_leads_back_to_its_place(owner: str, sequence: int) -> None:
+def test_a_cursor_is_decoded_to_its_position(owner: str, sequence: int) -> None:
     assert decode_cursor(owner, encode_cursor(owner, sequence)) == sequence
 
 
 @given(cursor=st.text(st.characters(exclude_categories=["Cs"])))
-def test_other_text_is_no_cursor(cursor: str) -> None:
+def test_any_other_text_is_not_a_cursor(cursor: str) -> None:
     assert decode_cursor(FIRST, cursor) is None

@@ -1,4 +1,4 @@
-"""How latencies and faults are written on the command line."""
+"""The options for latencies and faults on the command line."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ SOURCES = st.sampled_from(SourceName)
 
 @dataclass
 class OptionsCommand:
-    """A command with the demo's two options, which keeps what it was given."""
+    """A command with the demo's two options, which keeps their values."""
 
     latency: tuple[Latency, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -47,14 +47,14 @@ class OptionsCommand:
         self.command = demo
 
     def run(self, *arguments: str) -> int:
-        """Run with arguments; the exit code."""
+        """Run with arguments; return the exit code."""
         result = CliRunner().invoke(self.command, arguments)
         self.output = " ".join(result.output.split())
         return result.exit_code
 
 
-def understood(kind: click.ParamType[Value], text: str) -> Value | str:
-    """The value that a text means, or the message that it gets."""
+def converted(kind: click.ParamType[Value], text: str) -> Value | str:
+    """Return the value of a text, or the message about it."""
     try:
         return kind.convert(text, None, None)
     except click.BadParameter as error:
@@ -63,7 +63,7 @@ def understood(kind: click.ParamType[Value], text: str) -> Value | str:
 
 @pytest.fixture
 def command() -> OptionsCommand:
-    """A fresh command."""
+    """A new command."""
     return OptionsCommand()
 
 
@@ -72,7 +72,7 @@ def test_both_options_are_optional(command: OptionsCommand) -> None:
     assert (command.latency, command.faults) == ((), ())
 
 
-def test_both_options_may_be_given_for_several_sources(command: OptionsCommand) -> None:
+def test_both_options_may_be_set_for_several_sources(command: OptionsCommand) -> None:
     arguments = "--latency billing=300ms --latency profile=1.5s --fail activity=503"
     assert command.run(*arguments.split(), "--fail", "billing=timeout") == 0
     assert command.latency == (
@@ -107,7 +107,7 @@ def test_both_options_may_be_given_for_several_sources(command: OptionsCommand) 
         ("--fail activity=503 --fail activity=timeout", "activity has more than one value"),
     ],
 )
-def test_a_wrong_option_is_named_with_what_would_be_right(
+def test_a_wrong_option_is_reported_with_the_expected_form(
     command: OptionsCommand, arguments: str, message: str
 ) -> None:
     assert command.run(*arguments.split()) == 2
@@ -115,7 +115,7 @@ def test_a_wrong_option_is_named_with_what_would_be_right(
 
 
 @given(source=SOURCES, milliseconds=st.integers(0, 600_000))
-def test_milliseconds_become_seconds(source: SourceName, milliseconds: int) -> None:
+def test_milliseconds_are_converted_to_seconds(source: SourceName, milliseconds: int) -> None:
     latency = LatencyType().convert(f"{source}={milliseconds}ms", None, None)
     assert latency == Latency(source, milliseconds / 1000)
 
@@ -127,8 +127,8 @@ def test_seconds_may_have_a_fraction(source: SourceName, seconds: object) -> Non
 
 
 @given(source=SOURCES, text=st.text())
-def test_any_duration_is_understood_or_named_in_a_message(source: SourceName, text: str) -> None:
-    found = understood(LatencyType(), f"{source}={text}")
+def test_a_duration_is_converted_or_quoted_in_a_message(source: SourceName, text: str) -> None:
+    found = converted(LatencyType(), f"{source}={text}")
     assert 0 <= found.seconds <= 600 if isinstance(found, Latency) else repr(text) in found
 
 
@@ -138,18 +138,18 @@ def test_any_failing_status_is_a_fault(source: SourceName, status: int) -> None:
 
 
 @given(source=SOURCES, text=st.text())
-def test_any_fault_is_understood_or_named_in_a_message(source: SourceName, text: str) -> None:
-    found = understood(FaultType(), f"{source}={text}")
+def test_a_fault_is_converted_or_quoted_in_a_message(source: SourceName, text: str) -> None:
+    found = converted(FaultType(), f"{source}={text}")
     assert str(found.effect) == text if isinstance(found, Fault) else repr(text) in found
 
 
-def test_values_that_are_already_right_stay() -> None:
+def test_converted_values_are_not_changed() -> None:
     latency, fault = Latency(SourceName.BILLING, 1), Fault(SourceName.BILLING, 503)
     assert LatencyType().convert(latency, None, None) is latency
     assert FaultType().convert(fault, None, None) is fault
 
 
-def test_the_options_are_frozen_and_have_the_usual_values() -> None:
+def test_the_options_are_frozen_and_have_defaults() -> None:
     options = DemoOptions()
     assert options == DemoOptions(
         host="127.0.0.1", port=8000, data=None, latency=(), faults=(), sources_only=False
@@ -159,6 +159,6 @@ def test_the_options_are_frozen_and_have_the_usual_values() -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_a_port_is_a_port(port: int) -> None:
+def test_a_port_out_of_range_is_refused(port: int) -> None:
     with pytest.raises(ValidationError, match="port"):
         DemoOptions(port=port)

@@ -1,4 +1,4 @@
-"""The invented users: always the same, and varied enough to show what the gateway does."""
+"""The users of the demo: always the same, and different enough to show all features."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -28,7 +28,7 @@ def summaries(everyone: tuple[Person, ...]) -> tuple[SummaryRow, ...]:
 
 
 def test_the_data_of_a_version_never_changes(everyone: tuple[Person, ...]) -> None:
-    # Has this failed? Then folders that people keep hold other data: raise DATA_VERSION.
+    # If this fails, existing data folders have other data: raise DATA_VERSION.
     rows = (
         row
         for person in everyone
@@ -51,13 +51,13 @@ def test_usernames_are_unique_and_plain(everyone: tuple[Person, ...]) -> None:
     assert all(name.isascii() and name == name.lower() and len(name) > 2 for name in usernames)
 
 
-def test_names_are_all_different_and_not_only_latin(everyone: tuple[Person, ...]) -> None:
+def test_names_are_unique_and_not_only_latin(everyone: tuple[Person, ...]) -> None:
     names = {person.user.display_name for person in everyone}
     assert len(names) == 1000
     assert sum(not name.isascii() for name in names) > 400
 
 
-def test_emails_are_at_domains_that_nobody_owns(everyone: tuple[Person, ...]) -> None:
+def test_emails_have_reserved_domains(everyone: tuple[Person, ...]) -> None:
     domains = {person.user.email.partition("@")[2] for person in everyone}
     assert domains == {"example.com", "example.org", "example.net"}
 
@@ -77,7 +77,7 @@ def test_every_17th_user_has_no_account_and_every_23rd_no_activity(
     assert all(not everyone[n - 1].invoices for n in without_account)
 
 
-def test_the_first_user_lacks_nothing(everyone: tuple[Person, ...]) -> None:
+def test_the_first_user_has_all_values(everyone: tuple[Person, ...]) -> None:
     first = everyone[0]
     assert first.user.avatar_url
     assert first.user.locale
@@ -89,7 +89,7 @@ def test_the_first_user_lacks_nothing(everyone: tuple[Person, ...]) -> None:
     assert len(first.summary.events) == 20
 
 
-def test_statuses_are_those_of_the_contract_and_one_of_the_services_own(
+def test_statuses_are_those_of_the_contract_and_one_unknown_status(
     accounts: tuple[AccountRow, ...],
 ) -> None:
     statuses = [account.status for account in accounts]
@@ -98,7 +98,7 @@ def test_statuses_are_those_of_the_contract_and_one_of_the_services_own(
     assert statuses.count("paused") == 2
 
 
-def test_money_is_in_many_currencies_and_sometimes_negative(
+def test_balances_have_many_currencies_and_are_sometimes_negative(
     accounts: tuple[AccountRow, ...],
 ) -> None:
     currencies = {account.balance.currency for account in accounts}
@@ -107,20 +107,20 @@ def test_money_is_in_many_currencies_and_sometimes_negative(
     assert 50 < sum(account.balance.amount < 0 for account in accounts) < 300
 
 
-def test_some_plans_renew_and_only_in_the_future(accounts: tuple[AccountRow, ...]) -> None:
+def test_some_plans_renew_in_the_future(accounts: tuple[AccountRow, ...]) -> None:
     renewals = [account.renews_at for account in accounts]
     assert 200 < sum(renews is None for renews in renewals) < 500
     assert all(NOW < renews < NOW + timedelta(days=31) for renews in renewals if renews)
 
 
-def test_invoices_are_monthly_from_signing_up_until_now(everyone: tuple[Person, ...]) -> None:
+def test_invoices_are_dated_between_sign_up_and_now(everyone: tuple[Person, ...]) -> None:
     for person in everyone:
         issued = [invoice.issued_at for invoice in person.invoices]
         assert issued == sorted(set(issued))
         assert all(person.user.created_at < moment < NOW for moment in issued)
 
 
-def test_users_have_0_to_60_invoices_and_many_need_a_second_page(
+def test_users_have_0_to_60_invoices_and_many_have_a_second_page(
     everyone: tuple[Person, ...],
 ) -> None:
     counts = [len(person.invoices) for person in everyone]
@@ -134,7 +134,7 @@ def test_invoice_ids_and_numbers_are_unique(everyone: tuple[Person, ...]) -> Non
     assert len({invoice.number for invoice in invoices}) == len(invoices)
 
 
-def test_events_are_newest_first_and_begin_with_the_last_sign_in(
+def test_events_are_newest_first_and_start_with_the_last_sign_in(
     summaries: tuple[SummaryRow, ...],
 ) -> None:
     for summary in summaries:

@@ -1,4 +1,4 @@
-"""The whole demo: over real sockets, in this loop or as a process that gets signals."""
+"""The whole demo over real sockets, in this event loop or as a process with signals."""
 
 import asyncio
 import signal
@@ -31,7 +31,7 @@ ID = user_id(1)
 
 @pytest.fixture
 async def client() -> AsyncGenerator[httpx.AsyncClient]:
-    """A client that really connects."""
+    """A client with real connections."""
     async with httpx.AsyncClient(timeout=5) as opened:
         yield opened
 
@@ -43,13 +43,13 @@ def port_of(url: str | None) -> int:
     return port
 
 
-async def test_the_services_and_the_gateway_answer_over_http(
+async def test_the_services_and_the_gateway_respond_over_http(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
-    told: list[SourceUrls] = []
+    passed: list[SourceUrls] = []
 
     def gateway(sources: SourceUrls) -> ASGIApp:
-        told.append(sources)
+        passed.append(sources)
         return greeting_gateway(sources)
 
     async with running(DemoOptions(port=0, data=folder), gateway) as at:
@@ -62,12 +62,12 @@ async def test_the_services_and_the_gateway_answer_over_http(
     assert account.json()[0]["userId"] == ID
     assert len(invoices.json()["items"]) == 1
     assert summary.json()[0]["userId"] == ID
-    assert told == [at.sources]
+    assert passed == [at.sources]
     assert at.data == folder
     assert at.graphiql == f"{at.gateway}/graphql"
 
 
-async def test_the_gateways_lifespan_is_run(folder: Path) -> None:
+async def test_the_lifespan_of_the_gateway_is_run(folder: Path) -> None:
     seen: list[str] = []
 
     @asynccontextmanager
@@ -82,7 +82,7 @@ async def test_the_gateways_lifespan_is_run(folder: Path) -> None:
     assert seen == ["opened", "closed"]
 
 
-async def test_taken_ports_move_to_the_next_free_ones(
+async def test_ports_in_use_are_replaced_by_the_next_free_ones(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
     with listen("127.0.0.1", 0) as taken:
@@ -109,7 +109,7 @@ async def test_the_ports_of_the_services_can_be_chosen(
             assert (await client.get(f"{at.sources.activity}/healthz")).status_code == 200
 
 
-async def test_with_sources_only_there_is_no_gateway(
+async def test_the_demo_has_no_gateway_with_sources_only(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
     def gateway(_sources: SourceUrls) -> ASGIApp:
@@ -117,21 +117,21 @@ async def test_with_sources_only_there_is_no_gateway(
 
     async with running(DemoOptions(port=0, data=folder, sources_only=True), gateway) as at:
         assert (at.gateway, at.graphiql) == (None, None)
-        answered = await client.get(f"{at.sources.profile}/healthz")
-    assert answered.status_code == 200
+        response = await client.get(f"{at.sources.profile}/healthz")
+    assert response.status_code == 200
 
 
-async def test_without_a_folder_the_data_is_built_and_removed_at_the_end(
+async def test_data_without_a_folder_is_removed_at_the_end(
     client: httpx.AsyncClient,
 ) -> None:
     async with running(DemoOptions(port=0)) as at:
-        answered = await client.get(f"{at.sources.profile}/users/{ID}")
+        response = await client.get(f"{at.sources.profile}/users/{ID}")
         assert at.data.is_dir()
-    assert answered.json()["id"] == ID
+    assert response.json()["id"] == ID
     assert not at.data.exists()
 
 
-async def test_a_refusing_service_refuses_and_the_others_answer(
+async def test_a_refusing_service_does_not_affect_the_others(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
     faults = (Fault(SourceName.BILLING, FaultKind.REFUSE),)
@@ -142,7 +142,7 @@ async def test_a_refusing_service_refuses_and_the_others_answer(
         assert (await client.get(f"{at.sources.activity}/healthz")).status_code == 200
 
 
-async def test_a_demo_of_which_nothing_is_left_says_so(folder: Path) -> None:
+async def test_a_demo_without_any_running_part_is_refused(folder: Path) -> None:
     faults = tuple(Fault(name, FaultKind.REFUSE) for name in SourceName)
     options = DemoOptions(port=0, data=folder, faults=faults, sources_only=True)
     with pytest.raises(DemoError, match="nothing is left to run"):
@@ -150,7 +150,7 @@ async def test_a_demo_of_which_nothing_is_left_says_so(folder: Path) -> None:
             pytest.fail("announced")
 
 
-async def test_faults_and_latencies_belong_to_their_services(
+async def test_faults_and_latencies_apply_to_their_services(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
     options = DemoOptions(
@@ -170,16 +170,16 @@ async def test_faults_and_latencies_belong_to_their_services(
     assert activity.elapsed.total_seconds() >= 0.05
 
 
-async def test_a_gateway_that_does_not_start_is_a_clear_error_and_nothing_stays(
+async def test_a_gateway_that_does_not_start_is_reported_and_stops_the_demo(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
-    told: list[SourceUrls] = []
+    passed: list[SourceUrls] = []
 
     def lifespan(_app: Starlette) -> AbstractAsyncContextManager[None]:
         raise ValueError("no such setting")
 
     def gateway(sources: SourceUrls) -> ASGIApp:
-        told.append(sources)
+        passed.append(sources)
         return Starlette(lifespan=lifespan)
 
     def announce(addresses: DemoAddresses) -> None:
@@ -189,26 +189,26 @@ async def test_a_gateway_that_does_not_start_is_a_clear_error_and_nothing_stays(
         await run_demo(DemoOptions(port=0, data=folder), gateway, announce)
     assert isinstance(failed.value.__cause__, ValueError)
     with pytest.raises(httpx.ConnectError):
-        await client.get(f"{told[0].profile}/healthz")
+        await client.get(f"{passed[0].profile}/healthz")
 
 
-async def test_an_announcement_that_fails_ends_everything(
+async def test_a_failed_announcement_stops_the_demo(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
-    told: list[DemoAddresses] = []
+    announced: list[DemoAddresses] = []
 
     def announce(addresses: DemoAddresses) -> None:
-        told.append(addresses)
+        announced.append(addresses)
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
         await run_demo(DemoOptions(port=0, data=folder), greeting_gateway, announce)
     with pytest.raises(httpx.ConnectError):
-        await client.get(f"{told[0].gateway}/")
+        await client.get(f"{announced[0].gateway}/")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_it_and_the_handlers_are_put_back(
+async def test_a_signal_stops_the_demo_and_the_handlers_are_restored(
     folder: Path, number: signal.Signals
 ) -> None:
     before = signal.getsignal(number)
@@ -221,11 +221,11 @@ async def test_a_signal_ends_it_and_the_handlers_are_put_back(
     assert signal.getsignal(number) is before
 
 
-async def test_a_signal_before_everything_runs_ends_it_too(folder: Path) -> None:
+async def test_a_signal_during_the_start_stops_the_demo(folder: Path) -> None:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         signal.raise_signal(signal.SIGINT)
-        while not demo.cancelling():  # noqa: ASYNC110 - no event is set by a cancellation
+        while not demo.cancelling():  # noqa: ASYNC110 - a cancellation sets no event
             await asyncio.sleep(0)
         yield
 
@@ -243,10 +243,10 @@ async def test_a_signal_before_everything_runs_ends_it_too(folder: Path) -> None
 async def test_a_second_signal_does_not_wait_for_running_requests(
     folder: Path, client: httpx.AsyncClient
 ) -> None:
-    asked = asyncio.Event()
+    called = asyncio.Event()
 
     async def hang(_request: Request) -> Response:
-        asked.set()
+        called.set()
         await asyncio.Event().wait()
         return Response()
 
@@ -258,18 +258,18 @@ async def test_a_second_signal_does_not_wait_for_running_requests(
         asyncio.TaskGroup() as all_,
     ):
         request = all_.create_task(client.get(f"{at.gateway}/"))
-        await asked.wait()
+        await called.wait()
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        async with asyncio.timeout(0.4):  # a first signal alone gives it half a second
-            answered = await request
-    assert answered.status_code == 503
-    assert answered.json()["detail"] == "the demo has been stopped"
+        async with asyncio.timeout(0.4):  # after a first signal alone, requests have half a second
+            response = await request
+    assert response.status_code == 503
+    assert response.json()["detail"] == "the demo has been stopped"
 
 
 @asynccontextmanager
 async def demo_process(folder: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """The demo of `process.py`, with billing slow by a minute; killed if it outlives the test."""
+    """The demo of `process.py`, with a minute of latency in billing; killed at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.demo.process", str(folder), "60"),
@@ -286,7 +286,7 @@ async def demo_process(folder: Path) -> AsyncGenerator[asyncio.subprocess.Proces
 
 
 async def connect(url: str, request: bytes, stack: AsyncExitStack) -> asyncio.StreamReader:
-    """Open a connection, send what is given, and leave it open until the stack ends."""
+    """Open a connection, send a request, and keep the connection open until the stack ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
     stack.push_async_callback(writer.wait_closed)
     stack.callback(writer.close)
@@ -295,7 +295,7 @@ async def connect(url: str, request: bytes, stack: AsyncExitStack) -> asyncio.St
     return reader
 
 
-async def test_a_process_full_of_unfinished_requests_ends_within_two_seconds_of_ctrl_c(
+async def test_a_process_with_unfinished_requests_stops_within_two_seconds(
     folder: Path,
 ) -> None:
     def get(path: str, *more: bytes) -> bytes:
@@ -317,7 +317,7 @@ async def test_a_process_full_of_unfinished_requests_ends_within_two_seconds_of_
             hanging = await connect(sources["activity"], expecting, stack)
             await hanging.readuntil(b"100 Continue\r\n\r\n")
             await connect(at["gateway"], get("/"), stack)
-            assert await process.stdout.readline() == b"asked\n"
+            assert await process.stdout.readline() == b"called\n"
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(2):
             assert await process.wait() == 0

@@ -1,4 +1,4 @@
-"""What each service answers: the sources' contract, row by row."""
+"""The responses of each service: the contract of the sources."""
 
 from datetime import datetime
 
@@ -14,13 +14,13 @@ WITHOUT_ACTIVITY = user_id(23)
 
 
 @pytest.mark.parametrize("name", ["profile", "billing", "activity"])
-async def test_each_service_says_that_it_lives(services: DemoServices, name: str) -> None:
+async def test_each_service_is_healthy(services: DemoServices, name: str) -> None:
     async with client_of(getattr(services, name)) as client:
-        answered = await client.get("/healthz")
-    assert (answered.status_code, answered.json()) == (200, {"status": "ok"})
+        response = await client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_profile_answers_who_users_are(profile: httpx.AsyncClient) -> None:
+async def test_profile_returns_rows_of_the_contract(profile: httpx.AsyncClient) -> None:
     query = "&".join(f"id={user_id(n)}" for n in range(1, 101))
     rows = (await profile.get(f"/users?{query}")).json()
     fields = {"id", "username", "displayName", "email", "avatarUrl", "locale", "createdAt"}
@@ -30,7 +30,7 @@ async def test_profile_answers_who_users_are(profile: httpx.AsyncClient) -> None
     assert all(datetime.fromisoformat(row["createdAt"]).tzinfo for row in rows)
 
 
-async def test_billing_answers_what_users_pay(billing: httpx.AsyncClient) -> None:
+async def test_billing_returns_rows_of_the_contract(billing: httpx.AsyncClient) -> None:
     query = "&".join(f"userId={user_id(n)}" for n in range(1, 101))
     rows = (await billing.get(f"/accounts?{query}")).json()
     always = {"userId", "plan", "status", "balance"}
@@ -40,7 +40,7 @@ async def test_billing_answers_what_users_pay(billing: httpx.AsyncClient) -> Non
     assert all(datetime.fromisoformat(row["renewsAt"]).tzinfo for row in rows if "renewsAt" in row)
 
 
-async def test_activity_answers_what_users_do(activity: httpx.AsyncClient) -> None:
+async def test_activity_returns_rows_of_the_contract(activity: httpx.AsyncClient) -> None:
     query = "&".join(f"userId={user_id(n)}" for n in range(1, 101))
     rows = (await activity.get(f"/summaries?{query}")).json()
     assert all(set(row) == {"userId", "lastSeenAt", "loginCount", "events"} for row in rows)

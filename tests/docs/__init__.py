@@ -1,1 +1,1 @@
-"""The documentation: its links, its navigation, and that what it shows can be run."""
+"""Tests of the documentation: its links, its navigation, and its blocks of code."""

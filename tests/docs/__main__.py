@@ -1,4 +1,4 @@
-"""Prints how many blocks of the documentation are run by tests, and why others are not."""
+"""Prints the number of blocks of the documentation that tests run, and the reasons for others."""
 
 import sys
 

@@ -1,11 +1,12 @@
-"""The blocks of code of the documentation, and what a comment before a block says of it.
+"""The blocks of code of the documentation, with the comments before them.
 
-A block is run by its language. Two comments say otherwise, on the line before it:
-``<!-- run by tests/… -->`` names the test that runs it, and ``<!-- not run: … -->`` says why
-nothing can. ``<!-- blocks run by tests/… -->`` holds for all other blocks of its page, and
-``<!-- blocks of js, ts run by tests/… -->`` for those of some languages.
+The language of a block decides how it is run. A comment on the line before it can change this:
+``<!-- run by tests/… -->`` names the test that runs it, and ``<!-- not run: … -->`` gives the
+reason for which it is not run. ``<!-- blocks run by tests/… -->`` applies to all other blocks of
+its page, and ``<!-- blocks of js, ts run by tests/… -->`` to those of some languages.
 
-That is checked (`is_read`): the named test has to read blocks of the language on the page.
+The comments are checked (`is_read`): the named test has to read blocks of the language on the
+page.
 """
 
 import re
@@ -28,7 +29,7 @@ ELSEWHERE = {"promql": "tests/deploy/test_pages.py"}
 """Languages that another test reads, on any page."""
 
 OUTPUT = "text"
-"""The language of what programs print, and of diagrams: there is nothing to run."""
+"""The language of the output of programs, and of diagrams, which cannot be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Block:
         page: The file of its page.
         line: The line of its fence, from 1.
         language: The first word after the fence.
-        title: The name of the file that it is, if the page names one.
+        title: The name of its file, if the page names one.
         text: Its lines, without the page's indentation.
-        comment: What the comment before it says; empty if there is none.
+        comment: The text of the comment before it; empty if there is none.
     """
 
     page: Path
@@ -53,19 +54,19 @@ class Block:
 
     @property
     def name(self) -> str:
-        """Name it by its page and line."""
+        """The page and the line of the block."""
         return f"{name_of(self.page)}:{self.line}"
 
     @property
     def run(self) -> Literal["here", "elsewhere", "not"]:
-        """Say where it is run."""
+        """The tests that run it: those of this folder, others, or none."""
         if self.comment.startswith("not run: "):
             return "not"
         return "elsewhere" if self.test else "here"
 
     @property
     def test(self) -> str:
-        """Name the test that runs it, if that is another one."""
+        """The test that runs it, if it is in another folder."""
         found = re.fullmatch(r"run by ([\w/.]+)(?:, .*)?", self.comment)
         return found[1] if found else ELSEWHERE.get(self.language, "")
 
@@ -105,8 +106,8 @@ BLOCKS = tuple(block for page in pages() for block in blocks_of(page))
 """All blocks of the documentation."""
 
 
-def here(*languages: str) -> Sequence[Block]:
-    """List the blocks of some languages that are run by the tests of this room.
+def run_here(*languages: str) -> Sequence[Block]:
+    """List the blocks of some languages that the tests of this folder run.
 
     Args:
         languages: The first words after their fences.
@@ -121,11 +122,11 @@ def report() -> str:
     """Count the blocks.
 
     Returns:
-        Lines for people: how many are run, where, and why some are not.
+        Lines for people: the numbers of blocks, and the reasons for which some are not run.
     """
     code = [one for one in BLOCKS if one.language != OUTPUT or one.comment]
     counts = {run: sum(one.run == run for one in code) for run in ("here", "elsewhere", "not")}
-    here_run = [is_run(one) for block in here("sh") for one in commands_in(block.text)]
+    here_run = [is_run(one) for block in run_here("sh") for one in commands_in(block.text)]
     total = (
         f"{len(code)} blocks of code in {len(pages())} pages: {counts['here']} run by tests/docs,"
         f" {counts['elsewhere']} by other tests, {counts['not']} not run.\n"
@@ -137,16 +138,16 @@ def report() -> str:
 
 
 def is_read(block: Block) -> bool:
-    """Tell whether the test that a block names reads such blocks of its page.
+    """Return whether the test that a block names reads such blocks of its page.
 
-    That is seen in the text of the test: it names the page, or lists the pages of the folder, and
-    looks for blocks of the language (a fence with it), or for all (`blocks_of`).
+    The text of the test shows this: it names the page, or lists the pages of the folder, and
+    searches for blocks of the language (a fence with it), or for all (`blocks_of`).
 
     Args:
         block: A block that names a test.
 
     Returns:
-        Whether there is a test of that name which does so.
+        Whether the test exists and reads such blocks.
     """
     file, page, language = ROOT / block.test, block.page, re.escape(block.language)
     if not block.test.startswith("tests/") or not file.is_file():

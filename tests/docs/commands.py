@@ -1,4 +1,4 @@
-"""Reads blocks of shell commands: what a line sets, and which program it calls how."""
+"""Reads blocks of shell commands: the variables, programs and arguments of each line."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ RUN = frozenset(
         "settings",
     )
 )
-"""The commands of the gateway that are run. Of the others, the command line is parsed."""
+"""The commands of the gateway that are run. The command lines of the others are only parsed."""
 
 _SECRET = re.compile(r"\$\(openssl rand -hex 32\)")
 _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
@@ -34,7 +34,7 @@ class ShellCommand:
         text: The line itself, for a shell.
         variables: The variables that are set for it.
         program: The program, without the folder of the environment. Empty for `export`.
-        arguments: What follows. A redirection and what follows that are left out.
+        arguments: Its arguments, up to a redirection.
     """
 
     text: str
@@ -56,7 +56,7 @@ def commands_in(text: str) -> Sequence[ShellCommand]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Split a block where a command ends: not within quotes, nor after a backslash."""
+    """Split a block at the ends of commands: not within quotes, and not after a backslash."""
     begun = ""
     for line in text.replace("\\\n", " ").splitlines():
         begun += line
@@ -88,13 +88,13 @@ def _command(line: str) -> ShellCommand:
 
 
 def is_run(command: ShellCommand) -> bool:
-    """Tell whether a command of a block that `tests/docs` runs is run, rather than parsed.
+    """Return whether a command of a block is run, and not only parsed.
 
     Args:
         command: The command.
 
     Returns:
-        Whether it is run. Commands that go on, or call services, are not.
+        Whether it is run. Commands that do not end, or call services, are not.
     """
     if command.program == "user-gateway":
         return parsed(command.arguments) in RUN
@@ -102,10 +102,10 @@ def is_run(command: ShellCommand) -> bool:
 
 
 def parsed(arguments: Sequence[str]) -> str:
-    """Parse a command line of the gateway, and run nothing.
+    """Parse a command line of the gateway without running it.
 
     Args:
-        arguments: What follows `user-gateway`.
+        arguments: The words after `user-gateway`.
 
     Returns:
         The name of the command, such as `schema print`.
@@ -116,7 +116,7 @@ def parsed(arguments: Sequence[str]) -> str:
     names: list[str] = []
     rest = list(arguments)
     command: click.Command = main
-    # As a real call has it: commands keep their first help option, with its names.
+    # As in a real call: commands keep their first help option, with its names.
     context = click.Context(main, info_name="user-gateway", **main.context_settings)
     while isinstance(command, click.Group):
         if not rest:

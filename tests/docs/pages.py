@@ -56,7 +56,7 @@ def anchors(page: Path) -> frozenset[str]:
         page: Its file.
 
     Returns:
-        What may follow ``#`` in a link to it.
+        The texts that may follow ``#`` in a link to it.
     """
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     bare = (
@@ -66,7 +66,7 @@ def anchors(page: Path) -> frozenset[str]:
 
 
 def broken_links(page: Path) -> Iterator[str]:
-    """Look where the links of a page lead.
+    """List the broken links of a page.
 
     Args:
         page: Its file.

@@ -1,4 +1,4 @@
-"""Each block of code of the documentation is run, or a comment before it says why it is not.
+"""Each block of code of the documentation is run, or a comment before it gives the reason.
 
 `python -m tests.docs` counts them.
 """
@@ -23,7 +23,7 @@ from app.cli import main
 from app.execution.schema import schema_for
 from app.main import load_settings
 from app.settings.models import DEFAULT_SOURCES
-from tests.docs.blocks import BLOCKS, Block, blocks_of, here, is_read
+from tests.docs.blocks import BLOCKS, Block, blocks_of, is_read, run_here
 from tests.docs.commands import RUN, ShellCommand, commands_in, parsed
 from tests.docs.pages import ROOT
 from tests.server.graphiql.browsing import running_demo
@@ -38,25 +38,25 @@ BASE_URLS = {
 IN_A_SHELL = frozenset(("jq", "python"))
 """Programs that a shell runs, in a folder with a ``gateway.log``."""
 
-AT_THE_DEMO = "http://127.0.0.1:8000"
+DEMO_ADDRESS = "http://127.0.0.1:8000"
 """Commands with this address are run by a shell, at a demo that the tests start."""
 
-ASKING = [one for one in here("sh") if AT_THE_DEMO in one.text]
-OTHER_SCRIPTS = [one for one in here("sh") if AT_THE_DEMO not in one.text]
+CALLS_OF_THE_DEMO = [one for one in run_here("sh") if DEMO_ADDRESS in one.text]
+OTHER_SCRIPTS = [one for one in run_here("sh") if DEMO_ADDRESS not in one.text]
 
 EVENT = '{"event": "source.fetch", "outcome": "failed", "source": "billing", "detail": "503"}\n'
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no setting of the machine be seen."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of the machine."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
 
 
-def desk(page: Path, folder: Path) -> Path:
-    """Make the folder in which a page's commands run: the repository, and files that it shows."""
+def make_workspace(page: Path, folder: Path) -> Path:
+    """Make a folder for the commands of a page: the repository, and the files of the page."""
     for entry in ROOT.iterdir():
         if entry.name not in {".env", "build"}:
             (folder / entry.name).symlink_to(entry)
@@ -74,19 +74,21 @@ def ids(blocks: Sequence[Block]) -> Sequence[str]:
     return [one.name for one in blocks]
 
 
-def test_each_block_has_a_language_that_is_run_or_a_comment_that_says_where_or_why_not() -> None:
+def test_each_block_is_run_or_has_a_comment() -> None:
     known = {"graphql", "json", "sh", "text", "toml", "yaml"}
     comment = re.compile(r"not run: \S.{8,}|run by [\w/.]+(?:, .*)?|")
-    unknown = here(*{one.language for one in BLOCKS} - known)
+    unknown = run_here(*{one.language for one in BLOCKS} - known)
 
     assert [f"{one.name} {one.language}" for one in unknown] == []
     assert [f"{one.name} {one.test}" for one in BLOCKS if one.test and not is_read(one)] == []
     assert [one.name for one in BLOCKS if not comment.fullmatch(one.comment)] == []
 
 
-@pytest.mark.parametrize("block", here("toml"), ids=ids(here("toml")))
-def test_a_file_can_be_used(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file is loaded as `serve` does, given the addresses and secrets that it lacks."""
+@pytest.mark.parametrize("block", run_here("toml"), ids=ids(run_here("toml")))
+def test_a_configuration_file_can_be_loaded(
+    block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file is loaded as by `serve`, with variables for missing addresses and secrets."""
     table = tomllib.loads(block.text)
     file = tmp_path / "gateway.toml"
     file.write_text(block.text, encoding="utf-8")
@@ -114,11 +116,11 @@ def test_a_file_can_be_used(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert schema.core.query_type is not None
 
 
-@pytest.mark.parametrize("block", here("graphql"), ids=ids(here("graphql")))
+@pytest.mark.parametrize("block", run_here("graphql"), ids=ids(run_here("graphql")))
 def test_an_operation_is_valid_for_the_schema_of_its_page(
     block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(desk(block.page, tmp_path))
+    monkeypatch.chdir(make_workspace(block.page, tmp_path))
     config = ["--config", "gateway.toml"] if Path("gateway.toml").exists() else []
     for name in re.findall(r'env = "(\w+)"', Path("gateway.toml").read_text() if config else ""):
         monkeypatch.setenv(name, "x")
@@ -128,63 +130,63 @@ def test_an_operation_is_valid_for_the_schema_of_its_page(
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("block", here("json"), ids=ids(here("json")))
-def test_json_is_json(block: Block) -> None:
+@pytest.mark.parametrize("block", run_here("json"), ids=ids(run_here("json")))
+def test_a_block_of_json_is_valid(block: Block) -> None:
     assert json.loads(block.text)
 
 
-@pytest.mark.parametrize("block", here("yaml"), ids=ids(here("yaml")))
-def test_yaml_is_yaml(block: Block) -> None:
+@pytest.mark.parametrize("block", run_here("yaml"), ids=ids(run_here("yaml")))
+def test_a_block_of_yaml_is_valid(block: Block) -> None:
     assert all(yaml.safe_load_all(block.text))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo_address() -> AsyncGenerator[str]:
-    """Run the demo for all commands that ask it; the value is where its gateway is."""
+    """Run the demo for all commands that call it; the value is the address of its gateway."""
     async with running_demo("--port", "0", "--ports", "0,0,0") as address:
         yield address.removesuffix("/graphql")
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("block", ASKING, ids=ids(ASKING))
-async def test_commands_at_the_demo_are_answered(block: Block, demo_address: str) -> None:
+@pytest.mark.parametrize("block", CALLS_OF_THE_DEMO, ids=ids(CALLS_OF_THE_DEMO))
+async def test_commands_that_call_the_demo_succeed(block: Block, demo_address: str) -> None:
     for command in commands_in(block.text):
-        await in_a_shell(command.text.replace(AT_THE_DEMO, demo_address), {})
+        await in_a_shell(command.text.replace(DEMO_ADDRESS, demo_address), {})
 
 
 @pytest.mark.parametrize("block", OTHER_SCRIPTS, ids=ids(OTHER_SCRIPTS))
-async def test_commands_do_what_the_page_says(
+async def test_commands_of_a_page_succeed(
     block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(desk(block.page, tmp_path))
-    said = exported_before(block)
+    monkeypatch.chdir(make_workspace(block.page, tmp_path))
+    exported = exported_before(block)
     for command in commands_in(block.text):
-        said |= command.variables
+        exported |= command.variables
         match command.program:
             case "":
                 continue
             case "make":
                 check_target(command.arguments)
             case "user-gateway":
-                check_gateway(command, said, monkeypatch)
+                check_gateway(command, exported, monkeypatch)
             case program if program in IN_A_SHELL:
-                await in_a_shell(command.text, said)
+                await in_a_shell(command.text, exported)
             case program:
-                pytest.fail(f"nothing here runs {program}: say in a comment why")
-    if any(name.startswith("GATEWAY_") for name in said):
-        check_settings(said, monkeypatch)
+                pytest.fail(f"no test here runs {program}: expected a comment with the reason")
+    if any(name.startswith("GATEWAY_") for name in exported):
+        check_settings(exported, monkeypatch)
 
 
 def exported_before(block: Block) -> dict[str, str]:
-    """Collect what earlier blocks of the page export: a reader stays in one terminal."""
-    earlier = [one for one in here("sh") if one.page == block.page and one.line < block.line]
+    """Collect the exports of earlier blocks of the page, because a reader stays in one terminal."""
+    earlier = [one for one in run_here("sh") if one.page == block.page and one.line < block.line]
     commands = (one for other in earlier for one in commands_in(other.text))
     exports = (one.variables for one in commands if one.program == "")
     return dict(pair for variables in exports for pair in variables.items())
 
 
 def check_target(arguments: Sequence[str]) -> None:
-    """Look for a target of the Makefile; parse what the demo is given."""
+    """Check that the Makefile has a target; parse the arguments of the demo."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for one in arguments:
         name, _, value = one.partition("=")
@@ -197,7 +199,7 @@ def check_target(arguments: Sequence[str]) -> None:
 def check_gateway(
     command: ShellCommand, variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run a command of the gateway, or parse it if it would run long or call services."""
+    """Run a command of the gateway, or only parse it if it does not end or calls services."""
     if parsed(command.arguments) not in RUN:
         return
     with monkeypatch.context() as patch:
@@ -207,15 +209,15 @@ def check_gateway(
     assert result.exit_code == 0, result.output
 
 
-def check_settings(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load what a block sets."""
-    for name, value in {**BASE_URLS, "GATEWAY_AUTH__MODE": "none", **said}.items():
+def check_settings(exported: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load settings with the variables of a block."""
+    for name, value in {**BASE_URLS, "GATEWAY_AUTH__MODE": "none", **exported}.items():
         monkeypatch.setenv(name, value)
     load_settings(None, serving=True)
 
 
 async def in_a_shell(text: str, variables: Mapping[str, str]) -> None:
-    """Run a line by a shell, with the programs of the environment. A failure of `curl` is one."""
+    """Run a line by a shell, with the programs of the environment. `curl` fails at HTTP errors."""
     program = text.split(maxsplit=1)[0]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     if not program.startswith(".venv") and shutil.which(program, path=path) is None:

@@ -1,4 +1,4 @@
-"""Links lead somewhere, each page is in the navigation, and lists are shown as lists."""
+"""Links are valid, each page is in the navigation, and lists are shown as lists."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT, broken_links, name_of, pages, prose
 
 NOT_LISTED = "decisions/[0-9]*"
-"""Pages that one finds by the table of another: docs/decisions/README.md."""
+"""Pages that a table of another page lists: docs/decisions/README.md."""
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
@@ -20,14 +20,14 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 def test_each_page_is_in_the_navigation_once() -> None:
     text = (ROOT / "zensical.toml").read_text(encoding="utf-8")
     listed = re.findall(r'"([\w/-]+\.md)"', text)
-    there = {one for one in DOCS.rglob("*.md") if not one.relative_to(DOCS).match(NOT_LISTED)}
+    existing = {one for one in DOCS.rglob("*.md") if not one.relative_to(DOCS).match(NOT_LISTED)}
 
     assert tomllib.loads(text)["project"]["nav"]
-    assert sorted(listed) == sorted(one.relative_to(DOCS).as_posix() for one in there)
+    assert sorted(listed) == sorted(one.relative_to(DOCS).as_posix() for one in existing)
 
 
-def test_no_two_pages_have_the_same_title() -> None:
-    """The navigation and the search show no more of a page."""
+def test_each_page_has_a_unique_title() -> None:
+    """The navigation and the search show only the title of a page."""
     titles = [one.read_text(encoding="utf-8").partition("\n")[0] for one in DOCS.rglob("*.md")]
 
     assert [one for one in titles if not one.startswith("# ")] == []
@@ -51,7 +51,7 @@ def test_each_decision_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=name_of)
 def test_lists_are_shown_as_lists_by_the_site(page: Path) -> None:
-    """The site's parser wants a blank line before a list, and four spaces for what is inside."""
+    """The site's parser requires a blank line before a list, and four spaces for its content."""
     text, words = page.read_text(encoding="utf-8"), prose(page)
 
     assert re.findall(r"^ {1,3}```.*", text, re.MULTILINE) == []

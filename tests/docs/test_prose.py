@@ -1,4 +1,4 @@
-"""The prose linter finds what it should, where it is, and reads all that people read."""
+"""The prose linter finds mistakes with their places, and reads all pages and modules."""
 
 import runpy
 import subprocess
@@ -24,7 +24,7 @@ def ask() -> None:
 
 
 def lint(*files: Path) -> tuple[int, list[str]]:
-    """Run the linter on files; return its exit code, and what it printed."""
+    """Run the linter on files; return its exit code and its output."""
     done = subprocess.run(  # noqa: S603 # a script of this repository
         (sys.executable, LINTER, *files), check=False, capture_output=True, text=True
     )
@@ -32,7 +32,7 @@ def lint(*files: Path) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_bad_words_and_long_sentences_are_found_where_they_are_and_good_ones_are_not(
+def test_bad_words_and_long_sentences_are_reported_with_their_places(
     tmp_path: Path,
 ) -> None:
     if not (ROOT / ".ci/prose/node_modules/.bin/textlint").exists():
@@ -57,7 +57,7 @@ def test_bad_words_and_long_sentences_are_found_where_they_are_and_good_ones_are
     ]
 
 
-def test_it_reads_each_page_and_each_module_of_the_gateway() -> None:
+def test_the_linter_reads_each_page_and_each_module_of_the_gateway() -> None:
     linter = runpy.run_path(str(LINTER))
     read = {
         file for name in ("PAGES", "MODULES") for one in linter[name] for file in ROOT.glob(one)

@@ -1,4 +1,4 @@
-"""The built site in a real browser: search works, and no page asks another host."""
+"""The built site in a real browser: the search works, and no page loads from another host."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def chromium() -> str:
-    """Find the browser; without it, there is nothing to test."""
+    """Find the browser, or skip the test."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         pytest.skip("there is no chromium")
@@ -32,7 +32,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def site() -> Path:
-    """Find the site, and build it anew (two seconds) if it is older than what it is made of."""
+    """Find the site, and build it again (two seconds) if it is older than its sources."""
     if not TOOLS.exists():
         pytest.skip("there are no tools for the site: make docs")
     if not _is_current():
@@ -44,13 +44,13 @@ def site() -> Path:
 
 
 def _is_current() -> bool:
-    """Return whether the site is newer than all that it is made of."""
+    """Return whether the site is newer than all its sources."""
     built = SITE / "index.html"
     made_of = (ROOT / "zensical.toml", BUILDER, DOCS, *DOCS.rglob("*"))
     return built.exists() and built.stat().st_mtime > max(one.stat().st_mtime for one in made_of)
 
 
-async def test_a_reader_searches_and_no_other_host_is_asked(chromium: str, site: Path) -> None:
+async def test_the_search_works_and_no_other_host_is_called(chromium: str, site: Path) -> None:
     application = Starlette(routes=[Mount("/", StaticFiles(directory=site, html=True))])
     async with (
         serving("site", application) as address,

@@ -1,8 +1,8 @@
-"""The lessons work: each command is run in an empty folder, from the first to the last.
+"""The lessons of the tutorial work: all their commands are run in an empty folder.
 
-Programs that go on (the demo, gateways, nginx) run until the page starts the same one anew. JSON
-after a command is what the command prints, and text after it are lines of that. Ports are free ones
-in the place of the page's.
+Programs that do not end (the demo, gateways, nginx) run until the page starts the same one again.
+JSON after a command is the output of the command, and text after it is lines of the output. Free
+ports replace those of the page.
 """
 
 import json
@@ -30,11 +30,11 @@ PORTS = ("8000", "8001", "8002", "8003", "8010", "8011", "8080", "9464", "9465")
 """The ports of the pages."""
 
 READY = {"demo": "Ctrl-C ends", "serve": "Press CTRL+C"}
-"""What a program says when it answers."""
+"""The text that a program prints when it is ready."""
 
 
 class Lesson:
-    """A lesson that is followed: a folder, and the programs that run in it."""
+    """The run of a lesson: a folder, and the programs that run in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,13 +42,13 @@ class Lesson:
         self._running: dict[str, ExitStack] = {}
 
     def follow(self, block: Block) -> str:
-        """Do what a block says.
+        """Write the file of a block, or run its commands.
 
         Args:
             block: A block of the page.
 
         Returns:
-            What its last command printed; empty for a file, and for programs that go on.
+            The output of its last command; empty for a file, and for programs that do not end.
         """
         text = self._here(block.text)
         if block.title:
@@ -56,9 +56,9 @@ class Lesson:
             return ""
         if ended := re.search(r"without the gateway at (\d+)", block.comment):
             self._running.pop(f"serve {ended[1]}").close()
-        going_on = re.search(r"user-gateway (demo|serve)(?:.* --port (\d+))?", block.text)
-        if going_on:
-            self._start(f"{going_on[1]} {going_on[2] or ''}".strip(), going_on[1], text)
+        service = re.search(r"user-gateway (demo|serve)(?:.* --port (\d+))?", block.text)
+        if service:
+            self._start(f"{service[1]} {service[2] or ''}".strip(), service[1], text)
             return ""
         if text.startswith("nginx"):
             self._start("nginx", "nginx", text)
@@ -73,11 +73,11 @@ class Lesson:
             stack.close()
 
     def _here(self, text: str) -> str:
-        """Put the ports of the test in the place of the page's."""
+        """Replace the ports of the page by those of the test."""
         return re.sub(r"(?<=[: =])\d{4}\b", lambda port: self._ports.get(port[0], port[0]), text)
 
     def _start(self, name: str, kind: str, text: str) -> None:
-        """Start a program that goes on; one of the same name is ended first."""
+        """Start a program that does not end; one of the same name is ended first."""
         if name in self._running:
             self._running.pop(name).close()
         first, *services = (self._ports[one] for one in PORTS[:4])
@@ -99,7 +99,7 @@ class Lesson:
             )
 
     def _call(self, text: str) -> str:
-        """Run a command of the gateway in this process: its imports take seconds elsewhere."""
+        """Run a command of the gateway in this process, because a new one imports for seconds."""
         is_refused = text.startswith("! ")
         [command] = commands_in(text.removeprefix("! "))
         with chdir(self._folder):
@@ -110,8 +110,8 @@ class Lesson:
         return result.output
 
     def _run(self, text: str) -> str:
-        """Run commands that end."""
-        # A reader types slower: the port for operators says 503 until a process has reported.
+        """Run commands until they end."""
+        # The test is faster than a reader: the admin port sends 503 until a process has reported.
         curl = "curl --silent --fail --retry 5 "
         script = re.sub(r"^curl ", curl, text, flags=re.MULTILINE)
         done = subprocess.run(  # noqa: S603 # the commands of the page
@@ -139,7 +139,7 @@ def _environment() -> Mapping[str, str]:
 
 @contextmanager
 def _proxy(command: str, folder: Path, port: int) -> Generator[None]:
-    """Run nginx, which says nothing when it is ready: the first answer shows it."""
+    """Run nginx, which prints nothing when it is ready: the first response shows this."""
     process = subprocess.Popen(  # noqa: S603 # the page's own command
         ("bash", "-c", command),  # noqa: S607 # the shell of the machine
         cwd=folder,
@@ -160,9 +160,9 @@ def _proxy(command: str, folder: Path, port: int) -> Generator[None]:
         process.wait()
 
 
-@pytest.mark.timeout(240)  # each command is a process of its own, and some start a gateway
+@pytest.mark.timeout(240)  # each command is a new process, and some start a gateway
 @pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)
-def test_a_lesson_works_from_the_first_command_to_the_last(
+def test_all_commands_of_a_lesson_work(
     page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in [one for one in os.environ if one.startswith("GATEWAY_")]:

@@ -1,1 +1,1 @@
-"""The worked examples of docs/sources/: each page's configuration, run against its service."""
+"""Tests of the examples of docs/sources/: the configuration of each page, run with its service."""

@@ -1,4 +1,4 @@
-"""What the examples share: the gateway over real HTTP, with the configuration of a page."""
+"""Fixtures of the examples: the gateway over real HTTP, with the configuration of a page."""
 
 import io
 from collections.abc import AsyncGenerator, Mapping
@@ -23,20 +23,20 @@ class OpenPage(Protocol):
     def __call__(
         self, page: ExamplePage | ExampleFolder, variables: Mapping[str, str]
     ) -> AbstractAsyncContextManager[GatewayClient]:
-        """Open it; the variables are what the page leaves to the environment."""
+        """Open it, with variables for the settings that the page does not have."""
         ...
 
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have each test run in both ways."""
+    """Run each test in both ways."""
     both: Ways = request.param
     return both
 
 
 @pytest.fixture
 def open_page(ways: Ways, tmp_path: Path) -> OpenPage:
-    """Give a way to open the gateway."""
+    """Give a function that opens the gateway."""
 
     @asynccontextmanager
     async def opened(

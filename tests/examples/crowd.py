@@ -1,4 +1,4 @@
-"""Twenty users with gaps, and what the gateway should say of them, whatever service has them."""
+"""Twenty users with missing values, and the expected responses of the gateway about them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from tests.examples.users import Json, with_times
 
 FIELDS = "id displayName email createdAt lastSeenAt loginCount events { id type occurredAt }"
 NEWEST = 5
-"""How many events of a user the pages have."""
+"""The number of events of a user in the configurations of the pages."""
 
 MAX_CALLS = 8
-"""How many calls to all services together 20 users may take."""
+"""The greatest number of calls to all services for 20 users."""
 
 WITHOUT_MAIL, MALFORMED, DELETED, MISSING = 3, 7, 11, 19
-"""Positions of the users who are not like the others."""
+"""Positions of the users with missing or wrong values."""
 
 ERRORS: Mapping[str, str] = {f"users.{MALFORMED}.createdAt": "SOURCE_MALFORMED"}
-"""The code of each error that a request for all users should get, by its path."""
+"""The expected errors of a request for all users: codes by path."""
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COUNTS = (0, 3, 12, 1, 30)
-"""How many events a user has, by the user's position."""
+"""The number of events of a user, by the user's position."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a user did.
+    """An event of a user.
 
     Attributes:
-        id: Its number; not in the order of time.
-        user: Who did it.
-        kind: What was done.
-        at: When.
+        id: Its number; numbers are not in the order of time.
+        user: The id of the user.
+        kind: The type of the event.
+        at: Its time.
     """
 
     id: int
@@ -44,7 +44,7 @@ class Event:
 
     @property
     def expected(self) -> Json:
-        """What the gateway should say of it."""
+        """The expected value in the response of the gateway."""
         return {"id": str(self.id), "type": self.kind, "occurredAt": self.at}
 
 
@@ -54,8 +54,8 @@ class Person:
 
     Attributes:
         id: Its id.
-        number: Its position among all.
-        events: What it did, in any order.
+        number: Its position among all users.
+        events: Its events, in any order.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Person:
 
     @property
     def name(self) -> str:
-        """What others call it."""
+        """The name that others see."""
         return f"Ünal {self.number}"
 
     @property
@@ -74,27 +74,27 @@ class Person:
 
     @property
     def created(self) -> datetime | None:
-        """When it signed up; of one user the service has no time, but another text."""
+        """The time of sign-up; for one user the service has a text that is not a time."""
         return None if self.number == MALFORMED else START - timedelta(days=self.number + 1)
 
     @property
     def created_text(self) -> str:
-        """The same as the service has it."""
+        """The time of sign-up as text, in the form of the service."""
         return "soon" if self.created is None else self.created.isoformat()
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it was deleted, although its events are still there."""
+        """Whether the user was deleted; its events still exist."""
         return self.number == DELETED
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is none of the users, although there are events of it."""
+        """Whether the user does not exist, although it has events."""
         return self.number == MISSING
 
     @property
     def expected(self) -> Json | None:
-        """What the gateway should say of it."""
+        """The expected value in the response of the gateway."""
         if self.is_deleted or self.is_missing:
             return None
         newest = sorted(self.events, key=lambda event: event.at, reverse=True)
@@ -110,7 +110,7 @@ class Person:
 
 
 def _events(user: str, number: int) -> Sequence[Event]:
-    """Make what a user did, in another order than that of time."""
+    """Make the events of a user, not in the order of time."""
     count = COUNTS[number % len(COUNTS)]
     order = sorted(range(count), key=lambda index: index * 7 % 31)
     return [
@@ -142,10 +142,10 @@ KNOWN = [person for person in PEOPLE if not person.is_missing]
 EVENTS = sorted((event for person in PEOPLE for event in person.events), key=lambda one: one.kind)
 
 
-async def ask(
+async def query_users(
     gateway: GatewayClient, ids: Sequence[str], fields: str = FIELDS
 ) -> tuple[Sequence[Json | None], Mapping[str, str]]:
-    """Ask for users, some of whom may be damaged.
+    """Query users, some of which may have errors.
 
     Args:
         gateway: The gateway.
@@ -153,7 +153,7 @@ async def ask(
         fields: The fields of each.
 
     Returns:
-        What the gateway says of each, and the code of each error by its path.
+        The users in the response, and the code of each error by its path.
     """
     query = f"query($ids: [ID!]!) {{ users(ids: $ids) {{ {fields} }} }}"
     reply = await gateway.query(query, ids=ids)
@@ -161,6 +161,6 @@ async def ask(
 
 
 def calls(gateway: GatewayClient) -> Mapping[str, int]:
-    """Count the calls to each source so far, each page of an answer as one."""
+    """Count the calls to each source so far; each page of a response is a call."""
     sources = [str(one["source"]) for one in gateway.events("source.fetch")]
     return {source: sources.count(source) for source in sources}

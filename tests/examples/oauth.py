@@ -11,36 +11,36 @@ from starlette.routing import Route
 
 @dataclass
 class TokenServer:
-    """Gives tokens, each good for an hour, and knows those that it gave.
+    """Issues tokens that are valid for an hour, and recognizes them.
 
     Attributes:
-        path: Where it is asked.
+        path: The path of its endpoint.
         secret: The client's secret.
-        wanted: What else a request has to say.
-        given: The tokens.
+        wanted: Further parameters that a request must have.
+        issued: The tokens that it has issued.
     """
 
     path: str
     secret: str
     wanted: Mapping[str, str]
-    given: list[str] = field(default_factory=list[str])
+    issued: list[str] = field(default_factory=list[str])
 
     @property
     def route(self) -> Route:
-        """Where it is asked."""
-        return Route(self.path, self._give, methods=["POST"])
+        """The route of its endpoint."""
+        return Route(self.path, self._issue, methods=["POST"])
 
-    def knows(self, request: Request) -> bool:
-        """Tell whether a request has a token that was given."""
+    def accepts(self, request: Request) -> bool:
+        """Return whether a request has an issued token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        return scheme == "Bearer" and token in self.given
+        return scheme == "Bearer" and token in self.issued
 
-    async def _give(self, request: Request) -> JSONResponse:
-        """Answer a request for a token."""
-        asked = dict(parse_qsl((await request.body()).decode()))
+    async def _issue(self, request: Request) -> JSONResponse:
+        """Respond to a request for a token."""
+        received = dict(parse_qsl((await request.body()).decode()))
         wanted = {"grant_type": "client_credentials", "client_secret": self.secret, **self.wanted}
-        if {name: asked.get(name) for name in wanted} != wanted or "client_id" not in asked:
+        if {name: received.get(name) for name in wanted} != wanted or "client_id" not in received:
             return JSONResponse({"error": "access_denied"}, 401)
-        self.given.append(f"token-{len(self.given)}")
-        answer = {"access_token": self.given[-1], "token_type": "Bearer", "expires_in": 3600}
+        self.issued.append(f"token-{len(self.issued)}")
+        answer = {"access_token": self.issued[-1], "token_type": "Bearer", "expires_in": 3600}
         return JSONResponse(answer)

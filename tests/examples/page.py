@@ -1,4 +1,4 @@
-"""The pages of docs/sources/, and the folders of examples/: the files that their tests run."""
+"""The pages of docs/sources/ and the folders of examples/, with their configuration files."""
 
 import json
 import os
@@ -19,12 +19,12 @@ FOLDER = Path(app.__file__).parents[1] / "docs" / "sources"
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """What the index says of a page whose activity is read from rows of events.
+    """The figures in the index for a page whose activity is read from rows of events.
 
     Attributes:
-        lines: The lines of activity.
+        lines: The lines of configuration of activity.
         calls: The calls to all sources for 20 users.
-        calls_of_short_pages: The same, where the service gives fewer rows at a time.
+        calls_of_short_pages: The same, for a service with shorter pages.
     """
 
     lines: int
@@ -38,7 +38,7 @@ class ExamplePage:
 
     Attributes:
         name: Its name, without ``.md``.
-        folder: Where it is.
+        folder: Its folder.
     """
 
     name: str
@@ -46,32 +46,32 @@ class ExamplePage:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The text of the page."""
         return (self.folder / f"{self.name}.md").read_text(encoding="utf-8")
 
     @property
     def configuration(self) -> str:
-        """The whole ``gateway.toml`` that is in it."""
+        """The complete ``gateway.toml`` in it."""
         [found] = re.findall(r"```toml\n(.*?)```", self.text, flags=re.DOTALL)
         configuration: str = found
         return configuration
 
     @property
     def size(self) -> int:
-        """Count the lines that say what its services are like.
+        """The number of lines that describe its services.
 
-        Blank ones and comments do not count, nor do sources that answer by the default contract.
+        Blank lines, comments, and sources with the default contract do not count.
         """
         return sum(len(table) for table in self._tables if not _is_default(table))
 
     def lines_of(self, source: str) -> int:
-        """Count the lines that say what one source is like."""
+        """Count the lines that describe one source."""
         heads = (f"[sources.{source}]", f"[sources.{source}.")
         return sum(len(table) for table in self._tables if table[0].startswith(heads))
 
     @property
     def figures(self) -> GroupFigures:
-        """What the index says of it."""
+        """The figures in the index for this page."""
         index = (FOLDER / "README.md").read_text(encoding="utf-8")
         row = rf"\| \[[^\]]+\]\({self.name}\.md\) \| (\d+) \| (\d+) \| (\d+) \|"
         [found] = re.findall(row, index)
@@ -79,14 +79,14 @@ class ExamplePage:
 
     @property
     def _tables(self) -> Sequence[Sequence[str]]:
-        """The lines of each table, without blank ones and comments."""
+        """The lines of each table, without blank lines and comments."""
         lines = re.sub(r"(?m)^\s*(#.*)?\n", "", self.configuration)
         return [part.splitlines() for part in re.split(r"(?m)^(?=\[)", lines) if part]
 
 
 @dataclass(frozen=True)
 class ExampleFolder:
-    """A folder of ``examples/``: a configuration file, and a page that says how it is used.
+    """A folder of ``examples/``: a configuration file, and a page about its use.
 
     Attributes:
         name: Its name.
@@ -96,22 +96,22 @@ class ExampleFolder:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the folder."""
         return FOLDER.parents[1] / "examples" / self.name
 
     @property
     def configuration(self) -> str:
-        """The whole ``gateway.toml`` in it."""
+        """The complete ``gateway.toml`` in it."""
         return (self.path / "gateway.toml").read_text(encoding="utf-8")
 
     @property
     def query(self) -> str:
-        """The query on its page."""
+        """The query of its page."""
         return self._block("graphql")
 
     @property
     def answer(self) -> Any:  # noqa: ANN401 # tests compare it
-        """The answer to it, as the page says."""
+        """The response to the query on its page."""
         return json.loads(self._block("json"))
 
     def _block(self, language: str) -> str:
@@ -123,8 +123,8 @@ class ExampleFolder:
 
 
 def _is_default(table: Sequence[str]) -> bool:
-    """Tell whether a table is a source of which no more than its address is said."""
-    return len(table) == 2 and table[1].startswith("base_url =")  # its name, its address
+    """Return whether a table is a source with only an address."""
+    return len(table) == 2 and table[1].startswith("base_url =")  # its head and its address
 
 
 def load(page: ExamplePage | ExampleFolder, folder: Path, variables: Mapping[str, str]) -> Settings:
@@ -132,16 +132,16 @@ def load(page: ExamplePage | ExampleFolder, folder: Path, variables: Mapping[str
 
     Args:
         page: The page, or the folder.
-        folder: Where the file may be written.
-        variables: What the environment has: addresses of the services as they are in the test, and
-            the secrets that the page names.
+        folder: The folder for the file.
+        variables: The variables of the gateway: the addresses of the services in the test, and the
+            secrets that the page names.
 
     Returns:
         The settings.
     """
     path = folder / "gateway.toml"
     path.write_text(page.configuration, encoding="utf-8")
-    # Who may ask is what the pages leave to the reader.
+    # The pages do not configure callers.
     return settings_from({"GATEWAY_AUTH__MODE": "none", **variables}, path)
 
 
@@ -149,7 +149,7 @@ def settings_from(variables: Mapping[str, str], config: Path | None = None) -> S
     """Load settings as the gateway does.
 
     Args:
-        variables: What the environment has of the gateway.
+        variables: The variables of the gateway.
         config: A file.
 
     Returns:

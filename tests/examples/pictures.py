@@ -1,6 +1,6 @@
 """Makes the pictures of the React example: `python -m tests.examples.pictures [FOLDER]`.
 
-Without a folder, it makes the pictures of the documentation anew, with that of GraphiQL's Trace.
+Without a folder, it makes the pictures of the documentation again, with that of GraphiQL's Trace.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.examples.react import (
     FOLDER,
     INSTALL,
     ROOT,
-    Stage,
+    Switches,
     build,
     gateway_at,
     served_site,
@@ -58,7 +58,7 @@ DOCUMENTED = (
 )
 
 
-def every() -> Sequence[Picture]:
+def all_pictures() -> Sequence[Picture]:
     """List the pictures of each state in each width and theme."""
     states: tuple[State, ...] = ("up", "down", "loading", "invoices")
     themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -82,19 +82,21 @@ def shown_users() -> Sequence[str]:
     return [*itertools.islice(latin, 50)]
 
 
-async def take(page: Page, stage: Stage, address: str, picture: Picture, folder: Path) -> None:
+async def take(
+    page: Page, switches: Switches, address: str, picture: Picture, folder: Path
+) -> None:
     """Take a picture.
 
     Args:
         page: A page of a browser.
-        stage: The switches of the services.
-        address: Where the example is.
-        picture: What to take.
-        folder: Where to write it.
+        switches: The switches of the services.
+        address: The address of the example.
+        picture: The picture to take.
+        folder: The folder for the picture.
     """
-    stage.billing.status = 503 if picture.state == "down" else None
+    switches.billing.status = 503 if picture.state == "down" else None
     if picture.state == "loading":
-        stage.billing.free.clear()
+        switches.billing.free.clear()
     await page.set_viewport_size({"width": picture.width, "height": HEIGHTS[picture.width]})
     await page.emulate_media(color_scheme=picture.theme, reduced_motion="reduce")
     await page.goto(f"{address}?ids={','.join(shown_users())}")
@@ -105,7 +107,7 @@ async def take(page: Page, stage: Stage, address: str, picture: Picture, folder:
         await page.get_by_role("button", name="Invoices of").first.click()
         await page.locator("dialog tbody tr").first.wait_for()
     await page.screenshot(path=folder / f"{picture.name}.png")
-    stage.billing.free.set()
+    switches.billing.free.set()
     await page.locator("table[aria-busy='false']").first.wait_for()
 
 
@@ -120,7 +122,7 @@ async def make_trace(folder: Path) -> None:
     """Take a picture of GraphiQL's Trace of a query while billing is down.
 
     Args:
-        folder: Where to write it.
+        folder: The folder for the picture.
     """
     async with (
         running_demo("--port", "0", "--ports", "0,0,0", "--fail", "billing=503") as address,
@@ -147,8 +149,8 @@ async def make(pictures: Sequence[Picture], folder: Path) -> None:
     """Make pictures.
 
     Args:
-        pictures: Which.
-        folder: Where to write them.
+        pictures: The pictures to make.
+        folder: The folder for the pictures.
     """
     chromium = installed_chromium()
     node, port = node_with(FOLDER, search_path="", install=INSTALL), free_port()
@@ -157,18 +159,18 @@ async def make(pictures: Sequence[Picture], folder: Path) -> None:
         built = build(node, Path(work), gateway)
         assert not built.complaint, built.complaint
         async with (
-            gateway_at(port) as stage,
+            gateway_at(port) as switches,
             served_site(built) as address,
             running_browser(chromium) as browser,
             open_page(browser) as (page, _),
         ):
             for picture in pictures:
-                await take(page, stage, address, picture, folder)
+                await take(page, switches, address, picture, folder)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        asyncio.run(make(every(), Path(sys.argv[1])))
+        asyncio.run(make(all_pictures(), Path(sys.argv[1])))
     else:
         asyncio.run(make(DOCUMENTED, ROOT / "docs/images"))
         asyncio.run(make_trace(ROOT / "docs/images"))

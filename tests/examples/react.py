@@ -23,10 +23,10 @@ from tests.examples.serving import clean_environment, serve_over_demo, serving
 ROOT = Path(app.__file__).parents[1]
 FOLDER = ROOT / "examples/react"
 OUTSIDE = ("schema.graphql", "docs/clients/error-codes.ts")
-"""What the example reads outside of its folder."""
+"""Files outside of its folder that the example reads."""
 
 INSTALL = 180.0
-"""Seconds that npm may take where `make test` has not installed the example's packages."""
+"""Seconds for npm if `make test` has not installed the example's packages."""
 
 PATIENT = {
     "GATEWAY_DEADLINE__BUDGET": "60",
@@ -36,19 +36,19 @@ PATIENT = {
         for setting, value in (("TIMEOUT", "60"), ("RETRY__MAX_RETRIES", "0"))
     },
 }
-"""A held source is waited for, and a failure is one call."""
+"""Settings with which the gateway waits for a held source, and calls a failing one once."""
 
 OPEN = {"GATEWAY_AUTH__MODE": "none", "GATEWAY_CORS__ORIGINS": '["http://127.0.0.1:*"]'}
-"""Anyone may ask, and so may the page, which is served on another port."""
+"""Settings that allow all callers, and the page, which is served on another port."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """The example, as `npm run build` left it.
+    """The example after `npm run build`.
 
     Attributes:
         folder: A copy of the example.
-        complaint: What the build printed, if it failed.
+        complaint: The output of a failed build.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Built:
 def build(
     node: NodePrograms, folder: Path, variables: Mapping[str, str], *, schema: str | None = None
 ) -> Built:
-    """Build a copy of the example, so that tests share no files.
+    """Build a copy of the example, because tests must not share files.
 
     Args:
         node: How to call Node.
@@ -103,11 +103,11 @@ def build(
 
 @dataclass
 class Switch:
-    """Stands before a service: holds its answers, or fails in its place.
+    """A switch for a service: it holds the responses, or sends failures instead.
 
     Attributes:
-        status: The status to fail with; `None` to let the service answer.
-        free: Set while answers are not held.
+        status: The status of failures; `None` if the service responds.
+        free: Set while responses are not held.
     """
 
     status: int | None = None
@@ -116,14 +116,14 @@ class Switch:
     def __post_init__(self) -> None:
         self.free.set()
 
-    def around(self, service: ASGIApp) -> ASGIApp:
-        """Stand before a service.
+    def wrap(self, service: ASGIApp) -> ASGIApp:
+        """Wrap a service with the switch.
 
         Args:
             service: The service.
 
         Returns:
-            What is served in its place.
+            The application to serve instead.
         """
 
         async def switched(scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,13 +136,13 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A gateway over the demo's services.
+class Switches:
+    """The switches of the demo's services under a gateway.
 
     Attributes:
-        profile: Stands before profile.
-        billing: Stands before billing.
-        activity: Stands before activity.
+        profile: The switch of profile.
+        billing: The switch of billing.
+        activity: The switch of activity.
     """
 
     profile: Switch = field(default_factory=Switch)
@@ -153,25 +153,25 @@ class Stage:
 @asynccontextmanager
 async def gateway_at(
     port: int, variables: Mapping[str, str] | None = None
-) -> AsyncGenerator[Stage]:
+) -> AsyncGenerator[Switches]:
     """Serve the gateway over the demo's services.
 
     Args:
-        port: Where the page expects it.
+        port: The port that the page calls.
         variables: Further settings.
 
     Yields:
         The switches of the services.
     """
-    stage = Stage()
+    switches = Switches()
     around = {
-        "PROFILE": stage.profile.around,
-        "BILLING": stage.billing.around,
-        "ACTIVITY": stage.activity.around,
+        "PROFILE": switches.profile.wrap,
+        "BILLING": switches.billing.wrap,
+        "ACTIVITY": switches.activity.wrap,
     }
     settings = {**OPEN, **PATIENT, **(variables or {})}
     async with serve_over_demo(settings, port=port, around=around):
-        yield stage
+        yield switches
 
 
 @asynccontextmanager

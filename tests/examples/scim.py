@@ -16,10 +16,10 @@ TOKEN = "scim-token"
 
 @dataclass(frozen=True)
 class Directory:
-    """A SCIM server with users, and what it says of each.
+    """A SCIM server with users, and the expected values of each.
 
     Attributes:
-        client: Asks it.
+        client: A client of it.
         ids: Its users.
     """
 
@@ -28,11 +28,11 @@ class Directory:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
+        """The variables of the gateway."""
         return {"GATEWAY_SOURCES__PROFILE__BASE_URL": address_of(self.client), "SCIM_TOKEN": TOKEN}
 
     def profile(self, user: str) -> Json:
-        """Tell what the gateway should say of a user, by what the server says of them alone."""
+        """Return the expected values of a user, from the server's response about this user."""
         resource = self.client.get(f"/Users/{user}").raise_for_status().json()
         mails = sorted(resource["emails"], key=lambda mail: not mail.get("primary"))
         formatted = resource.get("name", {}).get("formatted")
@@ -48,7 +48,7 @@ class Directory:
 
 
 def person(number: int, **more: object) -> Json:
-    """Write a user as a client creates it; every third lacks what may be missing."""
+    """Write the request that creates a user; every third user has no optional values."""
     name = f"user-{number}"
     mails: list[Json] = [{"value": f"{name}@home.example", "type": "home"}]
     if number % 2:
@@ -69,7 +69,7 @@ def person(number: int, **more: object) -> Json:
 
 @contextmanager
 def scim_server(folder: Path) -> Generator[httpx.Client]:
-    """Run a SCIM server without users, and give a client of it."""
+    """Run a SCIM server without users; give a client of it."""
     installed("scim2_server")
     port = free_port()
     command = [script("scim2-server"), "--port", str(port), "--bearer-token", TOKEN]
@@ -85,7 +85,7 @@ def scim_server(folder: Path) -> Generator[httpx.Client]:
 
 
 def create(client: httpx.Client, resource: Json) -> str:
-    """Create a user, and tell its id."""
+    """Create a user, and return its id."""
     answer: Json = client.post("/Users", json=resource).raise_for_status().json()
     user: str = answer["id"]
     return user

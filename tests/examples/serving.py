@@ -1,4 +1,4 @@
-"""Services on free ports of 127.0.0.1: real programs, and applications of the tests' own."""
+"""Services on free ports of 127.0.0.1: real programs, and applications of the tests."""
 
 import asyncio
 import io
@@ -28,34 +28,34 @@ from tests.examples.page import settings_from
 from tests.wire import PromptServer, served
 
 WAIT = 30.0
-"""Seconds after which a program that does not say that it is ready counts as broken."""
+"""Seconds after which a program that is not ready counts as broken."""
 
 
 def installed(package: str) -> None:
-    """Skip the test where a Python package is not installed, as where PyPI was not reached."""
+    """Skip the test if a Python package is not installed."""
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: it is in the group `services`")
 
 
 def script(name: str) -> str:
-    """Find a program that a Python package has brought."""
+    """Find a program of an installed Python package."""
     return str(Path(sys.executable).with_name(name))
 
 
 FIRST_PORT = 20_000
-"""Below the ports that systems give to whoever asks for any (32768 and above on Linux)."""
+"""Below the ephemeral ports of systems (32768 and above on Linux)."""
 
 PORTS = 1_000
-"""How many ports each of the processes has that share the tests."""
+"""The number of ports for each process that runs tests."""
 
-_taken = itertools.count(os.getpid())  # another run of tests may be going on
+_taken = itertools.count(os.getpid())  # another run of tests may be active
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on, and that no other test gets before it is used.
+    """Find a free port that no other test gets before it is used.
 
-    A port that the system gives may be given once more until a program listens on it: to a server
-    of another test, which would answer in its place.
+    The system may give an ephemeral port a second time until a program listens on it: to a server
+    of another test, which would then get the requests.
     """
     first = FIRST_PORT + PORTS * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     while True:
@@ -66,16 +66,16 @@ def free_port() -> int:
 
 
 def address_of(client: httpx.Client) -> str:
-    """Tell where the service of a client is."""
+    """Return the address of a client's service."""
     return str(client.base_url).rstrip("/")
 
 
 class _Listener(threading.Thread):
-    """Reads all that a program says, so that it never waits for a reader."""
+    """Reads all output of a program, so that the program never waits for a reader."""
 
     def __init__(self, stream: IO[str], sign: str) -> None:
         super().__init__(daemon=True)
-        self.said: list[str] = []
+        self.output: list[str] = []
         self.is_ready = False
         self.settled = threading.Event()
         self._stream = stream
@@ -84,7 +84,7 @@ class _Listener(threading.Thread):
     def run(self) -> None:
         """Read until the program ends."""
         for line in self._stream:
-            self.said.append(line)
+            self.output.append(line)
             if self._sign in line:
                 self.is_ready = True
                 self.settled.set()
@@ -92,7 +92,7 @@ class _Listener(threading.Thread):
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Make the environment of a program: the machine's, but for settings of the gateway."""
+    """Make the environment of a program: the machine's, without settings of the gateway."""
     others = (name for name in os.environ if not name.upper().startswith("GATEWAY"))
     return {**{name: os.environ[name] for name in others}, **variables}
 
@@ -109,12 +109,12 @@ def program(
 
     Args:
         command: Its command line.
-        ready: What a line has by which it says that it answers.
-        folder: Where it runs.
-        environment: Variables that it has besides those of the machine.
+        ready: A part of the line that the program prints when it is ready.
+        folder: Its working folder.
+        environment: Further variables besides those of the machine.
 
     Yields:
-        The lines that it has said so far, when it is ready.
+        The lines of its output so far, when it is ready.
     """
     process = subprocess.Popen(  # noqa: S603 # programs of our own choice
         command,
@@ -128,9 +128,9 @@ def program(
     listener = _Listener(process.stdout, ready)
     listener.start()
     try:
-        assert listener.settled.wait(WAIT), f"it is not ready: {''.join(listener.said)}"
-        assert listener.is_ready, f"it has ended: {''.join(listener.said)}"
-        yield listener.said
+        assert listener.settled.wait(WAIT), f"the program is not ready: {''.join(listener.output)}"
+        assert listener.is_ready, f"the program has ended: {''.join(listener.output)}"
+        yield listener.output
     finally:
         process.terminate()
         try:
@@ -147,7 +147,7 @@ async def serving(name: str, application: ASGIApp) -> AsyncGenerator[str]:
     """Serve an application in this process until the end of the context.
 
     Args:
-        name: What messages call it.
+        name: Its name in messages.
         application: The application; its lifespan is run.
 
     Yields:
@@ -176,7 +176,7 @@ async def serve_over_demo(
     Args:
         variables: Its settings, besides the addresses of the services.
         port: Its port; a free one by default.
-        around: What to wrap services in, by their name in variables (`BILLING`).
+        around: Wrappers of services, by their name in variables (`BILLING`).
 
     Yields:
         The address of the GraphQL endpoint.

@@ -1,4 +1,4 @@
-"""A Stripe, localstripe, with customers."""
+"""A fake of Stripe, localstripe, with customers."""
 
 import sys
 from collections.abc import Generator, Mapping
@@ -19,11 +19,11 @@ STATUSES = {"active": "ACTIVE", "incomplete": "UNKNOWN", None: None}
 
 
 @dataclass(frozen=True)
-class Books:
-    """A Stripe with customers, and what it says of each.
+class StripeFake:
+    """A Stripe with customers, and the expected values of each.
 
     Attributes:
-        client: Asks it.
+        client: A client of it.
         customers: Its customers.
     """
 
@@ -32,11 +32,11 @@ class Books:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
+        """The variables of the gateway."""
         return {"GATEWAY_SOURCES__BILLING__BASE_URL": address_of(self.client), "STRIPE_KEY": KEY}
 
     def account(self, customer: str) -> Json:
-        """Tell what the gateway should say of a customer, by what the server says in one answer."""
+        """Return the expected values of a customer, from one response of the server."""
         found: Json = self.client.get(f"/v1/customers/{customer}").raise_for_status().json()
         subscriptions: list[Json] = found["subscriptions"]["data"]
         first: Json = subscriptions[0] if subscriptions else {}
@@ -52,7 +52,7 @@ class Books:
         }
 
     def invoices(self, customer: str) -> list[Json]:
-        """Tell what the gateway should say of a customer's invoices, newest first."""
+        """Return the expected invoices of a customer, newest first."""
         found = self.client.get("/v1/invoices", params={"customer": customer, "limit": 1_000})
         rows: list[Json] = found.raise_for_status().json()["data"]
         return [
@@ -69,7 +69,7 @@ class Books:
 
 @contextmanager
 def stripe_server(folder: Path) -> Generator[httpx.Client]:
-    """Run a Stripe without customers, which has two plans, and give a client of it."""
+    """Run a Stripe with two plans and without customers; give a client of it."""
     installed("localstripe")
     port = free_port()
     command = [sys.executable, "-u", stripe_program.__file__, str(port)]

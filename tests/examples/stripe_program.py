@@ -1,7 +1,7 @@
 """Runs localstripe on 127.0.0.1.
 
-Its own command listens on every address of the machine, and keeps its data in a file that all who
-run it share. A program of its own: the gateway's tests import nothing of localstripe.
+Its own command listens on every address of the machine, and keeps its data in a shared file. This
+is a separate program, because the gateway's tests do not import localstripe.
 """
 
 import sys
@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 def _keep_in_memory(_: object) -> None:
-    """Take the place of what writes the file."""
+    """Do nothing, instead of writing the file."""
 
 
 def main(port: int) -> None:

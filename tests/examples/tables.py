@@ -1,4 +1,4 @@
-"""A fake of PostgREST, which does what its documentation says."""
+"""A fake of PostgREST that follows its documentation."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from tests.examples.users import Json
 TOKEN = "postgrest-token"
 NO_LIMIT = 1_000_000
 RESERVED = {"select", "order", "limit", "offset"}
-"""Parameters that are no filters of columns."""
+"""Parameters that are not filters of columns."""
 
 VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,()"]+)')
-"""A value in a list: between double quotes, or as it is."""
+"""A value in a list: between double quotes, or without quotes."""
 
 
 @dataclass
@@ -27,21 +27,21 @@ class Tables:
     Attributes:
         tables: The rows of each table.
         max_rows: The setting ``db-max-rows``.
-        asked: The queries of the requests so far.
+        queries: The queries of the requests so far.
     """
 
     tables: Mapping[str, Sequence[Json]]
     max_rows: int = NO_LIMIT
-    asked: list[str] = field(default_factory=list[str])
+    queries: list[str] = field(default_factory=list[str])
 
     @property
     def app(self) -> Starlette:
-        """Serve it."""
+        """The application to serve."""
         return Starlette(routes=[Route("/{table}", self.read)])
 
     async def read(self, request: Request) -> JSONResponse:
-        """Answer ``GET /{table}``."""
-        self.asked.append(request.url.query)
+        """Respond to ``GET /{table}``."""
+        self.queries.append(request.url.query)
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return JSONResponse({"code": "PGRST301", "message": "JWSError"}, 401)
         rows = self.tables.get(request.path_params["table"])
@@ -74,7 +74,7 @@ class Tables:
 
 
 def values_of(text: str) -> Sequence[str] | None:
-    """Read the values of a filter by ``eq`` or ``in``; ``None`` if it is no such filter."""
+    """Read the values of a filter by ``eq`` or ``in``; ``None`` for other filters."""
     if text.startswith("eq."):
         return [text.removeprefix("eq.")]
     found = re.fullmatch(r"in\.\((.*)\)", text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""Auth0, as docs/sources/auth0.md has it, against a fake of it."""
+"""Auth0 with the configuration of docs/sources/auth0.md, against a fake."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -25,7 +25,7 @@ QUERY = re.compile(rf"user_id:\(({_PHRASE}(?: OR {_PHRASE})*)\)")
 
 
 def user(number: int) -> Json:
-    """Write a user as the API has it; what it does not know of somebody is left out."""
+    """Write a user in the form of the API, which leaves out unknown values."""
     name = f"user{number}"
     found: dict[str, object] = {
         "user_id": ("auth0|5f7c8ec7c33c6c004bbafe{:02}", "google-oauth2|1157{:04}")[
@@ -52,32 +52,32 @@ USERS = {str(one["user_id"]): one for one in map(user, range(20))}
 
 
 async def search(request: Request) -> JSONResponse:
-    """Answer ``GET /api/v2/users``."""
+    """Respond to ``GET /api/v2/users``."""
     tokens: TokenServer = request.app.state.tokens
-    if not tokens.knows(request):
+    if not tokens.accepts(request):
         return JSONResponse({"statusCode": 401, "error": "Unauthorized"}, 401)
-    asked = request.query_params
-    query = QUERY.fullmatch(asked["q"])
-    size = int(asked.get("per_page", "50"))
-    if query is None or asked.get("search_engine") != "v3" or size > MAX_PAGE:
+    parameters = request.query_params
+    query = QUERY.fullmatch(parameters["q"])
+    size = int(parameters.get("per_page", "50"))
+    if query is None or parameters.get("search_engine") != "v3" or size > MAX_PAGE:
         return JSONResponse({"statusCode": 400, "error": "Bad Request"}, 400)
     phrases = re.findall(_PHRASE, query[1])
     ids = [re.sub(r"\\(.)", r"\1", phrase[1:-1]) for phrase in phrases]
     found = [one for name, one in USERS.items() if name in ids]
-    fields = asked["fields"].split(",")
-    start = int(asked.get("page", "0")) * size
+    fields = parameters["fields"].split(",")
+    start = int(parameters.get("page", "0")) * size
     users = [
         {name: one[name] for name in fields if name in one} for one in found[start : start + size]
     ]
-    if asked.get("include_totals") != "true":
+    if parameters.get("include_totals") != "true":
         return JSONResponse(users)
-    around = {"start": start, "limit": size, "length": len(users), "total": len(found)}
-    return JSONResponse({**around, "users": users})
+    paging = {"start": start, "limit": size, "length": len(users), "total": len(found)}
+    return JSONResponse({**paging, "users": users})
 
 
 @pytest.fixture
 async def variables() -> AsyncGenerator[Mapping[str, str]]:
-    """Run the fake, and give what the gateway's environment has."""
+    """Run the fake, and give the variables of the gateway."""
     tokens = TokenServer("/oauth/token", SECRET, {"audience": API})
     app = Starlette(routes=[Route("/api/v2/users", search), tokens.route])
     app.state.tokens = tokens
@@ -91,7 +91,7 @@ async def variables() -> AsyncGenerator[Mapping[str, str]]:
 
 
 def expected(found: Json) -> Json:
-    """Tell what the gateway should say of a user."""
+    """Return the expected values of a user."""
     seen = found.get("last_login")
     return {
         "id": found["user_id"],
@@ -107,7 +107,7 @@ def expected(found: Json) -> Json:
     }
 
 
-async def test_each_field_of_each_user_is_what_the_api_says(
+async def test_each_user_has_the_values_of_the_api(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     fields = f"{PROFILE} lastSeenAt loginCount events {{ id }}"
@@ -119,9 +119,7 @@ async def test_each_field_of_each_user_is_what_the_api_says(
     assert sorted(str(one["source"]) for one in fetches) == ["activity", "profile"]
 
 
-async def test_a_user_that_the_api_does_not_have_is_null(
-    variables: Mapping[str, str], open_page: OpenPage
-) -> None:
+async def test_an_unknown_user_is_null(variables: Mapping[str, str], open_page: OpenPage) -> None:
     known = next(iter(USERS))
     async with open_page(PAGE, variables) as gateway:
         users = await users_of(gateway, "displayName", ["auth0|nobody", known])
@@ -129,7 +127,7 @@ async def test_a_user_that_the_api_does_not_have_is_null(
     assert users == [None, {"displayName": "Ünal 0"}]
 
 
-async def test_an_id_cannot_leave_its_place_in_the_query(
+async def test_a_hostile_id_cannot_change_the_query(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     hostile = ['") OR user_id:("auth0|*', 'a" OR "b', "\\", 'a\\" OR user_id:*']

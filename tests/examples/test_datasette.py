@@ -1,4 +1,4 @@
-"""Datasette, as docs/sources/datasette.md has it, against Datasette itself."""
+"""Datasette with the configuration of docs/sources/datasette.md, against Datasette itself."""
 
 import sqlite3
 import sys
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.examples.conftest import OpenPage
-from tests.examples.crowd import ERRORS, MAX_CALLS, Person, ask, calls, crowd
+from tests.examples.crowd import ERRORS, MAX_CALLS, Person, calls, crowd, query_users
 from tests.examples.page import ExamplePage
 from tests.examples.serving import free_port, installed, program
 from tests.examples.users import ACTIVITY, BILLING, PROFILE, Json, users_of
@@ -44,17 +44,17 @@ STATES = ("TRIALING", "ACTIVE", "PAST_DUE", "CANCELLED")
 
 
 def midnight(day: str) -> datetime:
-    """Tell when a day begins."""
+    """Return the start of a day."""
     return datetime.fromisoformat(day).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Database:
-    """A Datasette, and what it says of each user.
+    """A Datasette, and the expected values of each user.
 
     Attributes:
-        address: Where it is.
-        client: Asks it.
+        address: Its address.
+        client: A client of it.
     """
 
     address: str
@@ -62,12 +62,12 @@ class Database:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
+        """The variables of the gateway."""
         names = ("PROFILE", "BILLING", "ACTIVITY")
         return {f"GATEWAY_SOURCES__{name}__BASE_URL": self.address for name in names}
 
     def row(self, table: str, column: str, user: str) -> Json:
-        """Read a row by a query of one's own, as Datasette has it, too."""
+        """Read a row by an SQL query, which Datasette also accepts."""
         sql = f"select * from {table} where {column} = :id"  # noqa: S608 # names of this file
         answer = self.client.get(
             f"{self.address}.json", params={"sql": sql, "id": user, "_shape": "array"}
@@ -76,7 +76,7 @@ class Database:
         return rows[0]
 
     def user(self, person: Person) -> Json | None:
-        """Tell what the gateway should say of a user."""
+        """Return the expected values of a user."""
         expected = person.expected
         if expected is None:
             return None
@@ -99,7 +99,7 @@ class Database:
 
 
 def fill(path: Path) -> None:
-    """Write the database: accounts and events of all, and rows of all users but one."""
+    """Write the database: accounts and events of all users, and rows of all users except one."""
     with closing(sqlite3.connect(path)) as database, database:
         database.executescript(TABLES)
         for person in PEOPLE:
@@ -152,11 +152,11 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Generator[Database]:
         yield Database(address, client)
 
 
-async def test_every_user_comes_out_right_by_one_call_to_each_table(
+async def test_all_users_are_read_by_one_call_to_each_table(
     database: Database, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, database.variables) as gateway:
-        users, errors = await ask(gateway, IDS, f"{PROFILE} {BILLING} {ACTIVITY}")
+        users, errors = await query_users(gateway, IDS, f"{PROFILE} {BILLING} {ACTIVITY}")
 
     assert users == [database.user(person) for person in PEOPLE]
     assert errors == ERRORS
@@ -164,21 +164,19 @@ async def test_every_user_comes_out_right_by_one_call_to_each_table(
     assert sum(calls(gateway).values()) == PAGE.figures.calls
 
 
-async def test_counts_are_whole_where_the_events_take_several_pages(
+async def test_events_on_several_pages_are_counted_completely(
     database: Database, open_page: OpenPage
 ) -> None:
     pages = {"GATEWAY_SOURCES__ACTIVITY__REQUEST__PAGE_SIZE": "50"}
     async with open_page(PAGE, {**database.variables, **pages}) as gateway:
-        users, errors = await ask(gateway, IDS, f"{PROFILE} {BILLING} {ACTIVITY}")
+        users, errors = await query_users(gateway, IDS, f"{PROFILE} {BILLING} {ACTIVITY}")
 
     assert users == [database.user(person) for person in PEOPLE]
     assert errors == ERRORS
     assert sum(calls(gateway).values()) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
 
 
-async def test_a_user_that_the_server_does_not_have_is_null(
-    database: Database, open_page: OpenPage
-) -> None:
+async def test_an_unknown_user_is_null(database: Database, open_page: OpenPage) -> None:
     async with open_page(PAGE, database.variables) as gateway:
         users = await users_of(gateway, "username plan loginCount", ["nobody", "a", "b"])
 

@@ -1,7 +1,7 @@
-"""The demo's User as a file, examples/demo, over the demo's services.
+"""The demo's User as a configuration file, examples/demo, over the demo's services.
 
-The demo's own tests from end to end run on it in tests/cli/test_end_to_end.py, and those of the
-promises by ``BY_FILE`` of tests/ways.py.
+The end-to-end tests of the demo in tests/cli/test_end_to_end.py run with it too, and the tests of
+the promises by ``BY_FILE`` of tests/ways.py.
 """
 
 from collections import Counter
@@ -40,21 +40,21 @@ class DemoSources:
     """The demo's services.
 
     Attributes:
-        addresses: Where each is.
+        addresses: The address of each.
     """
 
     addresses: Mapping[str, str]
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
+        """The variables of the gateway."""
         return {
             f"GATEWAY_SOURCES__{name.upper()}__BASE_URL": address
             for name, address in self.addresses.items()
         }
 
     async def user(self, user: str) -> Json:
-        """Tell what the gateway should say of a user, by what each service says of it alone."""
+        """Return the expected values of a user, from the responses of all services."""
         found: dict[str, object] = {}
         async with httpx.AsyncClient(trust_env=False) as client:
             for name, path in PATHS.items():
@@ -91,7 +91,7 @@ async def services() -> AsyncGenerator[DemoSources]:
         )
 
 
-def test_it_prints_the_default_schema_to_the_letter() -> None:
+def test_the_file_gives_exactly_the_default_schema() -> None:
     arguments = ["schema", "print", "--config", str(FOLDER.path / "gateway.toml")]
     printed = CliRunner().invoke(main, arguments)
 
@@ -100,7 +100,7 @@ def test_it_prints_the_default_schema_to_the_letter() -> None:
     assert printed.output == exported
 
 
-async def test_every_field_of_every_user_is_what_the_services_say(
+async def test_each_user_has_the_values_of_the_services(
     services: DemoSources, open_page: OpenPage
 ) -> None:
     async with open_page(FOLDER, services.variables) as gateway:
@@ -113,7 +113,7 @@ async def test_every_field_of_every_user_is_what_the_services_say(
     assert calls == {"profile": 1, "billing": 1, "activity": 1}
 
 
-async def test_the_query_of_the_page_has_the_answer_of_the_page(
+async def test_the_query_of_the_page_gets_the_response_of_the_page(
     services: DemoSources, open_page: OpenPage
 ) -> None:
     async with open_page(FOLDER, services.variables) as gateway:

@@ -1,4 +1,4 @@
-"""Directus, as docs/sources/directus.md has it, against a fake of it."""
+"""Directus with the configuration of docs/sources/directus.md, against a fake."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -20,8 +20,8 @@ from tests.examples.crowd import (
     START,
     Event,
     Person,
-    ask,
     calls,
+    query_users,
 )
 from tests.examples.page import ExamplePage
 from tests.examples.serving import serving
@@ -34,7 +34,7 @@ FILTER = re.compile(r"filter\[(\w+)\]\[_in\]")
 
 
 def user_row(person: Person) -> Json:
-    """Write a user as the collection has it."""
+    """Write a user in the form of the collection."""
     return {
         "id": person.id,
         "status": "archived" if person.is_deleted else "published",
@@ -45,7 +45,7 @@ def user_row(person: Person) -> Json:
 
 
 def event_row(event: Event) -> Json:
-    """Write an event as the collection has it."""
+    """Write an event in the form of the collection."""
     at = event.at.isoformat().replace("+00:00", ".000Z")
     return {"id": event.id, "user_id": event.user, "kind": event.kind, "occurred_at": at}
 
@@ -57,26 +57,26 @@ def failure(code: str, status: int) -> JSONResponse:
 
 @dataclass
 class Collections:
-    """A Directus.
+    """A fake of Directus.
 
     Attributes:
         rows: The rows of each collection.
         most: The setting ``QUERY_LIMIT_MAX``.
-        asked: The queries of the requests so far.
+        queries: The queries of the requests so far.
     """
 
     rows: Mapping[str, Sequence[Json]]
     most: int = 100
-    asked: list[str] = field(default_factory=list[str])
+    queries: list[str] = field(default_factory=list[str])
 
     async def read(self, request: Request) -> JSONResponse:
-        """Answer ``GET /items/{collection}``."""
-        self.asked.append(request.url.query)
+        """Respond to ``GET /items/{collection}``."""
+        self.queries.append(request.url.query)
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return failure("INVALID_CREDENTIALS", 401)
         rows = self.rows.get(request.path_params["collection"])
         if rows is None:
-            return failure("FORBIDDEN", 403)  # also for what there is not
+            return failure("FORBIDDEN", 403)  # also for an unknown collection
         query, columns = request.query_params, rows[0].keys()
         limit = int(query.get("limit", "100"))
         if limit > self.most:
@@ -107,7 +107,7 @@ def project() -> Collections:
 
 @pytest.fixture
 async def variables(project: Collections) -> AsyncGenerator[Mapping[str, str]]:
-    """Run the fake, and give what the gateway's environment has."""
+    """Run the fake, and give the variables of the gateway."""
     app = Starlette(routes=[Route("/items/{collection}", project.read)])
     async with serving("Directus", app) as address:
         names = ("PROFILE", "ACTIVITY")
@@ -115,75 +115,75 @@ async def variables(project: Collections) -> AsyncGenerator[Mapping[str, str]]:
         yield {**sources, "DIRECTUS_TOKEN": TOKEN}
 
 
-async def test_every_user_comes_out_right_by_a_call_for_each_hundred_rows(
+async def test_all_users_are_read_by_a_call_for_each_hundred_rows(
     project: Collections, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 2}
-    assert len(project.asked) == PAGE.figures.calls
+    assert len(project.queries) == PAGE.figures.calls
 
 
-async def test_short_pages_are_read_to_the_last(
+async def test_all_short_pages_are_read(
     project: Collections, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     project.most = 50
     sizes = {f"GATEWAY_SOURCES__{one}__REQUEST__PAGE_SIZE": "50" for one in ("PROFILE", "ACTIVITY")}
     async with open_page(PAGE, {**variables, **sizes}) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
-    assert len(project.asked) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
+    assert len(project.queries) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
 
 
-async def test_one_call_is_enough_where_the_server_allows_longer_pages(
+async def test_one_call_is_enough_if_the_server_allows_longer_pages(
     project: Collections, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     project.most = 1_000
     longer = {"GATEWAY_SOURCES__ACTIVITY__REQUEST__PAGE_SIZE": "1000"}
     async with open_page(PAGE, {**variables, **longer}) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 1}
 
 
-async def test_pages_of_nothing_but_logins_are_counted_to_the_last(
+async def test_pages_with_only_logins_are_counted_completely(
     project: Collections, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     logins = [event_row(Event(number, IDS[0], "login", START)) for number in range(250)]
     project.rows = {**project.rows, "events": logins}
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, IDS[:1], "loginCount")
+        users, errors = await query_users(gateway, IDS[:1], "loginCount")
 
     assert (users, errors) == ([{"loginCount": 250}], {})
-    assert len(project.asked) == 4
+    assert len(project.queries) == 4
 
 
-async def test_pages_longer_than_the_server_allows_are_a_failure_of_the_activity_alone(
+async def test_a_page_size_above_the_server_s_limit_fails_only_activity(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     longer = {"GATEWAY_SOURCES__ACTIVITY__REQUEST__PAGE_SIZE": "1000"}
     async with open_page(PAGE, {**variables, **longer}) as gateway:
-        users, errors = await ask(gateway, IDS[:1], "displayName loginCount")
+        users, errors = await query_users(gateway, IDS[:1], "displayName loginCount")
 
     assert users == [{"displayName": PEOPLE[0].name, "loginCount": None}]
     assert errors == {"users.0.loginCount": "SOURCE_REJECTED"}
 
 
-async def test_an_id_with_a_comma_is_not_two_users(
+async def test_an_id_with_a_comma_is_not_read_as_two_users(
     project: Collections, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     pattern = {"GATEWAY_USER_ID_PATTERN": ".+"}
     both = f"{IDS[0]},{IDS[1]}"
     async with open_page(PAGE, {**variables, **pattern}) as gateway:
-        users, errors = await ask(gateway, [both], "displayName")
+        users, errors = await query_users(gateway, [both], "displayName")
 
     assert users == [{"displayName": None}]
     assert errors == {"users.0.displayName": "SOURCE_REJECTED"}
-    assert project.asked == []
+    assert project.queries == []

@@ -1,4 +1,4 @@
-"""SCIM, Stripe and json-server, merged by the configuration of docs/sources/federated.md alone."""
+"""SCIM, Stripe and json-server, merged by the configuration of docs/sources/federated.md."""
 
 import re
 import subprocess
@@ -26,48 +26,48 @@ class Services:
     """The three services.
 
     Attributes:
-        directory: Knows who users are: twenty by their customers' ids, then the others.
-        books: Knows what they pay.
-        tracker: Knows what they do.
+        directory: The profiles: twenty users with a customer's id, then the others.
+        stripe_fake: The customers and their payments.
+        tracker: The events.
     """
 
     directory: scim.Directory
-    books: stripe.Books
+    stripe_fake: stripe.StripeFake
     tracker: tracker.Tracker
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
-        return {**self.directory.variables, **self.books.variables, **self.tracker.variables}
+        """The variables of the gateway."""
+        return {**self.directory.variables, **self.stripe_fake.variables, **self.tracker.variables}
 
     def user(self, number: int) -> Json:
-        """Tell what the gateway should say of a user, by what each server says of them."""
+        """Return the expected values of a user, from the responses of all servers."""
         user = self.directory.ids[number]
         return {
             **self.directory.profile(user),
-            **self.books.account(self.books.customers[number]),
+            **self.stripe_fake.account(self.stripe_fake.customers[number]),
             **self.tracker.activity(user),
         }
 
     @property
-    def strangers(self) -> Sequence[str]:
-        """The users whom Stripe does not know: without a customer's id, and with a wrong one."""
+    def unknown_to_stripe(self) -> Sequence[str]:
+        """The users that Stripe does not know: without a customer's id, and with a wrong one."""
         return self.directory.ids[20:22]
 
     @property
-    def found(self) -> str:
+    def found_by_mail(self) -> str:
         """The user without a customer's id whose mail address Stripe knows."""
         return self.directory.ids[22]
 
     @property
-    def shared(self) -> str:
+    def with_shared_mail(self) -> str:
         """The user without a customer's id whose mail address two customers have."""
         return self.directory.ids[23]
 
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
-    """Run the three, and give them 20 users by their own ways of doing so."""
+    """Run the three services, and create 20 users by their own APIs."""
     with (
         stripe.stripe_server(tmp_path_factory.mktemp("stripe")) as stripe_client,
         scim.scim_server(tmp_path_factory.mktemp("scim")) as scim_client,
@@ -88,17 +88,17 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[Services]:
             tracker.create(tracker_client, user, number)
         yield Services(
             scim.Directory(scim_client, ids),
-            stripe.Books(stripe_client, (*customers, found)),
+            stripe.StripeFake(stripe_client, (*customers, found)),
             tracker.Tracker(tracker_client, ids),
         )
 
 
 def calls(gateway: GatewayClient) -> Counter[tuple[str, int]]:
-    """Count the calls to each source, by how many users they were for."""
+    """Count the calls to each source, by their number of users."""
     return Counter((one["source"], one["keys"]) for one in gateway.events("source.fetch"))
 
 
-async def test_every_field_of_twenty_users_is_what_each_server_says(
+async def test_each_user_has_the_values_of_all_servers(
     services: Services, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, services.variables) as gateway:
@@ -113,14 +113,14 @@ async def test_every_field_of_twenty_users_is_what_each_server_says(
     }
 
 
-async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
+async def test_billing_alone_is_called_with_keys_of_profile(
     services: Services, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, services.variables) as gateway:
         users = await users_of(gateway, BILLING, services.directory.ids[:20])
 
-    customers = services.books.customers[:20]
-    assert users == [services.books.account(customer) for customer in customers]
+    customers = services.stripe_fake.customers[:20]
+    assert users == [services.stripe_fake.account(customer) for customer in customers]
     assert calls(gateway) == {
         ("profile", 20): 1,
         ("billing.subscription", 1): 20,
@@ -128,11 +128,11 @@ async def test_billing_alone_is_asked_by_the_keys_that_profile_has(
     }
 
 
-async def test_users_whom_stripe_does_not_know_have_no_billing(
+async def test_users_unknown_to_stripe_have_no_billing(
     services: Services, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, services.variables) as gateway:
-        users = await users_of(gateway, "username plan loginCount", services.strangers)
+        users = await users_of(gateway, "username plan loginCount", services.unknown_to_stripe)
 
     nothing = {"plan": None, "loginCount": 0}
     assert users == [{"username": "user-20", **nothing}, {"username": "user-21", **nothing}]
@@ -146,15 +146,15 @@ async def test_users_whom_stripe_does_not_know_have_no_billing(
     assert warning["source"] == "billing.subscription"
 
 
-async def test_a_user_without_the_customer_s_id_is_found_by_mail_address(
+async def test_a_user_without_a_customer_s_id_is_found_by_mail_address(
     services: Services, open_page: OpenPage
 ) -> None:
-    users = [services.directory.ids[1], services.found]
+    users = [services.directory.ids[1], services.found_by_mail]
     async with open_page(PAGE, services.variables) as gateway:
         found = await users_of(gateway, BILLING, users)
 
-    customers = services.books.customers
-    assert found == [services.books.account(customers[number]) for number in (1, 20)]
+    customers = services.stripe_fake.customers
+    assert found == [services.stripe_fake.account(customers[number]) for number in (1, 20)]
     assert calls(gateway) == {
         ("profile", 2): 1,
         ("billing.by_mail", 1): 1,
@@ -163,19 +163,19 @@ async def test_a_user_without_the_customer_s_id_is_found_by_mail_address(
     }
 
 
-async def test_a_mail_address_of_two_customers_is_a_failure_of_that_user(
+async def test_a_mail_address_of_two_customers_fails_billing_of_that_user(
     services: Services, open_page: OpenPage
 ) -> None:
     query = "query($ids: [ID!]!) { users(ids: $ids) { username plan } }"
     async with open_page(PAGE, services.variables) as gateway:
-        reply = await gateway.query(query, ids=[services.found, services.shared])
+        reply = await gateway.query(query, ids=[services.found_by_mail, services.with_shared_mail])
 
     assert [one["username"] for one in reply.data["users"]] == ["user-22", "user-23"]
     assert [one["plan"] for one in reply.data["users"]] == ["basic", None]
     assert reply.codes == {"users.1.plan": "SOURCE_MALFORMED"}
 
 
-def test_sources_check_finds_nothing_wrong(services: Services, tmp_path: Path) -> None:
+def test_sources_check_passes(services: Services, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(PAGE.configuration, encoding="utf-8")
     check = ("sources", "check", "--config", "gateway.toml", "--ids", services.directory.ids[1])
 

@@ -1,4 +1,4 @@
-"""Microsoft Graph, as docs/sources/microsoft-graph.md has it, against a fake of it."""
+"""Microsoft Graph with the configuration of docs/sources/microsoft-graph.md, against a fake."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping
@@ -27,7 +27,7 @@ IDS = [str(UUID(int=number)) for number in range(20)]
 
 
 def user(number: int) -> Json:
-    """Write a user as the API has it."""
+    """Write a user in the form of the API."""
     return {
         "id": IDS[number],
         "userPrincipalName": f"user{number}@example.onmicrosoft.com",
@@ -43,21 +43,21 @@ USERS = {str(one["id"]): one for one in map(user, range(20))}
 
 
 async def list_users(request: Request) -> JSONResponse:
-    """Answer ``GET /v1.0/users``, in pages."""
+    """Respond to ``GET /v1.0/users``, in pages."""
     tokens: TokenServer = request.app.state.tokens
-    if not tokens.knows(request):
+    if not tokens.accepts(request):
         return JSONResponse({"error": {"code": "InvalidAuthenticationToken"}}, 401)
-    asked = request.query_params
-    expression = FILTER.fullmatch(asked["$filter"])
+    parameters = request.query_params
+    expression = FILTER.fullmatch(parameters["$filter"])
     literals = re.findall(_LITERAL, expression[1]) if expression else []
     if not 0 < len(literals) <= MOST:
         return JSONResponse({"error": {"code": "Request_UnsupportedQuery"}}, 400)
     ids = [literal[1:-1].replace("''", "'") for literal in literals]
-    request.app.state.selected.append(asked["$select"])
-    fields = asked["$select"].split(",")
+    request.app.state.selected.append(parameters["$select"])
+    fields = parameters["$select"].split(",")
     found = [{name: one[name] for name in fields} for key, one in USERS.items() if key in ids]
-    start = int(asked.get("$skiptoken", "0"))
-    end = start + int(asked.get("$top", "100"))
+    start = int(parameters.get("$skiptoken", "0"))
+    end = start + int(parameters.get("$top", "100"))
     body: dict[str, object] = {
         "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users",
         "value": found[start:end],
@@ -69,13 +69,13 @@ async def list_users(request: Request) -> JSONResponse:
 
 @pytest.fixture
 def selected() -> list[str]:
-    """Give what the fake is asked to select, call by call."""
+    """Give the selected fields of each call to the fake."""
     return []
 
 
 @pytest.fixture
 async def variables(selected: list[str]) -> AsyncGenerator[Mapping[str, str]]:
-    """Run the fake, and give what the gateway's environment has."""
+    """Run the fake, and give the variables of the gateway."""
     tokens = TokenServer(LOGIN, SECRET, {"scope": "https://graph.microsoft.com/.default"})
     app = Starlette(routes=[Route("/v1.0/users", list_users), tokens.route])
     app.state.tokens = tokens
@@ -89,7 +89,7 @@ async def variables(selected: list[str]) -> AsyncGenerator[Mapping[str, str]]:
 
 
 def expected(found: Json) -> Json:
-    """Tell what the gateway should say of a user."""
+    """Return the expected values of a user."""
     return {
         "id": found["id"],
         "username": found["userPrincipalName"],
@@ -101,7 +101,7 @@ def expected(found: Json) -> Json:
     }
 
 
-async def test_each_field_of_each_user_is_what_the_api_says(
+async def test_each_user_has_the_values_of_the_api(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
@@ -111,7 +111,7 @@ async def test_each_field_of_each_user_is_what_the_api_says(
     assert sorted(one["keys"] for one in gateway.events("source.fetch")) == [5, 15]
 
 
-async def test_no_more_fields_are_selected_than_a_query_needs(
+async def test_only_fields_of_the_query_are_selected(
     variables: Mapping[str, str], open_page: OpenPage, selected: list[str]
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
@@ -121,16 +121,14 @@ async def test_no_more_fields_are_selected_than_a_query_needs(
     assert selected == ["id,displayName", "id,mail,userPrincipalName,preferredLanguage"]
 
 
-async def test_a_user_that_the_api_does_not_have_is_null(
-    variables: Mapping[str, str], open_page: OpenPage
-) -> None:
+async def test_an_unknown_user_is_null(variables: Mapping[str, str], open_page: OpenPage) -> None:
     async with open_page(PAGE, variables) as gateway:
         users = await users_of(gateway, "displayName", [str(UUID(int=99)), IDS[1]])
 
     assert users == [None, {"displayName": "Ünal 1"}]
 
 
-async def test_an_id_cannot_leave_its_place_in_the_filter(
+async def test_a_hostile_id_cannot_change_the_filter(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     hostile = [f"x','{IDS[0]}", f"') or id in ('{IDS[0]}", "'", "''"]

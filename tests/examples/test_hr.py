@@ -20,7 +20,7 @@ FOLDER = ExampleFolder("hr")
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 COUNT = 20
 WITHOUT_NUMBER, WITHOUT_CONTRACT, FREELANCER = 5, 7, 11
-"""Employees who are not like the others: the service has no word of ours for the last."""
+"""Employees with missing values; the contract of the last has an unknown word."""
 
 PHONES = {"work": "WORK", "mobile": "MOBILE", "pager": "MOBILE", "fax": "OTHER"}
 CONTRACTS = {"permanent": "PERMANENT", "tenured": "PERMANENT", "fixed_term": "FIXED_TERM"}
@@ -37,7 +37,7 @@ PEOPLE = (
 
 
 def employee(number: int, manager: str | None) -> Json:
-    """Write an employee as a client of the directory creates it; some lack what may be missing."""
+    """Write the request that creates an employee; some have no optional values."""
     kinds = [*PHONES][: number % 5]
     numbers = [{"value": f"tel:+43-1-{number}{place}", "type": kind}
                for place, kind in enumerate(kinds)]  # fmt: skip
@@ -67,7 +67,7 @@ def employee(number: int, manager: str | None) -> Json:
 
 
 def contract(number: int) -> Json:
-    """Write the contract of an employee as the table has it."""
+    """Write the contract of an employee in the form of the table."""
     kind = "freelance" if number == FREELANCER else [*CONTRACTS][number % 3]
     return {
         "employee": f"E-{number}",
@@ -80,7 +80,7 @@ def contract(number: int) -> Json:
 
 
 def absences_of(number: int) -> Sequence[Json]:
-    """Write when an employee is away as the table has it; some never are."""
+    """Write the absences of an employee in the form of the table; some have none."""
     return [
         {
             "id": number * 10 + place,
@@ -96,12 +96,12 @@ def absences_of(number: int) -> Sequence[Json]:
 
 @dataclass(frozen=True)
 class Staff:
-    """The two systems, and what the gateway should say of each employee.
+    """The two systems, and the expected values of each employee.
 
     Attributes:
-        resources: Each employee as the directory says alone, by id.
+        resources: The directory's response about each employee, by id.
         database: The tables.
-        variables: What the gateway's environment has.
+        variables: The variables of the gateway.
     """
 
     resources: Mapping[str, Json]
@@ -114,7 +114,7 @@ class Staff:
         return [*self.resources]
 
     def directory(self, employee: str) -> Json:
-        """Tell what the gateway should say of an employee, by the directory."""
+        """Return the expected values of an employee from the directory."""
         row = self.resources[employee]
         work = row[ENTERPRISE]
         offices = [one for one in row.get("addresses", []) if one["type"] == "work"]
@@ -138,7 +138,7 @@ class Staff:
         }
 
     def people(self, employee: str) -> Json:
-        """Tell what the gateway should say of an employee, by the tables."""
+        """Return the expected values of an employee from the tables."""
         number = self.resources[employee][ENTERPRISE].get("employeeNumber")
         rows = {
             name: [row for row in self.database.tables[name] if row["employee"] == number]
@@ -206,7 +206,7 @@ def calls(gateway: GatewayClient) -> Mapping[str, int]:
     return Counter(str(event["source"]) for event in gateway.events("source.fetch"))
 
 
-async def test_every_field_of_every_employee_is_what_the_two_systems_say(
+async def test_each_employee_has_the_values_of_both_systems(
     staff: Staff, open_page: OpenPage
 ) -> None:
     query = f"query($ids: [ID!]!) {{ employees(ids: $ids) {{ {DIRECTORY} {PEOPLE} }} }}"
@@ -217,7 +217,7 @@ async def test_every_field_of_every_employee_is_what_the_two_systems_say(
     assert with_times(reply.data["employees"]) == expected
     assert reply.codes == {f"employees.{FREELANCER}.contract": "SOURCE_MALFORMED"}
     assert calls(gateway) == {"directory": 1, "people.contract": 1, "people.absences": 1}
-    assert len(staff.database.asked) == 2
+    assert len(staff.database.queries) == 2
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_every_field_of_every_employee_is_what_the_two_systems_say(
         ("absences { kind }", {"directory", "people.absences"}),
     ],
 )
-async def test_only_those_are_called_who_have_what_is_asked_for(
+async def test_only_sources_of_selected_fields_are_called(
     staff: Staff, open_page: OpenPage, fields: str, sources: set[str]
 ) -> None:
     query = f"query($ids: [ID!]!) {{ employees(ids: $ids) {{ {fields} }} }}"
@@ -239,7 +239,7 @@ async def test_only_those_are_called_who_have_what_is_asked_for(
     assert calls(gateway) == dict.fromkeys(sources, 1)
 
 
-async def test_the_tables_that_are_down_cost_their_own_fields(
+async def test_a_failure_of_the_tables_affects_only_their_fields(
     staff: Staff, open_page: OpenPage
 ) -> None:
     query = f"query($id: ID!) {{ employee(id: $id) {{ {DIRECTORY} hiredOn }} }}"
@@ -251,7 +251,7 @@ async def test_the_tables_that_are_down_cost_their_own_fields(
     assert reply.codes == {"employee.hiredOn": "SOURCE_REJECTED"}
 
 
-async def test_the_query_of_the_page_has_the_answer_of_the_page(
+async def test_the_query_of_the_page_gets_the_response_of_the_page(
     staff: Staff, open_page: OpenPage
 ) -> None:
     async with open_page(FOLDER, staff.variables) as gateway:

@@ -1,4 +1,4 @@
-"""HubSpot, as docs/sources/hubspot.md has it, against a fake of it."""
+"""HubSpot with the configuration of docs/sources/hubspot.md, against a fake."""
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ IDS = [str(UUID(int=number)) for number in range(20)]
 
 
 def contact(number: int) -> Json:
-    """Write a contact as the API has it: properties are text, and null where they are not set."""
+    """Write a contact in the form of the API: properties are text, or null if they are not set."""
     paying = number % 3 != 0
     return {
         "id": str(512 + number),
@@ -49,21 +49,21 @@ CONTACTS = {str(one["properties"]["user_id"]): one for one in map(contact, range
 
 
 async def batch_read(request: Request) -> JSONResponse:
-    """Answer ``POST /crm/v3/objects/contacts/batch/read``."""
+    """Respond to ``POST /crm/v3/objects/contacts/batch/read``."""
     if request.headers.get("authorization") != f"Bearer {TOKEN}":
         return JSONResponse({"status": "error", "category": "INVALID_AUTHENTICATION"}, 401)
-    asked: dict[str, Any] = await request.json()
-    ids = [one["id"] for one in asked["inputs"]]
-    if asked["idProperty"] != "user_id" or len(ids) > MOST:
+    body_sent: dict[str, Any] = await request.json()
+    ids = [one["id"] for one in body_sent["inputs"]]
+    if body_sent["idProperty"] != "user_id" or len(ids) > MOST:
         return JSONResponse({"status": "error", "category": "VALIDATION_ERROR"}, 400)
-    request.app.state.asked.append(asked["properties"])
+    request.app.state.requested.append(body_sent["properties"])
     always = ("createdate", "hs_object_id")
     found = [CONTACTS[one] for one in ids if one in CONTACTS]
     results = [
         {
             **one,
             "properties": {
-                name: one["properties"][name] for name in (*always, *asked["properties"])
+                name: one["properties"][name] for name in (*always, *body_sent["properties"])
             },
         }
         for one in found
@@ -82,23 +82,23 @@ async def batch_read(request: Request) -> JSONResponse:
 
 
 @pytest.fixture
-def asked() -> list[list[str]]:
-    """Give the properties that the fake is asked for, call by call."""
+def requested() -> list[list[str]]:
+    """Give the requested properties of each call to the fake."""
     return []
 
 
 @pytest.fixture
-async def variables(asked: list[list[str]]) -> AsyncGenerator[Mapping[str, str]]:
-    """Run the fake, and give what the gateway's environment has."""
+async def variables(requested: list[list[str]]) -> AsyncGenerator[Mapping[str, str]]:
+    """Run the fake, and give the variables of the gateway."""
     route = Route("/crm/v3/objects/contacts/batch/read", batch_read, methods=["POST"])
     app = Starlette(routes=[route])
-    app.state.asked = asked
+    app.state.requested = requested
     async with serving("HubSpot", app) as address:
         yield {"GATEWAY_SOURCES__BILLING__BASE_URL": address, "HUBSPOT_TOKEN": TOKEN}
 
 
 def expected(found: Json) -> Json:
-    """Tell what the gateway should say of a user."""
+    """Return the expected values of a user."""
     properties: Mapping[str, str | None] = found["properties"]
     renews = properties["renewal_date"]
     return {
@@ -112,7 +112,7 @@ def expected(found: Json) -> Json:
     }
 
 
-async def test_each_field_of_each_user_is_what_the_api_says(
+async def test_each_user_has_the_values_of_the_api(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
@@ -122,21 +122,19 @@ async def test_each_field_of_each_user_is_what_the_api_says(
     assert [one["keys"] for one in gateway.events("source.fetch")] == [20]
 
 
-async def test_no_more_properties_are_asked_for_than_a_query_needs(
-    variables: Mapping[str, str], open_page: OpenPage, asked: list[list[str]]
+async def test_only_properties_of_the_query_are_requested(
+    variables: Mapping[str, str], open_page: OpenPage, requested: list[list[str]]
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
         await users_of(gateway, "balance { amount }", IDS[:1])
 
-    assert asked == [["user_id", "open_balance", "balance_currency"]]
+    assert requested == [["user_id", "open_balance", "balance_currency"]]
 
 
-async def test_a_user_that_the_api_does_not_have_is_null(
-    variables: Mapping[str, str], open_page: OpenPage
-) -> None:
+async def test_an_unknown_user_is_null(variables: Mapping[str, str], open_page: OpenPage) -> None:
     async with open_page(PAGE, variables) as gateway:
         some = await users_of(gateway, "plan", [str(UUID(int=99)), IDS[1]])
-        nobody = await users_of(gateway, "plan", [str(UUID(int=99))])
+        unknown = await users_of(gateway, "plan", [str(UUID(int=99))])
 
     assert some == [None, {"plan": "pro"}]
-    assert nobody == [None]
+    assert unknown == [None]

@@ -1,4 +1,4 @@
-"""Kinto, as docs/sources/kinto.md has it, against Kinto itself."""
+"""Kinto with the configuration of docs/sources/kinto.md, against Kinto itself."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from tests.examples.crowd import (
     PEOPLE,
     Event,
     Person,
-    ask,
     calls,
+    query_users,
 )
 from tests.examples.page import ExamplePage
 from tests.examples.serving import address_of, free_port, installed, program, script
@@ -29,7 +29,7 @@ PAGE = ExamplePage("kinto")
 PASSWORD = "kinto-password"
 IDS = [person.id for person in PEOPLE]
 BATCH = 25
-"""How many requests the server takes in one batch."""
+"""The number of requests that the server accepts in one batch."""
 
 SETTINGS = """
 [app:main]
@@ -50,18 +50,18 @@ port = {port}
 
 
 def user_row(person: Person) -> Json:
-    """Write a user as the collection has it."""
+    """Write a user in the form of the collection."""
     mail = {} if person.email is None else {"email": person.email}
     return {"name": person.name, "created": person.created_text, **mail}
 
 
 def event_row(event: Event) -> Json:
-    """Write an event as the collection has it."""
+    """Write an event in the form of the collection."""
     return {"user_id": event.user, "kind": event.kind, "occurred_at": event.at.isoformat()}
 
 
 def fill(client: httpx.Client) -> None:
-    """Create the users and the events; the deleted user is deleted as a client would do it."""
+    """Create the users and the events, and delete one user by the API."""
     bodies: dict[str, Json] = {
         "/buckets/team": {},
         "/buckets/team/collections/users": {},
@@ -83,7 +83,7 @@ def fill(client: httpx.Client) -> None:
 
 
 def records(collection: str) -> str:
-    """Tell where the records of a collection are."""
+    """Return the path of the records of a collection."""
     return f"/buckets/team/collections/{collection}/records"
 
 
@@ -92,11 +92,11 @@ def kinto(folder: Path, more: str = "") -> Generator[Mapping[str, str]]:
     """Run a server with 20 users.
 
     Args:
-        folder: Where its settings are written.
+        folder: The folder for its settings.
         more: Further settings.
 
     Yields:
-        What the gateway's environment has.
+        The variables of the gateway.
     """
     installed("kinto")
     port = free_port()
@@ -119,23 +119,23 @@ def kinto(folder: Path, more: str = "") -> Generator[Mapping[str, str]]:
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, str]]:
-    """Run the server, and give what the gateway's environment has."""
+    """Run the server, and give the variables of the gateway."""
     with kinto(tmp_path_factory.mktemp("kinto")) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def paging(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, str]]:
-    """Run a server with short pages, and give what the gateway's environment has."""
+    """Run a server with short pages, and give the variables of the gateway."""
     with kinto(tmp_path_factory.mktemp("paging"), "kinto.paginate_by = 50") as found:
         yield found
 
 
-async def test_every_user_comes_out_right_by_one_call_to_each_collection(
+async def test_all_users_are_read_by_one_call_to_each_collection(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
@@ -143,33 +143,33 @@ async def test_every_user_comes_out_right_by_one_call_to_each_collection(
     assert sum(calls(gateway).values()) == PAGE.figures.calls
 
 
-async def test_an_unknown_user_is_null_and_asks_nothing_of_the_events(
+async def test_an_unknown_user_is_null_without_a_call_for_events(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, [str(UUID(int=99))], FIELDS)
+        users, errors = await query_users(gateway, [str(UUID(int=99))], FIELDS)
 
     assert (users, errors) == ([None], {})
     assert calls(gateway) == {"profile": 1}
 
 
-async def test_events_that_are_cut_off_are_read_to_their_end(
+async def test_events_on_short_pages_are_all_read(
     paging: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, paging) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert sum(calls(gateway).values()) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
 
 
-async def test_events_whose_next_page_is_not_known_are_a_failure_and_no_shorter_list(
+async def test_events_beyond_the_limit_of_pages_are_a_failure(
     paging: Mapping[str, str], open_page: OpenPage
 ) -> None:
     more = {"GATEWAY_SOURCES__ACTIVITY__ANSWER__MORE__MAX_PAGES": "1"}
     async with open_page(PAGE, {**paging, **more}) as gateway:
-        users, errors = await ask(gateway, IDS, "displayName loginCount")
+        users, errors = await query_users(gateway, IDS, "displayName loginCount")
 
     names = [None if person.expected is None else person.name for person in PEOPLE]
     assert [one and one["displayName"] for one in users] == names

@@ -1,4 +1,4 @@
-"""The guides that replace another program (docs/how-to/): their files, queries and answers."""
+"""The guides for migration from another program (docs/how-to/): files, queries, responses."""
 
 import json
 import re
@@ -18,20 +18,20 @@ PAGES = [ExamplePage(name, FOLDER.parent / "how-to") for name in NAMES]
 
 
 def query_of(page: ExamplePage) -> str:
-    """Find the clients' query."""
+    """Find the query of the clients."""
     [query] = re.findall(r"```graphql\n(query Page .*?)```", page.text, flags=re.DOTALL)
     return str(query)
 
 
 def answers_of(page: ExamplePage) -> tuple[object, object]:
-    """Find its answer, and the one while billing is down."""
+    """Find the response to the query, and the response while billing is down."""
     usual, down = re.findall(r"```json\n(.*?)```", page.text, flags=re.DOTALL)
     return json.loads(usual), json.loads(down)
 
 
 @pytest.fixture
 async def addresses() -> AsyncGenerator[Mapping[str, str]]:
-    """Run the demo's services, and say where they are in the words of the environment."""
+    """Run the demo's services, and give the variables with their addresses."""
     async with AsyncExitStack() as stack:
         made = stack.enter_context(demo_services(demo_data()))
         served = {"profile": made.profile, "billing": made.billing, "activity": made.activity}
@@ -44,13 +44,13 @@ async def addresses() -> AsyncGenerator[Mapping[str, str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-async def test_the_query_of_a_guide_has_the_answers_of_the_guide(
+async def test_the_query_of_a_guide_gets_the_responses_of_the_guide(
     page: ExamplePage, addresses: Mapping[str, str], open_page: OpenPage
 ) -> None:
     usual, down = answers_of(page)
 
     async with open_page(page, addresses) as gateway:
         assert (await gateway.query(query_of(page))).body == usual
-    nobody = {"GATEWAY_SOURCES__BILLING__BASE_URL": f"http://127.0.0.1:{free_port()}"}
-    async with open_page(page, {**addresses, **nobody}) as gateway:
+    unreachable = {"GATEWAY_SOURCES__BILLING__BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    async with open_page(page, {**addresses, **unreachable}) as gateway:
         assert (await gateway.query(query_of(page))).body == down

@@ -1,4 +1,4 @@
-"""The pages of docs/sources/: each is listed, counted, tested, and what it says of itself is so."""
+"""The pages of docs/sources/: each is in the index, is tested, and has correct figures."""
 
 import re
 import tomllib
@@ -18,23 +18,23 @@ PAGES = [ExamplePage(path.stem) for path in sorted(FOLDER.glob("*.md")) if path.
 
 
 def listed() -> Iterator[tuple[str, int]]:
-    """List the pages in the index, and how many lines it says that each takes."""
+    """List the pages in the index, each with its number of lines there."""
     table = INDEX.partition("\n### ")[0]
     for name, lines in re.findall(r"\| \[[^\]]+\]\(([\w-]+)\.md\) \|.*\| (\d*) \| [^|]+ \|", table):
         yield name, int(lines or 0)
 
 
-def test_the_index_lists_every_page_with_the_lines_that_it_takes() -> None:
+def test_the_index_lists_every_page_with_its_number_of_lines() -> None:
     assert dict(listed()) == {page.name: page.size for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_says_how_many_lines_it_takes(page: ExamplePage) -> None:
+def test_a_page_has_its_number_of_lines(page: ExamplePage) -> None:
     assert f"\nIt takes {page.size} lines of configuration.\n" in page.text
 
 
 @pytest.mark.parametrize("name", ["json-server", "datasette", "kinto", "postgrest", "directus"])
-def test_the_index_and_a_page_of_groups_say_how_many_lines_its_activity_takes(name: str) -> None:
+def test_a_page_with_groups_and_the_index_have_the_lines_of_activity(name: str) -> None:
     page = ExamplePage(name)
 
     assert page.figures.lines == page.lines_of("activity")
@@ -48,14 +48,14 @@ def test_a_page_has_a_test_that_runs_its_configuration(page: ExamplePage) -> Non
 
 
 @pytest.mark.parametrize("name", ["README", *(page.name for page in PAGES)])
-def test_what_a_page_links_to_is_there(name: str) -> None:
+def test_links_of_a_page_lead_to_files(name: str) -> None:
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not link.startswith("https://"):
             assert (FOLDER / link).exists(), link
 
 
-def test_the_index_lists_every_function_that_expressions_have_beyond_jmespath() -> None:
+def test_the_index_lists_every_function_beyond_jmespath() -> None:
     own = {
         name.removeprefix("_func_") for name in vars(ExactFunctions) if name.startswith("_func_")
     }
@@ -74,7 +74,7 @@ def list_example() -> str:
     return text
 
 
-def test_the_example_of_a_list_in_the_index_is_one_that_the_gateway_takes() -> None:
+def test_the_example_of_a_list_in_the_index_is_accepted() -> None:
     values = tomllib.loads(list_example())
     values["sources"]["billing"]["base_url"] = "https://billing.internal"
 

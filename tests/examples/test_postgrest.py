@@ -1,4 +1,4 @@
-"""PostgREST, as docs/sources/postgrest.md has it, against a fake of it."""
+"""PostgREST with the configuration of docs/sources/postgrest.md, against a fake."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ from tests.examples.crowd import (
     PEOPLE,
     Event,
     Person,
-    ask,
     calls,
     crowd,
+    query_users,
 )
 from tests.examples.page import ExamplePage, load
 from tests.examples.serving import serving
@@ -33,7 +33,7 @@ IDS = [person.id for person in PEOPLE]
 
 
 def user_row(person: Person) -> Json:
-    """Write a user as the table has it."""
+    """Write a user in the form of the table."""
     return {
         "id": person.id,
         "name": person.name,
@@ -44,7 +44,7 @@ def user_row(person: Person) -> Json:
 
 
 def event_row(event: Event) -> Json:
-    """Write an event as the table has it."""
+    """Write an event in the form of the table."""
     at = event.at.isoformat()
     return {"id": event.id, "user_id": event.user, "kind": event.kind, "occurred_at": at}
 
@@ -58,57 +58,57 @@ def database() -> Tables:
 
 @pytest.fixture
 async def variables(database: Tables) -> AsyncGenerator[Mapping[str, str]]:
-    """Run the fake, and give what the gateway's environment has."""
+    """Run the fake, and give the variables of the gateway."""
     async with serving("PostgREST", database.app) as address:
         names = ("PROFILE", "ACTIVITY")
         sources = {f"GATEWAY_SOURCES__{name}__BASE_URL": address for name in names}
         yield {**sources, "POSTGREST_TOKEN": TOKEN}
 
 
-async def test_every_user_comes_out_right_by_one_call_to_each_table(
+async def test_all_users_are_read_by_one_call_to_each_table(
     database: Tables, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
     assert calls(gateway) == {"profile": 1, "activity": 1}
-    assert len(database.asked) == PAGE.figures.calls
+    assert len(database.queries) == PAGE.figures.calls
 
 
-async def test_a_server_that_cuts_answers_off_is_read_on(
+async def test_rows_beyond_the_server_s_limit_are_read(
     database: Tables, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     database.max_rows = 40
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
-    assert len(database.asked) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
+    assert len(database.queries) == PAGE.figures.calls_of_short_pages <= MAX_CALLS
 
 
 NO_COUNT = {
     f"GATEWAY_SOURCES__{name}__REQUEST__HEADERS": '{"Prefer": "count=none"}'
     for name in ("PROFILE", "ACTIVITY")
 }
-"""What has the gateway not request the number of rows."""
+"""Variables with which the gateway does not request the number of rows."""
 
 
-async def test_a_server_that_cuts_answers_off_and_does_not_say_so_is_read_on_too(
+async def test_rows_beyond_an_unreported_limit_are_read(
     database: Tables, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     database.max_rows = 40
     async with open_page(PAGE, {**variables, **NO_COUNT}) as gateway:
-        users, errors = await ask(gateway, IDS)
+        users, errors = await query_users(gateway, IDS)
 
     assert users == [person.expected for person in PEOPLE]
     assert errors == ERRORS
-    assert 2 < len(database.asked) <= MAX_CALLS
+    assert 2 < len(database.queries) <= MAX_CALLS
 
 
-async def test_a_check_has_a_note_on_a_server_that_may_cut_answers_off_unseen(
+async def test_a_check_notes_that_a_server_may_truncate_rows(
     variables: Mapping[str, str], tmp_path: Path
 ) -> None:
     page = load(PAGE, tmp_path, {**variables, **NO_COUNT})
@@ -131,7 +131,7 @@ async def test_a_check_has_a_note_on_a_server_that_may_cut_answers_off_unseen(
     assert f"  - activity: note: {note}" in checks_text([check], width=80)
 
 
-async def test_ids_of_any_text_stay_in_their_place(
+async def test_a_hostile_id_cannot_change_the_filter(
     database: Tables, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     people = crowd(["a,b", 'quo"te', "back\\slash", ")", '"),name=in.("', "sp ace", "ü", "a.b:c"])
@@ -141,18 +141,18 @@ async def test_ids_of_any_text_stay_in_their_place(
     }
     pattern = {"GATEWAY_USER_ID_PATTERN": ".+"}
     async with open_page(PAGE, {**variables, **pattern}) as gateway:
-        users, errors = await ask(gateway, [one.id for one in people])
+        users, errors = await query_users(gateway, [one.id for one in people])
 
     assert users == [person.expected for person in people]
     assert errors == ERRORS
 
 
-async def test_no_more_columns_of_users_are_asked_for_than_a_query_needs(
+async def test_only_columns_of_the_query_are_requested(
     database: Tables, variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, variables) as gateway:
-        users, errors = await ask(gateway, [IDS[1], str(UUID(int=99))], "email")
+        users, errors = await query_users(gateway, [IDS[1], str(UUID(int=99))], "email")
 
     assert (users, errors) == ([{"email": "user1@example.com"}, None], {})
-    [query] = database.asked
+    [query] = database.queries
     assert "select=id,deleted_at,email&" in f"{query}&".replace("%2C", ",")

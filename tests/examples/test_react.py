@@ -1,4 +1,4 @@
-"""The React example: built as its README says, and driven in a real browser over the demo."""
+"""The React example, built by its README and run in a real browser over the demo."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from app.server.graphiql.build import NodePrograms
 from tests.clients.conftest import FOLDER as CLIENTS
-from tests.examples.react import FOLDER, INSTALL, Built, Stage, build, gateway_at, served_site
+from tests.examples.react import FOLDER, INSTALL, Built, Switches, build, gateway_at, served_site
 from tests.examples.serving import free_port
 from tests.npm import node_with
 from tests.server.graphiql.browsing import BrowserReports, open_page, running_browser, running_demo
@@ -55,7 +55,7 @@ def built(node: NodePrograms, port: int, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    """The path of the machine's Chromium. Without one the test is skipped; on CI it fails."""
+    """Give the path of Chromium. Without it the test is skipped; on CI it fails."""
     if found := shutil.which("chromium") or shutil.which("chromium-browser"):
         return found
     reason = "there is no chromium on the PATH"
@@ -66,7 +66,7 @@ def chromium() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(chromium: str) -> AsyncGenerator[Browser]:
-    """Run one browser for all pages; each has a profile of its own."""
+    """Run one browser for all pages; each page has its own profile."""
     async with running_browser(chromium) as running:
         yield running
 
@@ -77,14 +77,14 @@ class Visit:
 
     Attributes:
         page: The page.
-        seen: What the browser reported.
-        stage: The switches of the services.
-        address: Where the page is.
+        seen: The reports of the browser.
+        switches: The switches of the services.
+        address: The address of the page.
     """
 
     page: Page
     seen: BrowserReports
-    stage: Stage
+    switches: Switches
     address: str
 
     @property
@@ -92,50 +92,50 @@ class Visit:
         """The rows of users."""
         return self.page.get_by_role("table", name="Users").locator("tbody tr")
 
-    async def has(self, source: str, text: str) -> None:
-        """Wait until the page says this of a source."""
+    async def shows(self, source: str, text: str) -> None:
+        """Wait until the page shows a text for a source."""
         states = self.page.locator(".sources")
         await expect(states).to_contain_text(f"{source} {text}", timeout=SLOW_MS)
 
     async def is_complete(self) -> None:
-        """Wait until all data of all users is there."""
+        """Wait until all data of all users is shown."""
         await expect(self.rows).to_have_count(SHOWN, timeout=SLOW_MS)
         for source in ("Profile", "Billing", "Activity"):
-            await self.has(source, "up to date")
+            await self.shows(source, "up to date")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(built: Built, browser: Browser, port: int) -> AsyncGenerator[Visit]:
-    """Open a browser beside a gateway; the page is not opened yet."""
+    """Run a gateway and a browser, which has not opened the page yet."""
     async with (
-        gateway_at(port) as stage,
+        gateway_at(port) as switches,
         served_site(built) as address,
         open_page(browser) as (page, seen),
     ):
-        yield Visit(page, seen, stage, address)
+        yield Visit(page, seen, switches, address)
 
 
-async def test_names_are_shown_first_and_each_deferred_part_when_it_is_there(visit: Visit) -> None:
-    visit.stage.billing.free.clear()
-    visit.stage.activity.free.clear()
+async def test_names_are_shown_first_and_deferred_parts_when_they_arrive(visit: Visit) -> None:
+    visit.switches.billing.free.clear()
+    visit.switches.activity.free.clear()
     first = visit.rows.first
 
     await visit.page.goto(visit.address)
     await expect(first).to_contain_text(NAMES[0], timeout=SLOW_MS)
     await expect(visit.rows).to_have_count(SHOWN)
-    await visit.has("Billing", "loading")
-    await visit.has("Activity", "loading")
+    await visit.shows("Billing", "loading")
+    await visit.shows("Activity", "loading")
     await expect(first.locator(".skeleton")).to_have_count(4)
     await expect(visit.page.get_by_role("table", name="Users")).to_have_attribute(
         "aria-busy", "true"
     )
-    visit.stage.activity.free.set()
-    await visit.has("Activity", "up to date")
+    visit.switches.activity.free.set()
+    await visit.shows("Activity", "up to date")
     await expect(first).to_contain_text("Apr 19, 2026")
     await expect(first.locator(".skeleton")).to_have_count(3)
     never_seen = visit.rows.filter(has_text=NAMES[1])
     await expect(never_seen).to_contain_text("None")
-    visit.stage.billing.free.set()
+    visit.switches.billing.free.set()
     await visit.is_complete()
 
     await expect(first).to_contain_text("Pro")
@@ -148,13 +148,13 @@ async def test_names_are_shown_first_and_each_deferred_part_when_it_is_there(vis
     assert visit.seen.complaints == []
 
 
-async def test_a_source_that_is_down_is_said_beside_the_data_until_it_is_back(
+async def test_a_source_that_is_down_is_shown_beside_the_data(
     visit: Visit,
 ) -> None:
-    visit.stage.billing.status = 503
+    visit.switches.billing.status = 503
 
     await visit.page.goto(visit.address)
-    await visit.has("Billing", "unavailable")
+    await visit.shows("Billing", "unavailable")
     await expect(visit.rows).to_have_count(SHOWN)
     for name in NAMES:
         row = visit.rows.filter(has_text=name)
@@ -163,13 +163,13 @@ async def test_a_source_that_is_down_is_said_beside_the_data_until_it_is_back(
     notice = visit.page.get_by_role("status")
     await expect(notice).to_contain_text("The billing source is unavailable.")
     await expect(notice).to_contain_text("missing for 50 of 50 users")
-    visit.stage.billing.status = None
-    visit.stage.billing.free.clear()
+    visit.switches.billing.status = None
+    visit.switches.billing.free.clear()
     await notice.get_by_role("button", name="Try again").press("Enter")
-    await visit.has("Billing", "loading")
-    await visit.has("Profile", "up to date")
+    await visit.shows("Billing", "loading")
+    await visit.shows("Profile", "up to date")
     await expect(visit.rows.first.locator(".skeleton")).to_have_count(3)
-    visit.stage.billing.free.set()
+    visit.switches.billing.free.set()
     await visit.is_complete()
 
     await expect(visit.rows.first).to_contain_text("Pro")
@@ -177,32 +177,32 @@ async def test_a_source_that_is_down_is_said_beside_the_data_until_it_is_back(
     assert visit.seen.complaints == []
 
 
-async def test_without_profile_the_names_are_missing_and_nothing_else(visit: Visit) -> None:
-    visit.stage.profile.status = 503
+async def test_only_the_names_are_missing_without_profile(visit: Visit) -> None:
+    visit.switches.profile.status = 503
 
     await visit.page.goto(visit.address)
-    await visit.has("Profile", "unavailable")
-    await visit.has("Billing", "up to date")
+    await visit.shows("Profile", "unavailable")
+    await visit.shows("Billing", "up to date")
 
     await expect(visit.rows).to_have_count(SHOWN)
     await expect(visit.rows.first).to_contain_text("Profile is unavailable")
     await expect(visit.rows.first).to_contain_text("Pro")
 
 
-async def test_a_failure_of_a_deferred_part_does_not_wait_for_the_other(visit: Visit) -> None:
-    visit.stage.billing.status = 503
-    visit.stage.activity.free.clear()
+async def test_a_failed_deferred_part_does_not_wait_for_the_other(visit: Visit) -> None:
+    visit.switches.billing.status = 503
+    visit.switches.activity.free.clear()
 
     await visit.page.goto(visit.address)
     await expect(visit.rows.first).to_contain_text("Billing is unavailable", timeout=SLOW_MS)
-    await visit.has("Activity", "loading")
-    visit.stage.activity.free.set()
+    await visit.shows("Activity", "loading")
+    visit.switches.activity.free.set()
 
-    await visit.has("Activity", "up to date")
-    await visit.has("Billing", "unavailable")
+    await visit.shows("Activity", "up to date")
+    await visit.shows("Billing", "unavailable")
 
 
-async def test_invoices_are_shown_page_by_page_and_kept_when_a_page_fails(visit: Visit) -> None:
+async def test_invoices_are_shown_in_pages_and_kept_when_a_page_fails(visit: Visit) -> None:
     await visit.page.goto(visit.address)
     await visit.is_complete()
     button = visit.page.get_by_role("button", name=f"Invoices of {NAMES[0]}")
@@ -211,11 +211,11 @@ async def test_invoices_are_shown_page_by_page_and_kept_when_a_page_fails(visit:
     invoices = dialog.locator("tbody tr")
     more = dialog.get_by_role("button", name="Show more")
     await expect(invoices).to_have_count(5, timeout=SLOW_MS)
-    visit.stage.billing.status = 503
+    visit.switches.billing.status = 503
     await more.press("Enter")
     await expect(dialog.get_by_role("status")).to_contain_text("The billing source is unavailable.")
     await expect(invoices).to_have_count(5)
-    visit.stage.billing.status = None
+    visit.switches.billing.status = None
     await more.press("Enter")
     await expect(invoices).to_have_count(10, timeout=SLOW_MS)
     await expect(dialog.get_by_role("status")).to_be_empty()
@@ -233,7 +233,7 @@ async def test_invoices_are_shown_page_by_page_and_kept_when_a_page_fails(visit:
     assert visit.seen.complaints == []
 
 
-async def test_unknown_users_are_left_out_and_an_empty_list_says_so(visit: Visit) -> None:
+async def test_unknown_users_are_left_out_and_an_empty_list_is_explained(visit: Visit) -> None:
     known, unknown = (f"00000000-0000-4000-8000-{number:012d}" for number in (3, 999_999))
 
     await visit.page.goto(f"{visit.address}?ids={unknown},{known}")
@@ -244,7 +244,7 @@ async def test_unknown_users_are_left_out_and_an_empty_list_says_so(visit: Visit
     await expect(visit.page.get_by_text("There are no users with these ids.")).to_be_visible()
 
 
-async def test_a_request_that_fails_as_a_whole_is_explained(visit: Visit) -> None:
+async def test_a_failed_request_is_explained(visit: Visit) -> None:
     await visit.page.goto(f"{visit.address}?ids=not%20an%20id%21")
     alert = visit.page.get_by_role("alert")
 
@@ -253,7 +253,7 @@ async def test_a_request_that_fails_as_a_whole_is_explained(visit: Visit) -> Non
     await expect(alert.get_by_role("button")).to_have_count(0)
 
 
-async def test_a_gateway_that_cannot_be_reached_is_said_and_asked_again(
+async def test_an_unreachable_gateway_is_shown_and_can_be_retried(
     built: Built, browser: Browser, port: int
 ) -> None:
     async with served_site(built) as address, open_page(browser) as (page, _):
@@ -269,21 +269,21 @@ class Violation(BaseModel):
     """A rule of accessibility that the page breaks."""
 
     id: str = Field(description="The rule.")
-    help: str = Field(description="What it wants.")
+    help: str = Field(description="The expected form.")
 
 
-async def test_the_page_is_accessible_and_fits_in_each_width_and_theme(visit: Visit) -> None:
+async def test_the_page_is_accessible_in_each_width_and_theme(visit: Visit) -> None:
     node_with(CLIENTS, search_path="", install=INSTALL)
-    visit.stage.billing.status = 503
-    visit.stage.activity.free.clear()
+    visit.switches.billing.status = 503
+    visit.switches.activity.free.clear()
     page = visit.page
     await page.goto(visit.address)
-    await visit.has("Billing", "unavailable")
+    await visit.shows("Billing", "unavailable")
 
     assert await violations(page) == []
-    visit.stage.activity.free.set()
-    visit.stage.billing.status = None
-    await visit.has("Activity", "up to date")
+    visit.switches.activity.free.set()
+    visit.switches.billing.status = None
+    await visit.shows("Activity", "up to date")
     await page.get_by_role("button", name="Try again").click()
     await visit.is_complete()
     assert await violations(page) == []
@@ -297,7 +297,7 @@ THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 async def violations(page: Page) -> list[tuple[int, str, Violation]]:
-    """Check the page by axe in each width and theme, and that it is not wider than the window."""
+    """Check the page by axe in each width and theme, and check that it fits in the window."""
     await page.add_script_tag(path=CLIENTS / "node_modules/axe-core/axe.min.js")
     found: list[tuple[int, str, Violation]] = []
     for width, theme in itertools.product((1440, 390), THEMES):
@@ -310,7 +310,7 @@ async def violations(page: Page) -> list[tuple[int, str, Violation]]:
     return found
 
 
-async def test_it_works_over_the_demo_as_its_readme_starts_it(
+async def test_the_page_works_over_the_demo_as_in_its_readme(
     built: Built, browser: Browser, port: int
 ) -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -330,7 +330,7 @@ async def test_it_works_over_the_demo_as_its_readme_starts_it(
         assert seen.complaints == []
 
 
-async def test_a_gateway_with_trusted_documents_only_gets_hashes(
+async def test_the_page_sends_hashes_to_a_gateway_with_trusted_documents(
     node: NodePrograms, browser: Browser, port: int, tmp_path: Path
 ) -> None:
     hashes = {
@@ -345,16 +345,16 @@ async def test_a_gateway_with_trusted_documents_only_gets_hashes(
     }
     sent: list[str] = []
     async with (
-        gateway_at(port, trusted) as stage,
+        gateway_at(port, trusted) as switches,
         served_site(built) as address,
         open_page(browser) as (page, seen),
     ):
         page.on("request", lambda request: sent.append(request.post_data or ""))
-        stage.billing.free.clear()
+        switches.billing.free.clear()
         await page.goto(address)
         await expect(page.locator("tbody tr")).to_have_count(SHOWN, timeout=SLOW_MS)
         await expect(page.locator(".sources")).to_contain_text("Billing loading")
-        stage.billing.free.set()
+        switches.billing.free.set()
         await expect(page.locator(".sources")).to_contain_text("Billing up to date")
         await page.get_by_role("button", name=f"Invoices of {NAMES[0]}").click()
         invoices = page.get_by_role("dialog").locator("tbody tr")

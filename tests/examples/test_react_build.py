@@ -1,4 +1,4 @@
-"""The build of the React example fails where the page does not fit the schema."""
+"""The build of the React example fails if the page does not fit the schema."""
 
 from pathlib import Path
 
@@ -25,9 +25,9 @@ def node() -> NodePrograms:
         ("scalar SafeInt", "scalar SafeInt\n\nscalar BigInt", "BigInt"),
         ("  PAST_DUE\n", "  LATE\n", "PAST_DUE"),
     ],
-    ids=["a field is gone", "a type is another", "a scalar is unknown", "a word is another"],
+    ids=["missing field", "other type", "unknown scalar", "other enum value"],
 )
-def test_the_build_fails_when_the_page_does_not_fit_the_schema(
+def test_the_build_fails_if_the_page_does_not_fit_the_schema(
     node: NodePrograms, tmp_path: Path, before: str, after: str, complaint: str
 ) -> None:
     schema = (ROOT / "schema.graphql").read_text(encoding="utf-8")

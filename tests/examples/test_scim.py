@@ -1,4 +1,4 @@
-"""SCIM 2.0, as docs/sources/scim.md has it, against scim2-server."""
+"""SCIM 2.0 with the configuration of docs/sources/scim.md, against scim2-server."""
 
 from collections.abc import Generator
 
@@ -20,7 +20,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Generator[Directory]:
         yield Directory(client, ids)
 
 
-async def test_each_field_of_each_user_is_what_the_server_says(
+async def test_each_user_has_the_values_of_the_server(
     directory: Directory, open_page: OpenPage
 ) -> None:
     async with open_page(PAGE, directory.variables) as gateway:
@@ -30,16 +30,14 @@ async def test_each_field_of_each_user_is_what_the_server_says(
     assert [event["keys"] for event in gateway.events("source.fetch")] == [20]
 
 
-async def test_a_user_that_the_server_does_not_have_is_null(
-    directory: Directory, open_page: OpenPage
-) -> None:
+async def test_an_unknown_user_is_null(directory: Directory, open_page: OpenPage) -> None:
     async with open_page(PAGE, directory.variables) as gateway:
         users = await users_of(gateway, "username", ["0" * 32, directory.ids[0]])
 
     assert users == [None, {"username": "user-0"}]
 
 
-async def test_without_the_right_token_the_profile_fails_and_says_so(
+async def test_a_wrong_token_is_a_failure_of_profile(
     directory: Directory, open_page: OpenPage
 ) -> None:
     variables = {**directory.variables, "SCIM_TOKEN": "another"}
@@ -49,7 +47,7 @@ async def test_without_the_right_token_the_profile_fails_and_says_so(
     assert reply.codes == {"user.username": "SOURCE_REJECTED"}
 
 
-async def test_an_id_cannot_leave_its_place_in_the_filter(
+async def test_a_hostile_id_cannot_change_the_filter(
     directory: Directory, open_page: OpenPage
 ) -> None:
     variables = {**directory.variables, "GATEWAY_USER_ID_PATTERN": "(?s).+"}

@@ -25,7 +25,7 @@ from tests.examples.users import Json, with_times
 FOLDER = ExampleFolder("shop")
 COUNT = 20
 WITHOUT_STRIPE, UNKNOWN_TO_SHOP, WITH_A_NEW_WORD = 4, 9, 12
-"""Users who are not like the others: of the last, a ticket has a word that nobody knows."""
+"""Users with missing values; a ticket of the user after the last has an unknown word."""
 
 IDS = [user_id(number + 1) for number in range(COUNT)]
 STATES = {"open": "OPEN", "packed": "OPEN", "sent": "SENT", "lost": "OTHER"}
@@ -60,7 +60,7 @@ def line(number: int) -> Json:
 
 
 def customer(number: int, key: str | None) -> Json:
-    """Write a customer as the shop's file has it; every fourth has no basket."""
+    """Write a customer in the form of the shop's file; every fourth has no basket."""
     basket = {"lines": [line(one) for one in range(number % 3)], "changed": "2026-05-01T10:00:00Z"}
     return {
         "id": IDS[number],
@@ -85,7 +85,7 @@ def orders_of(number: int) -> Sequence[Json]:
 
 
 def tickets_of(number: int) -> Sequence[Json]:
-    """Write the tickets of a user: many of the second, and one with a new word of another."""
+    """Write the tickets of a user: the second user has many, and another has an unknown word."""
     count = 23 if number == 1 else number % 2
     words = ["soon"] if number == WITH_A_NEW_WORD + 1 else [*URGENCIES]
     return [
@@ -101,12 +101,12 @@ def tickets_of(number: int) -> Sequence[Json]:
 
 
 def amount(minor: int, currency: str) -> Json:
-    """Write money as clients see it."""
+    """Write money in the form for clients."""
     return {"amount": minor, "currency": currency.upper()}
 
 
 def lines(rows: Sequence[Json]) -> Sequence[Json]:
-    """Tell what clients should see of lines."""
+    """Return the expected lines in a response."""
     return [
         {
             "quantity": row["count"],
@@ -123,17 +123,17 @@ def lines(rows: Sequence[Json]) -> Sequence[Json]:
 
 @dataclass(frozen=True)
 class Shop:
-    """The services, and what the gateway should say of each user.
+    """The services, and the expected values of each user.
 
     Attributes:
-        clients: Asks each service: ``shop``, ``stripe``, ``profile`` and ``billing``.
+        clients: A client of each service: ``shop``, ``stripe``, ``profile`` and ``billing``.
     """
 
     clients: Mapping[str, httpx.Client | httpx.AsyncClient]
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
+        """The variables of the gateway."""
         served = {"customers": "shop", "orders": "shop"}
         names = ("profile", "billing", "customers", "orders", "stripe")
         return {
@@ -147,7 +147,7 @@ class Shop:
         }
 
     async def get(self, service: str, path: str, **parameters: str) -> list[Json]:
-        """Ask a service for some rows."""
+        """Read rows of a service."""
         client = self.clients[service]
         if isinstance(client, httpx.AsyncClient):
             reply = await client.get(path, params=parameters)
@@ -157,7 +157,7 @@ class Shop:
         return rows
 
     async def user(self, user: str) -> Json:
-        """Tell what the gateway should say of a user, by what each service says of it alone."""
+        """Return the expected values of a user, from the responses of all services."""
         [profile] = await self.get("profile", "/users", id=user)
         accounts = await self.get("billing", "/accounts", userId=user) or [{}]
         customers = await self.get("shop", "/customers", id=user) or [{}]
@@ -188,7 +188,7 @@ class Shop:
         }
 
     async def payments(self, key: str | None) -> Json:
-        """Tell what the gateway should say of a customer of Stripe."""
+        """Return the expected values of a customer of Stripe."""
         if key is None:
             return {"credit": None, "subscriptions": None}
         client = self.clients["stripe"]
@@ -253,9 +253,7 @@ def calls(gateway: GatewayClient) -> Mapping[str, int]:
     return Counter(str(event["source"]) for event in gateway.events("source.fetch"))
 
 
-async def test_every_field_of_every_user_is_what_the_services_say(
-    shop: Shop, open_page: OpenPage
-) -> None:
+async def test_each_user_has_the_values_of_the_services(shop: Shop, open_page: OpenPage) -> None:
     query = f"query($ids: [ID!]!) {{ users(ids: $ids) {{ {DEFAULT} {SHOP} {STRIPE} }} }}"
     async with open_page(FOLDER, shop.variables) as gateway:
         reply = await gateway.query(query, ids=IDS)
@@ -267,7 +265,7 @@ async def test_every_field_of_every_user_is_what_the_services_say(
 
 
 @pytest.mark.parametrize("first", [4, 10])
-async def test_each_ticket_is_what_the_shop_says_page_by_page(
+async def test_each_ticket_of_all_pages_has_the_values_of_the_shop(
     shop: Shop, open_page: OpenPage, first: int
 ) -> None:
     found: list[object] = []
@@ -293,7 +291,7 @@ async def test_each_ticket_is_what_the_shop_says_page_by_page(
     ]
 
 
-async def test_a_word_that_the_enum_does_not_have_is_an_error_of_this_list_alone(
+async def test_an_unknown_enum_value_is_an_error_of_its_list_only(
     shop: Shop, open_page: OpenPage
 ) -> None:
     query = (
@@ -310,7 +308,7 @@ async def test_a_word_that_the_enum_does_not_have_is_an_error_of_this_list_alone
     ]
 
 
-async def test_hidden_fields_are_not_there_and_their_source_is_not_needed(
+async def test_hidden_fields_and_their_source_are_not_in_the_schema(
     shop: Shop, open_page: OpenPage
 ) -> None:
     async with open_page(FOLDER, shop.variables) as gateway:
@@ -320,7 +318,7 @@ async def test_hidden_fields_are_not_there_and_their_source_is_not_needed(
     assert error["message"] == "Cannot query field 'lastSeenAt' on type 'User'."
 
 
-async def test_the_query_of_the_page_has_the_answer_of_the_page(
+async def test_the_query_of_the_page_gets_the_response_of_the_page(
     shop: Shop, open_page: OpenPage
 ) -> None:
     async with open_page(FOLDER, shop.variables) as gateway:

@@ -1,4 +1,4 @@
-"""Stripe, as docs/sources/stripe.md has it, against localstripe."""
+"""Stripe with the configuration of docs/sources/stripe.md, against localstripe."""
 
 from collections import Counter
 from collections.abc import Generator
@@ -7,29 +7,29 @@ import pytest
 
 from tests.examples.conftest import OpenPage
 from tests.examples.page import ExamplePage
-from tests.examples.stripe import PLANS, Books, bill, create, stripe_server
+from tests.examples.stripe import PLANS, StripeFake, bill, create, stripe_server
 from tests.examples.users import BILLING, users_of, with_times
 
 PAGE = ExamplePage("stripe")
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Generator[Books]:
-    """Give the books of 20 customers."""
+def stripe_fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[StripeFake]:
+    """Give a Stripe with 20 customers."""
     with stripe_server(tmp_path_factory.mktemp("stripe")) as client:
         customers = tuple(create(client, number) for number in range(20))
         for number in range(23):
             bill(client, customers[1], number)
-        yield Books(client, customers)
+        yield StripeFake(client, customers)
 
 
-async def test_each_field_of_each_customer_is_what_the_server_says(
-    books: Books, open_page: OpenPage
+async def test_each_customer_has_the_values_of_the_server(
+    stripe_fake: StripeFake, open_page: OpenPage
 ) -> None:
-    async with open_page(PAGE, books.variables) as gateway:
-        users = await users_of(gateway, BILLING, books.customers)
+    async with open_page(PAGE, stripe_fake.variables) as gateway:
+        users = await users_of(gateway, BILLING, stripe_fake.customers)
 
-    expected = [books.account(customer) for customer in books.customers]
+    expected = [stripe_fake.account(customer) for customer in stripe_fake.customers]
     assert users == expected
     assert {account["billingStatus"] for account in expected} == {"ACTIVE", "UNKNOWN", None}
     assert {account["plan"] for account in expected} == {*PLANS, None}
@@ -43,21 +43,19 @@ async def test_each_field_of_each_customer_is_what_the_server_says(
         (BILLING, {"billing.subscription", "billing.customer"}),
     ],
 )
-async def test_only_the_endpoints_are_called_that_have_what_is_asked_for(
-    books: Books, open_page: OpenPage, fields: str, endpoints: set[str]
+async def test_only_endpoints_of_selected_fields_are_called(
+    stripe_fake: StripeFake, open_page: OpenPage, fields: str, endpoints: set[str]
 ) -> None:
-    async with open_page(PAGE, books.variables) as gateway:
-        await users_of(gateway, fields, books.customers[:3])
+    async with open_page(PAGE, stripe_fake.variables) as gateway:
+        await users_of(gateway, fields, stripe_fake.customers[:3])
 
     calls = Counter(event["source"] for event in gateway.events("source.fetch"))
     assert calls == dict.fromkeys(endpoints, 3)
 
 
-async def test_a_customer_that_the_server_does_not_have_is_null(
-    books: Books, open_page: OpenPage
-) -> None:
-    async with open_page(PAGE, books.variables) as gateway:
-        users = await users_of(gateway, "plan", ["cus_unknown", books.customers[1]])
+async def test_an_unknown_customer_is_null(stripe_fake: StripeFake, open_page: OpenPage) -> None:
+    async with open_page(PAGE, stripe_fake.variables) as gateway:
+        users = await users_of(gateway, "plan", ["cus_unknown", stripe_fake.customers[1]])
 
     assert users == [None, {"plan": "pro"}]
 
@@ -75,13 +73,13 @@ query($id: ID!, $first: Int, $after: String) {{
 
 
 @pytest.mark.parametrize("first", [5, 20, 100])
-async def test_each_invoice_is_what_the_server_says_page_by_page(
-    books: Books, open_page: OpenPage, first: int
+async def test_each_invoice_of_all_pages_has_the_values_of_the_server(
+    stripe_fake: StripeFake, open_page: OpenPage, first: int
 ) -> None:
-    customer = books.customers[1]
+    customer = stripe_fake.customers[1]
     nodes: list[object] = []
     pages = 0
-    async with open_page(PAGE, books.variables) as gateway:
+    async with open_page(PAGE, stripe_fake.variables) as gateway:
         after: str | None = None
         while pages == 0 or after is not None:
             reply = await gateway.query(INVOICES, id=customer, first=first, after=after)
@@ -91,7 +89,7 @@ async def test_each_invoice_is_what_the_server_says_page_by_page(
             after = page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else None
             pages += 1
 
-    expected = books.invoices(customer)
+    expected = stripe_fake.invoices(customer)
     assert with_times(nodes) == expected
     assert {invoice["status"] for invoice in expected} == {"draft", "paid"}
     paths = Counter(event["path"] for event in gateway.events("source.fetch"))
@@ -99,33 +97,36 @@ async def test_each_invoice_is_what_the_server_says_page_by_page(
     assert pages == -(-len(expected) // first)
 
 
-async def test_a_customer_without_a_subscription_has_a_list_and_an_unknown_one_has_none(
-    books: Books, open_page: OpenPage
+async def test_a_customer_without_a_subscription_has_a_list_of_invoices(
+    stripe_fake: StripeFake, open_page: OpenPage
 ) -> None:
     query = f'{{ user(id: "%s") {{ plan invoices {{ edges {{ node {{ {NODE} }} }} }} }} }}'
-    async with open_page(PAGE, books.variables) as gateway:
-        known = await gateway.query(query % books.customers[0])
+    async with open_page(PAGE, stripe_fake.variables) as gateway:
+        known = await gateway.query(query % stripe_fake.customers[0])
         unknown = await gateway.query(query % "cus_unknown")
 
     assert known.body == {"data": {"user": {"plan": None, "invoices": {"edges": []}}}}
     assert unknown.body == {"data": {"user": None}}
 
 
-async def test_a_path_that_the_server_does_not_have_is_an_error_and_no_empty_list(
-    books: Books, open_page: OpenPage
+async def test_an_unknown_path_is_an_error_and_not_an_empty_list(
+    stripe_fake: StripeFake, open_page: OpenPage
 ) -> None:
-    variables = {**books.variables, "GATEWAY_SOURCES__BILLING__LISTS__INVOICES__PATH": "/invoices"}
+    variables = {
+        **stripe_fake.variables,
+        "GATEWAY_SOURCES__BILLING__LISTS__INVOICES__PATH": "/invoices",
+    }
     async with open_page(PAGE, variables) as gateway:
-        reply = await gateway.query(INVOICES, id=books.customers[1])
+        reply = await gateway.query(INVOICES, id=stripe_fake.customers[1])
 
     assert reply.codes == {"user.invoices": "SOURCE_REJECTED"}
 
 
-async def test_with_a_key_that_is_none_billing_fails_and_says_so(
-    books: Books, open_page: OpenPage
+async def test_an_invalid_api_key_is_a_failure_of_billing(
+    stripe_fake: StripeFake, open_page: OpenPage
 ) -> None:
-    variables = {**books.variables, "STRIPE_KEY": "pk_test_0123456789"}
+    variables = {**stripe_fake.variables, "STRIPE_KEY": "pk_test_0123456789"}
     async with open_page(PAGE, variables) as gateway:
-        reply = await gateway.query(f'{{ user(id: "{books.customers[0]}") {{ plan }} }}')
+        reply = await gateway.query(f'{{ user(id: "{stripe_fake.customers[0]}") {{ plan }} }}')
 
     assert reply.codes == {"user.plan": "SOURCE_REJECTED"}

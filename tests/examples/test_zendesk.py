@@ -1,4 +1,4 @@
-"""Zendesk, as docs/sources/zendesk.md has it, against a fake of it."""
+"""Zendesk with the configuration of docs/sources/zendesk.md, against a fake."""
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
@@ -23,12 +23,12 @@ MOST = 100
 
 
 def user_id(number: int) -> str:
-    """Make the id that our own system gave a user, with letters in it."""
+    """Make the id of a user in our own system, with letters in it."""
     return f"aabbccdd-0000-4000-8000-{number:012d}"
 
 
 def user(number: int) -> Json:
-    """Write a user as the API has it."""
+    """Write a user in the form of the API."""
     external = user_id(number)
     return {
         "id": 35_436 + number,
@@ -49,7 +49,7 @@ USERS = [user(number) for number in range(150)]
 
 
 async def show_many(request: Request) -> JSONResponse:
-    """Answer ``GET /api/v2/users/show_many.json``."""
+    """Respond to ``GET /api/v2/users/show_many.json``."""
     if request.headers.get("authorization") != f"Basic {BASIC}":
         return JSONResponse({"error": "Couldn't authenticate you"}, 401)
     ids = request.query_params["external_ids"].split(",")
@@ -63,7 +63,7 @@ async def show_many(request: Request) -> JSONResponse:
 
 @pytest.fixture
 async def variables() -> AsyncGenerator[Mapping[str, str]]:
-    """Run the fake, and give what the gateway's environment has."""
+    """Run the fake, and give the variables of the gateway."""
     app = Starlette(routes=[Route("/api/v2/users/show_many.json", show_many)])
     async with serving("Zendesk", app) as address:
         base = f"{address}/api/v2"
@@ -71,7 +71,7 @@ async def variables() -> AsyncGenerator[Mapping[str, str]]:
 
 
 def expected(found: Json) -> Json:
-    """Tell what the gateway should say of a user."""
+    """Return the expected values of a user."""
     return {
         "id": found["external_id"].lower(),
         "username": found["email"],
@@ -83,7 +83,7 @@ def expected(found: Json) -> Json:
     }
 
 
-async def test_each_field_of_each_user_is_what_the_api_says(
+async def test_each_user_has_the_values_of_the_api(
     variables: Mapping[str, str], open_page: OpenPage
 ) -> None:
     more = {**variables, "GATEWAY_MAX_IDS": "150"}
@@ -94,9 +94,7 @@ async def test_each_field_of_each_user_is_what_the_api_says(
     assert sorted(one["keys"] for one in gateway.events("source.fetch")) == [50, 100]
 
 
-async def test_a_user_that_the_api_does_not_have_is_null(
-    variables: Mapping[str, str], open_page: OpenPage
-) -> None:
+async def test_an_unknown_user_is_null(variables: Mapping[str, str], open_page: OpenPage) -> None:
     async with open_page(PAGE, variables) as gateway:
         users = await users_of(gateway, "displayName", [str(UUID(int=9)), user_id(1)])
 

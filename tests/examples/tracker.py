@@ -1,4 +1,4 @@
-"""A json-server with events, and perhaps users."""
+"""A json-server with events, and with users if there are any."""
 
 import json
 from collections.abc import Generator, Mapping, Sequence
@@ -20,10 +20,10 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Tracker:
-    """A json-server with events, and what it says of each user.
+    """A json-server with events, and the expected values of each user.
 
     Attributes:
-        client: Asks it.
+        client: A client of it.
         ids: Its users.
     """
 
@@ -32,11 +32,11 @@ class Tracker:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What the gateway's environment has."""
+        """The variables of the gateway."""
         return {"GATEWAY_SOURCES__ACTIVITY__BASE_URL": address_of(self.client)}
 
     def activity(self, user: str) -> Json:
-        """Tell what the gateway should say of a user, by what the server says of them alone."""
+        """Return the expected values of a user, from the server's response about this user."""
         newest = {"userId": user, "_sort": "at", "_order": "desc"}
         events = self.client.get("/events", params=newest).raise_for_status().json()
         return {
@@ -55,10 +55,10 @@ class Tracker:
 
 @contextmanager
 def json_server(folder: Path, **lists: Sequence[Json]) -> Generator[httpx.Client]:
-    """Run a json-server, and give a client of it.
+    """Run a json-server; give a client of it.
 
     Args:
-        folder: Where its file is written.
+        folder: The folder for its file.
         lists: The lists in it, by their names; an empty list of events by default.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Asking the gateway for users, and reading what it says of them."""
+"""Queries for users, and their responses with times."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ ACTIVITY = "lastSeenAt loginCount events { id type occurredAt }"
 async def users_of(
     gateway: GatewayClient, fields: str, ids: Sequence[str]
 ) -> Sequence[Json | None]:
-    """Ask for users; nothing of the answer may have failed.
+    """Query users; the response must have no errors.
 
     Args:
         gateway: The gateway.
@@ -24,7 +24,7 @@ async def users_of(
         ids: The users.
 
     Returns:
-        What the gateway says of each, with times that can be compared however they are written.
+        The users in the response, with times that can be compared.
     """
     query = f"query($ids: [ID!]!) {{ users(ids: $ids) {{ {fields} }} }}"
     reply = await gateway.query(query, ids=ids)
@@ -33,8 +33,8 @@ async def users_of(
     return users
 
 
-def with_times(value: object) -> Any:  # noqa: ANN401 # whatever JSON there is
-    """Read the times in JSON: all that have a name such as ``createdAt``."""
+def with_times(value: object) -> Any:  # noqa: ANN401 # any JSON
+    """Parse the times in JSON: values with a name such as ``createdAt``."""
     if isinstance(value, list):
         return [with_times(one) for one in cast("list[object]", value)]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Small OpenAPI documents, and what the command makes of them."""
+"""Small OpenAPI documents, and their import by the command."""
 
 import json
 import tomllib
@@ -39,7 +39,7 @@ def array(item: Json) -> Json:
     return {"type": "array", "items": item}
 
 
-def of(properties: Json, **more: object) -> Json:
+def object_of(properties: Json, **more: object) -> Json:
     """Make the schema of an object."""
     return {"type": "object", "properties": properties, **more}
 
@@ -85,18 +85,18 @@ def document(
     }
 
 
-def one(answer: Json, schemas: Json | None = None, version: str = "3.0.3") -> Json:
-    """Make a document that has one customer by the path."""
+def one_customer(answer: Json, schemas: Json | None = None, version: str = "3.0.3") -> Json:
+    """Make a document with an operation that reads one customer by the path."""
     return document({"/customers/{id}": {"get": operation(answer)}}, schemas, version)
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What the command wrote.
+    """The output of the command.
 
     Attributes:
         text: The TOML.
-        warnings: What it wrote to standard error.
+        warnings: The text on standard error.
         source: The name of the source.
         table: The tables of the source, as they are in TOML.
     """
@@ -131,7 +131,7 @@ class Imported:
         return lines[number - 1].removeprefix("# ")
 
     def settings(self, folder: Path, **missing: object) -> SourceSettings:
-        """Load the tables as a part of a configuration file, with values for what is missing."""
+        """Load the tables as a part of a configuration file, with values for missing settings."""
         written = {**missing, **self.table}
         others = {name: {"base_url": f"http://{name}"} for name in NAMES}
         file = folder / "gateway.toml"
@@ -155,7 +155,7 @@ def run_on(file: Path, *options: str) -> Result:
 
 
 def written_by(result: Result, source: str) -> Imported:
-    """Read what the command wrote."""
+    """Read the output of the command."""
     assert result.exit_code == 0, result.stderr
     table: Table = tomllib.loads(result.stdout)["sources"][source]
     return Imported(result.stdout, result.stderr, source, table)
@@ -179,7 +179,7 @@ def refused(folder: Path, contents: Json | bytes, *options: str, name: str = "op
 
 
 def refusal_of(result: Result) -> str:
-    """Return why a document was refused."""
+    """Return the reason for which a document was refused."""
     assert result.exit_code == 2, result.output
     assert not result.stdout
     headline, *mistakes = result.stderr.splitlines()

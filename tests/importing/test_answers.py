@@ -1,4 +1,4 @@
-"""How the import finds the rows of an answer, their key, and what follows."""
+"""The import of responses: their rows, the key of a row, and further pages."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ from tests.importing.documents import (
     content,
     document,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
     operation,
     query,
     refused,
 )
 
-ROW = of(ACCOUNT)
+ROW = object_of(ACCOUNT)
 IDS = query("ids", array(TEXT))
 
 
-def many(tmp_path: Path, answer: Json, *parameters: Json) -> Imported:
+def import_list(tmp_path: Path, answer: Json, *parameters: Json) -> Imported:
     """Import an operation that reads many users."""
     item: Json = {"get": operation(answer, [IDS, *parameters])}
     return imported(tmp_path, document({"/customers": item}), path="/customers")
@@ -35,18 +35,23 @@ def many(tmp_path: Path, answer: Json, *parameters: Json) -> Imported:
     ("answer", "rows"),
     [
         (array(ROW), None),
-        (of({"data": array(ROW), "hasMore": {"type": "boolean"}}), ["data"]),
+        (object_of({"data": array(ROW), "hasMore": {"type": "boolean"}}), ["data"]),
         (
-            of({"result": of({"customers": array(ROW)}), "errors": array(of({"m": TEXT}))}),
+            object_of(
+                {
+                    "result": object_of({"customers": array(ROW)}),
+                    "errors": array(object_of({"m": TEXT})),
+                }
+            ),
             ["result", "customers"],
         ),
-        (of({"the rows": array(ROW)}), ["the rows"]),
+        (object_of({"the rows": array(ROW)}), ["the rows"]),
     ],
 )
-def test_the_rows_of_many_users_are_the_list_with_the_fields(
+def test_rows_of_many_users_are_the_list_with_the_fields(
     tmp_path: Path, answer: Json, rows: list[str] | None
 ) -> None:
-    made = many(tmp_path, answer)
+    made = import_list(tmp_path, answer)
 
     assert made.answer.get("rows") == rows
     assert made.answer["key"] == ["id"]
@@ -59,16 +64,16 @@ def test_the_rows_of_many_users_are_the_list_with_the_fields(
     ("answer", "rows"),
     [
         (ROW, None),
-        (of({"data": ROW}), ["data"]),
-        (of({"data": {"allOf": [ROW], "nullable": True}}), ["data"]),
-        (of({"status": COUNT, "meta": ROW}), ["meta"]),
-        ({"oneOf": [ROW, of({"deleted": {"type": "boolean"}})]}, None),
+        (object_of({"data": ROW}), ["data"]),
+        (object_of({"data": {"allOf": [ROW], "nullable": True}}), ["data"]),
+        (object_of({"status": COUNT, "meta": ROW}), ["meta"]),
+        ({"oneOf": [ROW, object_of({"deleted": {"type": "boolean"}})]}, None),
     ],
 )
 def test_the_row_of_one_user_is_the_object_with_the_fields(
     tmp_path: Path, answer: Json, rows: list[str] | None
 ) -> None:
-    made = imported(tmp_path, one(answer))
+    made = imported(tmp_path, one_customer(answer))
 
     assert made.answer.get("rows") == rows
     assert made.answer["many"] is False
@@ -77,17 +82,19 @@ def test_the_row_of_one_user_is_the_object_with_the_fields(
 
 def test_the_row_is_the_object_with_the_fields_even_without_a_key(tmp_path: Path) -> None:
     made = imported(
-        tmp_path, one(of({"data": of({"login": TEXT, "email": TEXT})})), source="profile"
+        tmp_path,
+        one_customer(object_of({"data": object_of({"login": TEXT, "email": TEXT})})),
+        source="profile",
     )
 
     assert made.answer == {"rows": ["data"], "many": False}
 
 
 def test_an_object_within_a_row_is_not_the_row(tmp_path: Path) -> None:
-    plan = of({"id": TEXT, "name": TEXT})
-    row = of({"login": TEXT, "email": TEXT, "name": TEXT, "created": COUNT, "plan": plan})
+    plan = object_of({"id": TEXT, "name": TEXT})
+    row = object_of({"login": TEXT, "email": TEXT, "name": TEXT, "created": COUNT, "plan": plan})
 
-    made = imported(tmp_path, one(row), source="profile")
+    made = imported(tmp_path, one_customer(row), source="profile")
 
     assert "rows" not in made.answer
     assert "key" not in made.answer
@@ -95,8 +102,10 @@ def test_an_object_within_a_row_is_not_the_row(tmp_path: Path) -> None:
     assert warning.endswith("like a key: an answer counts as the requested user's")
 
 
-def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
-    made = many(tmp_path, of({"customers": {"type": "object", "additionalProperties": ROW}}))
+def test_rows_may_be_in_an_object_by_key(tmp_path: Path) -> None:
+    made = import_list(
+        tmp_path, object_of({"customers": {"type": "object", "additionalProperties": ROW}})
+    )
 
     assert made.answer == {"rows": ["customers"], "by_key": True}
     assert made.settings(tmp_path).answer is not None
@@ -114,31 +123,31 @@ def test_rows_may_stand_under_their_keys(tmp_path: Path) -> None:
         ("/customers/{external_id}", {"id": TEXT, "externalId": TEXT}, ["externalId"]),
         ("/customers/{id}/account", {"id": TEXT, "customer_id": TEXT}, ["customer_id"]),
         ("/customers/{customer}/account", {"id": TEXT, "customer": TEXT}, ["customer"]),
-        ("/people/{id}", {"person": of({"id": TEXT})}, ["person", "id"]),
+        ("/people/{id}", {"person": object_of({"id": TEXT})}, ["person", "id"]),
         ("/people/{id}", {"id": {"type": "boolean"}, "personId": TEXT}, ["personId"]),
     ],
 )
-def test_the_key_is_called_like_the_parameter_or_like_the_id_of_the_user(
+def test_the_key_has_the_name_of_the_parameter_or_of_the_user_id(
     tmp_path: Path, path: str, properties: dict[str, object], key: list[str] | None
 ) -> None:
-    row = of({**properties, "plan": TEXT, "status": TEXT})
+    row = object_of({**properties, "plan": TEXT, "status": TEXT})
 
     made = imported(tmp_path, document({path: {"get": operation(row)}}), path=path)
 
     assert made.answer.get("key") == key
 
 
-def test_the_key_may_be_in_the_first_of_a_list(tmp_path: Path) -> None:
-    row = of({"version": COUNT, "avatars": array(of({"userId": TEXT, "plan": TEXT}))})
+def test_the_key_may_be_in_the_first_item_of_a_list(tmp_path: Path) -> None:
+    row = object_of({"version": COUNT, "avatars": array(object_of({"userId": TEXT, "plan": TEXT}))})
 
-    made = many(tmp_path, array(row))
+    made = import_list(tmp_path, array(row))
 
     assert made.answer["key"] == ["avatars", 0, "userId"]
     assert made.fields["plan"] == "avatars[0].plan"
 
 
-def test_a_list_without_a_key_asks_for_one(tmp_path: Path) -> None:
-    made = many(tmp_path, array(of({"plan": TEXT, "status": TEXT})))
+def test_a_list_without_a_key_is_reported(tmp_path: Path) -> None:
+    made = import_list(tmp_path, array(object_of({"plan": TEXT, "status": TEXT})))
 
     assert "key" not in made.answer
     assert "# Check answer.key: no property of a row is called like a key" in made.text
@@ -146,7 +155,7 @@ def test_a_list_without_a_key_asks_for_one(tmp_path: Path) -> None:
 
 
 def test_one_row_for_a_request_of_many_users_is_reported(tmp_path: Path) -> None:
-    made = many(tmp_path, ROW)
+    made = import_list(tmp_path, ROW)
 
     assert made.answer["many"] is False
     assert "answer.many: the answer has one row, and the request names many users" in made.warnings
@@ -159,10 +168,10 @@ FLAG: Json = {"type": "boolean"}
     ("name", "expression"),
     [("deleted", "deleted"), ("isDeleted", "isDeleted"), ("is-deleted", '"is-deleted"')],
 )
-def test_a_row_that_says_that_it_is_deleted_does_not_count(
+def test_a_row_that_is_marked_as_deleted_is_absent(
     tmp_path: Path, name: str, expression: str
 ) -> None:
-    made = imported(tmp_path, one({"anyOf": [ROW, of({"id": TEXT, name: FLAG})]}))
+    made = imported(tmp_path, one_customer({"anyOf": [ROW, object_of({"id": TEXT, name: FLAG})]}))
 
     assert made.answer["absent"] == expression
     settings = made.settings(tmp_path).answer
@@ -177,14 +186,16 @@ def test_a_row_that_says_that_it_is_deleted_does_not_count(
         {"deleted": {"type": "string", "format": "date-time"}},
         {"deleted": COUNT},
         {"deletable": FLAG},
-        {"account": of({"deleted": FLAG, "name": TEXT})},
+        {"account": object_of({"deleted": FLAG, "name": TEXT})},
         {f"deleted{'-' * 2_000}": FLAG},
     ],
 )
-def test_another_property_does_not_say_that_a_row_is_deleted(
+def test_another_property_is_not_a_mark_of_deletion(
     tmp_path: Path, members: dict[str, object]
 ) -> None:
-    assert "absent" not in imported(tmp_path, one(of({**ACCOUNT, **members}))).answer
+    assert (
+        "absent" not in imported(tmp_path, one_customer(object_of({**ACCOUNT, **members}))).answer
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,13 +221,13 @@ def test_another_property_does_not_say_that_a_row_is_deleted(
         ({"next": TEXT, "nextCursor": TEXT, "has_more": TEXT}, [], None),
     ],
 )
-def test_what_says_that_more_rows_follow_is_found(
+def test_the_property_about_further_rows_is_found(
     tmp_path: Path,
     members: dict[str, object],
     parameters: list[Json],
     more: dict[str, object] | None,
 ) -> None:
-    made = many(tmp_path, of({"items": array(ROW), **members}), *parameters)
+    made = import_list(tmp_path, object_of({"items": array(ROW), **members}), *parameters)
 
     assert made.answer.get("more") == more
     assert made.settings(tmp_path).answer is not None
@@ -240,8 +251,8 @@ def responses(**schemas: Json) -> Json:
     return document({"/customers/{id}": {"get": {"responses": made}}})
 
 
-def test_the_only_successful_response_counts_and_its_status_means_rows(tmp_path: Path) -> None:
-    made = imported(tmp_path, responses(s203=ROW, s404=of({"message": TEXT}), default=TEXT))
+def test_the_only_successful_response_is_used_and_its_status_means_rows(tmp_path: Path) -> None:
+    made = imported(tmp_path, responses(s203=ROW, s404=object_of({"message": TEXT}), default=TEXT))
 
     assert made.answer["status"] == {"203": "rows"}
     settings = made.settings(tmp_path)
@@ -249,7 +260,7 @@ def test_the_only_successful_response_counts_and_its_status_means_rows(tmp_path:
     assert settings.answer.status == {203: "rows"}
 
 
-def missing(response: Json, *, parameter: Json | None = None) -> Json:
+def document_with_404(response: Json, *, parameter: Json | None = None) -> Json:
     """Make a document whose operation has a response 404, and a component for it."""
     path = "/customers/{id}" if parameter is None else "/customers"
     item: Json = {
@@ -273,10 +284,12 @@ def missing(response: Json, *, parameter: Json | None = None) -> Json:
         {"$ref": "#/components/responses/Gone"},
     ],
 )
-def test_status_404_of_a_query_for_one_user_means_an_unknown_user_if_the_document_says_so(
+def test_status_404_of_a_query_means_an_unknown_user_if_documented(
     tmp_path: Path, response: Json
 ) -> None:
-    made = imported(tmp_path, missing(response, parameter=query("customer")), path="/customers")
+    made = imported(
+        tmp_path, document_with_404(response, parameter=query("customer")), path="/customers"
+    )
 
     assert made.request["form"] == "each"
     assert made.answer["status"] == {"404": "absent"}
@@ -296,20 +309,22 @@ def test_status_404_of_a_query_for_one_user_means_an_unknown_user_if_the_documen
         {"$ref": "#/components/responses/NotFoundAnywhere"},
     ],
 )
-def test_status_404_of_a_query_is_a_failure_if_the_document_says_nothing_of_users(
+def test_status_404_of_a_query_is_a_failure_if_not_documented_for_users(
     tmp_path: Path, response: Json
 ) -> None:
-    made = imported(tmp_path, missing(response, parameter=query("customer")), path="/customers")
+    made = imported(
+        tmp_path, document_with_404(response, parameter=query("customer")), path="/customers"
+    )
 
     assert "status" not in made.answer
     assert not made.warnings
 
 
 @pytest.mark.parametrize("parameter", [None, IDS])
-def test_status_404_is_left_alone_if_the_user_is_in_the_path_or_many_are_asked_for(
+def test_status_404_keeps_its_meaning_for_a_path_or_many_users(
     tmp_path: Path, parameter: Json | None
 ) -> None:
-    contents = missing({"description": "Customer not found."}, parameter=parameter)
+    contents = document_with_404({"description": "Customer not found."}, parameter=parameter)
 
     made = imported(
         tmp_path, contents, path="/customers/{id}" if parameter is None else "/customers"
@@ -318,15 +333,15 @@ def test_status_404_is_left_alone_if_the_user_is_in_the_path_or_many_are_asked_f
     assert "status" not in made.answer
 
 
-def test_the_default_response_counts_where_it_is_the_only_one_or_chosen(tmp_path: Path) -> None:
+def test_the_default_response_is_used_if_it_is_alone_or_chosen(tmp_path: Path) -> None:
     alone = imported(tmp_path, responses(default=ROW))
     chosen = imported(tmp_path, responses(s200=TEXT, default=ROW), "--response", "default")
 
     assert alone.answer == chosen.answer == {"many": False, "key": ["id"]}
 
 
-def test_several_successful_responses_have_to_be_chosen_from(tmp_path: Path) -> None:
-    contents = responses(s202=of({"message": TEXT}), s203=ROW)
+def test_one_of_several_successful_responses_has_to_be_chosen(tmp_path: Path) -> None:
+    contents = responses(s202=object_of({"message": TEXT}), s203=ROW)
 
     why = refused(tmp_path, contents)
     made = imported(tmp_path, contents, "--response", "203")
@@ -335,7 +350,7 @@ def test_several_successful_responses_have_to_be_chosen_from(tmp_path: Path) -> 
     assert made.fields["plan"] == "plan"
 
 
-def test_a_response_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_response_is_refused(tmp_path: Path) -> None:
     why = refused(tmp_path, responses(s200=ROW), "--path", "/customers/{id}", "--response", "201")
 
     assert why == (
@@ -374,8 +389,8 @@ def test_an_operation_without_a_response_with_json_is_refused(
         ({"type": "object", "additionalProperties": True}, "object"),
     ],
 )
-def test_an_answer_without_an_object_is_refused(tmp_path: Path, schema: Json, kind: str) -> None:
-    why = refused(tmp_path, one(schema))
+def test_a_response_without_an_object_is_refused(tmp_path: Path, schema: Json, kind: str) -> None:
+    why = refused(tmp_path, one_customer(schema))
 
     assert why == (
         "GET /customers/{id}, response 200: expected an object or a list of objects with named"

@@ -1,4 +1,4 @@
-"""Whatever a document says, the import writes valid TOML that the settings take, or refuses it."""
+"""The import of any document gives TOML that the settings accept, or refuses the document."""
 
 import json
 import tomllib
@@ -26,7 +26,7 @@ from tests.importing.documents import (
     Json,
     array,
     document,
-    of,
+    object_of,
     operation,
 )
 from tests.properties import examples
@@ -91,7 +91,7 @@ schemas = st.recursive(
     max_leaves=20,
 )
 rows = st.dictionaries(names, schemas, max_size=8).map(
-    lambda properties: of({"id": {"type": "string"}, **properties})
+    lambda properties: object_of({"id": {"type": "string"}, **properties})
 )
 
 
@@ -99,16 +99,16 @@ rows = st.dictionaries(names, schemas, max_size=8).map(
 def events(draw: st.DrawFn) -> Json:
     """Make a list of objects that may be events."""
     own = {name: draw(st.sampled_from([TEXT, COUNT, TIME])) for name in EVENT}
-    return array(of({**draw(st.dictionaries(names, schemas, max_size=3)), **own}))
+    return array(object_of({**draw(st.dictionaries(names, schemas, max_size=3)), **own}))
 
 
 answers = st.one_of(
     rows,
-    rows.map(lambda row: of({"data": row})),
+    rows.map(lambda row: object_of({"data": row})),
     rows.map(array),
     schemas,
     events(),
-    events().map(lambda listed: of({"events": listed})),
+    events().map(lambda listed: object_of({"events": listed})),
 )
 paths = st.sampled_from(
     [
@@ -133,7 +133,7 @@ def documents(draw: st.DrawFn) -> tuple[Json, str]:
     parameters = draw(st.lists(queries, max_size=3))
     body = draw(st.one_of(st.none(), schemas))
     answer = draw(answers)
-    made = operation(of({}), parameters)
+    made = operation(object_of({}), parameters)
     media = {"application/json": {"schema": answer}}
     item = {**made, "responses": {"200": {"content": media}}}
     if body is not None:
@@ -155,7 +155,7 @@ def guessed(contents: Json, path: str, spec: SourceSpec[Any]) -> SourceGuess | N
 
 @settings(deadline=None, max_examples=examples(300))
 @given(documents(), st.sampled_from(NAMES))
-def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_refused(
+def test_any_document_gives_valid_settings_or_is_refused(
     made: tuple[Json, str], source: str
 ) -> None:
     spec = DEFAULT_SCHEMA.sources[source]
@@ -168,14 +168,14 @@ def test_any_document_gives_settings_that_are_valid_and_fit_the_record_or_is_ref
     written = {"base_url": "http://x", **tomllib.loads(source_toml(guess))["sources"][source]}
 
     read = SourceSettings.model_validate_json(json.dumps(written), strict=True)
-    # One row for many users, which does not say whose it is, cannot work. The command says so.
-    says_so = any("answer.many: " in warning for warning in guess.warnings)
-    allowed = {("answer", "many")} if says_so else set[tuple[str, ...]]()
+    # One row without a key for many users cannot work. The command reports this.
+    is_reported = any("answer.many: " in warning for warning in guess.warnings)
+    allowed = {("answer", "many")} if is_reported else set[tuple[str, ...]]()
     assert {mistake.keys for mistake in misfits(spec, read, {spec.name})} <= allowed
 
 
 @settings(deadline=None, max_examples=examples(200))
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
-def test_any_bytes_that_are_no_document_are_refused(content: bytes) -> None:
+def test_bytes_that_are_not_a_document_are_refused(content: bytes) -> None:
     with pytest.raises(OpenApiError):
         document_of(content, "openapi.yaml")

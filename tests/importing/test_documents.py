@@ -1,4 +1,4 @@
-"""Which documents can be imported, and what is said of the others."""
+"""Documents that can be imported, and messages about the others."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ from tests.importing.documents import (
     array,
     document,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
     operation,
     query,
     refusal_of,
@@ -25,7 +25,7 @@ from tests.importing.documents import (
     run_on,
 )
 
-ROW = of(ACCOUNT)
+ROW = object_of(ACCOUNT)
 OPTIONS = ("--source", "billing", "--path", "/customers/{id}")
 RIGHT = "expected an OpenAPI document, version 3.0 or 3.1, in JSON or YAML"
 
@@ -37,8 +37,8 @@ def as_yaml(contents: Json) -> bytes:
     return text.encode()
 
 
-def test_json_and_yaml_are_the_same_document(tmp_path: Path) -> None:
-    contents = one(ROW)
+def test_a_document_in_json_or_yaml_gives_the_same_result(tmp_path: Path) -> None:
+    contents = one_customer(ROW)
 
     written = [
         run(tmp_path, contents, *OPTIONS),
@@ -72,7 +72,7 @@ components:
 """
 
 
-def test_yaml_is_read_by_the_rules_of_its_version_1_2(tmp_path: Path) -> None:
+def test_yaml_is_read_by_the_rules_of_version_1_2(tmp_path: Path) -> None:
     made = imported(tmp_path, YAML.encode())
 
     assert made.request["parameters"] == {"since": "2024-04-10", "answer": "no", "octal": "10"}
@@ -81,7 +81,7 @@ def test_yaml_is_read_by_the_rules_of_its_version_1_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["3.0.0", "3.0.4", "3.1.0", "3.1.2", "3.1.0-rc1"])
 def test_versions_3_0_and_3_1_are_read(tmp_path: Path, version: str) -> None:
-    assert imported(tmp_path, one(ROW, version=version)).fields["plan"] == "plan"
+    assert imported(tmp_path, one_customer(ROW, version=version)).fields["plan"] == "plan"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_versions_3_0_and_3_1_are_read(tmp_path: Path, version: str) -> None:
         ({"paths": {}}, "an object without the member openapi"),
     ],
 )
-def test_other_versions_are_refused_by_their_names(
+def test_other_versions_are_refused_with_their_name(
     tmp_path: Path, contents: dict[str, object], got: str
 ) -> None:
     assert refused(tmp_path, contents) == f"{tmp_path / 'openapi.json'}: {RIGHT}, got {got}"
@@ -120,7 +120,7 @@ def test_other_versions_are_refused_by_their_names(
         (b"[" * 5000, "openapi.json", "neither JSON nor YAML: "),
     ],
 )
-def test_what_is_no_document_is_refused_with_its_place(
+def test_a_file_that_is_not_a_document_is_refused_with_the_place(
     tmp_path: Path, contents: bytes, name: str, complaint: str
 ) -> None:
     why = refused(tmp_path, contents, name=name)
@@ -150,7 +150,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert why == f"{file} is too large: expected at most 33,554,432 bytes"
 
 
-def test_an_unknown_path_is_refused_with_similar_ones(tmp_path: Path) -> None:
+def test_an_unknown_path_is_refused_with_similar_paths(tmp_path: Path) -> None:
     paths = ("/v1/customers/{id}", "/v1/customers", "/v1/invoices", "/health")
     contents = document({path: {"get": operation(ROW)} for path in paths})
 
@@ -168,18 +168,20 @@ def test_an_unknown_path_is_refused_with_similar_ones(tmp_path: Path) -> None:
     assert none == '"/x" is no path of the document: it has no paths'
 
 
-def test_the_names_in_the_braces_of_a_path_do_not_matter(tmp_path: Path) -> None:
+def test_names_of_path_parameters_do_not_matter(tmp_path: Path) -> None:
     contents = document({"/customers/{customerId}": {"get": operation(ROW)}})
 
     assert imported(tmp_path, contents, path="/customers/{id}").fields["plan"] == "plan"
 
 
-def test_references_are_followed_wherever_they_are(tmp_path: Path) -> None:
+def test_references_are_followed_in_all_places(tmp_path: Path) -> None:
     components: dict[str, object] = {
         "schemas": {
             "Customer": {"$ref": "#/components/schemas/The~1Customer"},
-            "The/Customer": {"allOf": [{"$ref": "#/components/schemas/Base"}, of({"plan": TEXT})]},
-            "Base": of({"id": {"$ref": "#/components/schemas/Text"}, "status": TEXT}),
+            "The/Customer": {
+                "allOf": [{"$ref": "#/components/schemas/Base"}, object_of({"plan": TEXT})]
+            },
+            "Base": object_of({"id": {"$ref": "#/components/schemas/Text"}, "status": TEXT}),
             "Text": TEXT,
         },
         "parameters": {"Ids": query("ids", array(TEXT))},
@@ -224,30 +226,32 @@ def test_references_are_followed_wherever_they_are(tmp_path: Path) -> None:
         ({"$ref": "#/components/schemas/Text", "type": ["string", "null"]}, "3.1.0"),
     ],
 )
-def test_null_is_understood_in_every_way_that_it_is_written(
+def test_all_notations_of_null_are_read(
     tmp_path: Path, plan: dict[str, object], version: str
 ) -> None:
-    row = of({"id": TEXT, "plan": plan, "status": TEXT})
+    row = object_of({"id": TEXT, "plan": plan, "status": TEXT})
 
-    made = imported(tmp_path, one(row, {"Text": TEXT}, version))
+    made = imported(tmp_path, one_customer(row, {"Text": TEXT}, version))
 
     assert made.fields["plan"] == "plan"
     assert made.comment_on("plan").startswith("string or null")
     assert made.comment_on("status") == "string"
 
 
-def test_members_beside_a_reference_count_since_version_3_1(tmp_path: Path) -> None:
+def test_members_beside_a_reference_are_read_since_version_3_1(tmp_path: Path) -> None:
     plan: object = {"$ref": "#/components/schemas/Text", "description": "The plan."}
-    row, schemas = of({"id": TEXT, "plan": plan}), {"Text": TEXT}
+    row, schemas = object_of({"id": TEXT, "plan": plan}), {"Text": TEXT}
 
-    old, new = (imported(tmp_path, one(row, schemas, version)) for version in ("3.0.3", "3.1.0"))
+    old, new = (
+        imported(tmp_path, one_customer(row, schemas, version)) for version in ("3.0.3", "3.1.0")
+    )
 
     assert old.comment_on("plan") == "string"
     assert new.comment_on("plan") == "string. The plan."
 
 
-def test_schemas_that_lead_in_a_circle_end(tmp_path: Path) -> None:
-    customer = of(
+def test_circular_schemas_are_read(tmp_path: Path) -> None:
+    customer = object_of(
         {
             "id": TEXT,
             "plan": TEXT,
@@ -256,18 +260,18 @@ def test_schemas_that_lead_in_a_circle_end(tmp_path: Path) -> None:
         },
         allOf=[{"$ref": "#/components/schemas/Customer"}],
     )
-    subscription = of(
+    subscription = object_of(
         {"status": TEXT, "customer": {"$ref": "#/components/schemas/Customer"}},
         anyOf=[{"$ref": "#/components/schemas/Subscription"}, {"type": "null"}],
     )
     schemas: Json = {"Customer": customer, "Subscription": subscription}
 
-    made = imported(tmp_path, one({"$ref": "#/components/schemas/Customer"}, schemas))
+    made = imported(tmp_path, one_customer({"$ref": "#/components/schemas/Customer"}, schemas))
 
     assert made.fields == {"plan": "plan", "status": "subscription.status"}
 
 
-def test_an_alias_of_yaml_within_itself_ends(tmp_path: Path) -> None:
+def test_a_recursive_alias_of_yaml_is_read(tmp_path: Path) -> None:
     text = YAML.replace(
         "      properties: {id: *text,", "      &c\n      properties: {id: *text, customer: *c,"
     )
@@ -275,14 +279,14 @@ def test_an_alias_of_yaml_within_itself_ends(tmp_path: Path) -> None:
     assert imported(tmp_path, text.encode()).fields == {"plan": "plan", "status": "status"}
 
 
-def test_a_schema_of_exponentially_many_parts_is_read_in_no_time(tmp_path: Path) -> None:
+def test_a_schema_of_exponentially_many_parts_is_read_quickly(tmp_path: Path) -> None:
     doubled: dict[str, object] = {
         f"S{number}": {"anyOf": [{"$ref": f"#/components/schemas/S{number + 1}"}] * 2}
         for number in range(100)
     }
     schemas: Json = {**doubled, "S100": ROW}
 
-    made = imported(tmp_path, one({"$ref": "#/components/schemas/S0"}, schemas))
+    made = imported(tmp_path, one_customer({"$ref": "#/components/schemas/S0"}, schemas))
 
     assert made.fields["plan"] == "plan"
 
@@ -309,7 +313,7 @@ def test_a_reference_that_cannot_be_followed_is_refused(
         "Back": {"$ref": "#/components/schemas/Circle"},
     }
 
-    assert why in refused(tmp_path, one({"$ref": reference}, schemas))
+    assert why in refused(tmp_path, one_customer({"$ref": reference}, schemas))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +332,7 @@ def test_a_malformed_schema_is_refused_with_its_place(
 ) -> None:
     place = "#/paths/~1customers~1{id}/get/responses/200/content/application~1json"
 
-    assert refused(tmp_path, one(row)) == f"{place}{why}"
+    assert refused(tmp_path, one_customer(row)) == f"{place}{why}"
 
 
 @pytest.mark.parametrize(
@@ -349,7 +353,7 @@ def test_a_malformed_operation_is_refused(tmp_path: Path, item: object) -> None:
     assert "expected a" in refused(tmp_path, contents)
 
 
-def test_a_schema_without_a_type_is_understood_by_what_it_has(tmp_path: Path) -> None:
+def test_the_type_of_a_schema_is_inferred_from_its_members(tmp_path: Path) -> None:
     row: Json = {
         "properties": {
             "id": TEXT,
@@ -359,7 +363,7 @@ def test_a_schema_without_a_type_is_understood_by_what_it_has(tmp_path: Path) ->
         }
     }
 
-    made = imported(tmp_path, one(row, version="3.1.0"))
+    made = imported(tmp_path, one_customer(row, version="3.1.0"))
 
     assert made.fields == {
         "plan": "plan",

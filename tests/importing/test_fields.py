@@ -1,4 +1,4 @@
-"""How the import finds a property for each field of a record, by names and types."""
+"""The import of fields: a property for each field of a record, by names and types."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from tests.importing.documents import (
     Json,
     array,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
 )
 
 DECIMAL: Json = {"type": "number"}
@@ -29,18 +29,18 @@ FLAG: Json = {"type": "boolean"}
 
 def fields_of(tmp_path: Path, properties: Json, source: str = "billing") -> Imported:
     """Import a row with some properties."""
-    return imported(tmp_path, one(of({"id": TEXT, **properties})), source=source)
+    return imported(tmp_path, one_customer(object_of({"id": TEXT, **properties})), source=source)
 
 
-def like(annotation: str) -> Json:
+def schema_like(annotation: str) -> Json:
     """Make the schema of a plain property by the type of a record's field."""
     return TIME if "datetime" in annotation.lower() else COUNT if "int" in annotation else TEXT
 
 
-def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it(
+def test_a_row_of_the_default_contract_gives_all_fields(
     tmp_path: Path,
 ) -> None:
-    event = of({"id": TEXT, "type": TEXT, "occurredAt": TIME})
+    event = object_of({"id": TEXT, "type": TEXT, "occurredAt": TIME})
     rows: dict[str, Json] = {
         "profile": {
             **dict.fromkeys(("username", "displayName", "email", "avatarUrl", "locale"), TEXT),
@@ -52,7 +52,7 @@ def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it
     for source in NAMES:
         spec = DEFAULT_SCHEMA.sources[source]
         own = {
-            str(info.alias): like(str(info.annotation))
+            str(info.alias): schema_like(str(info.annotation))
             for name, info in spec.record.model_fields.items()
             if name != spec.key
         }
@@ -71,7 +71,7 @@ def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it
         ("profile", "username", {"LOGIN": TEXT}, "LOGIN"),
         ("profile", "username", {"user-name": TEXT}, '"user-name"'),
         ("profile", "display_name", {"full name": TEXT}, '"full name"'),
-        ("profile", "display_name", {"name": of({"formatted": TEXT})}, "name.formatted"),
+        ("profile", "display_name", {"name": object_of({"formatted": TEXT})}, "name.formatted"),
         (
             "profile",
             "display_name",
@@ -81,43 +81,43 @@ def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it
         (
             "profile",
             "display_name",
-            {"name": of({"first": TEXT, "last": TEXT})},
+            {"name": object_of({"first": TEXT, "last": TEXT})},
             "join(' ', [name.first, name.last][?@])",
         ),
         ("profile", "email", {"a": COUNT, "login": {"format": "email", **TEXT}}, "login"),
         ("profile", "email", {"emails": array(TEXT)}, "emails[0]"),
-        ("profile", "email", {"emails": array(of({"value": TEXT}))}, "emails[0].value"),
+        ("profile", "email", {"emails": array(object_of({"value": TEXT}))}, "emails[0].value"),
         (
             "profile",
             "email",
-            {"emails": array(of({"value": TEXT, "primary": FLAG}))},
+            {"emails": array(object_of({"value": TEXT, "primary": FLAG}))},
             "(emails[?primary].value)[0] || emails[0].value",
         ),
-        ("profile", "avatar_url", {"picture": of({"url": TEXT})}, "picture.url"),
+        ("profile", "avatar_url", {"picture": object_of({"url": TEXT})}, "picture.url"),
         ("profile", "locale", {"preferred_locales": array(TEXT)}, "preferred_locales[0]"),
         ("profile", "created_at", {"created": TIME}, "iso_time(created)"),
         (
             "profile",
             "created_at",
-            {"traits": of({"signupDate": TIME})},
+            {"traits": object_of({"signupDate": TIME})},
             "iso_time(traits.signupDate)",
         ),
-        ("billing", "plan", {"plan": of({"code": TEXT})}, "plan.code"),
+        ("billing", "plan", {"plan": object_of({"code": TEXT})}, "plan.code"),
         ("billing", "plan", {"planId": COUNT}, "planId && to_string(planId)"),
-        ("billing", "plan", {"subscription": of({"plan": TEXT})}, "subscription.plan"),
+        ("billing", "plan", {"subscription": object_of({"plan": TEXT})}, "subscription.plan"),
         ("billing", "status", {"state": {"enum": ["active", "ended"]}}, "state"),
-        ("billing", "status", {"status": of({"type": TEXT})}, "status.type"),
+        ("billing", "status", {"status": object_of({"type": TEXT})}, "status.type"),
         (
             "billing",
             "status",
-            {"status": TEXT, "subscription": of({"status": TEXT})},
+            {"status": TEXT, "subscription": object_of({"status": TEXT})},
             "subscription.status",
         ),
         (
             "billing",
             "plan",
             {
-                "plan": of(
+                "plan": object_of(
                     {"nickname": {"type": "string", "nullable": True}, "id": TEXT, "slug": COUNT}
                 )
             },
@@ -126,12 +126,21 @@ def test_a_row_of_the_default_contract_has_all_fields_and_the_settings_accept_it
         (
             "billing",
             "plan",
-            {"subscriptions": of({"data": array(of({"tier": TEXT})), "has_more": FLAG})},
+            {
+                "subscriptions": object_of(
+                    {"data": array(object_of({"tier": TEXT})), "has_more": FLAG}
+                )
+            },
             "subscriptions.data[0].tier",
         ),
         ("activity", "login_count", {"sign_in_count": COUNT}, "sign_in_count"),
         ("activity", "login_count", {"logins": TEXT}, "number(logins)"),
-        ("activity", "login_count", {"stats": of({"logins": DECIMAL})}, "number(stats.logins)"),
+        (
+            "activity",
+            "login_count",
+            {"stats": object_of({"logins": DECIMAL})},
+            "number(stats.logins)",
+        ),
         ("activity", "last_seen_at", {"lastLogin": TIME}, "iso_time(lastLogin)"),
     ],
 )
@@ -181,11 +190,11 @@ def test_a_time_is_read_by_its_type_and_format(
         ({"balance": DECIMAL, "currencyCode": TEXT}, "money_decimal(balance, currencyCode)"),
         ({"balance": TEXT, "currency": TEXT}, "money_decimal(balance, currency)"),
         (
-            {"balance": of({"amount": COUNT, "currency": TEXT})},
+            {"balance": object_of({"amount": COUNT, "currency": TEXT})},
             "money_minor(balance.amount, balance.currency)",
         ),
         (
-            {"amountDue": of({"value": TEXT, "currency": TEXT})},
+            {"amountDue": object_of({"value": TEXT, "currency": TEXT})},
             "money_decimal(amountDue.value, amountDue.currency)",
         ),
         ({"balance": FLAG, "currency": TEXT, "due": COUNT}, "money_minor(due, currency)"),
@@ -201,7 +210,7 @@ def test_an_amount_is_read_beside_its_currency(
     assert made.comment_on("balance").startswith(f"Check: taken for {unit} units")
 
 
-def test_an_amount_without_a_currency_is_left_open_with_the_expression_to_complete(
+def test_an_amount_without_a_currency_is_left_out_with_an_example(
     tmp_path: Path,
 ) -> None:
     made = fields_of(tmp_path, {"balance": DECIMAL})
@@ -217,16 +226,18 @@ def test_an_amount_without_a_currency_is_left_open_with_the_expression_to_comple
     ("events", "expression"),
     [
         (
-            array(of({"id": COUNT, "kind": TEXT, "at": COUNT})),
+            array(object_of({"id": COUNT, "kind": TEXT, "at": COUNT})),
             "events[].{id: id && to_string(id), type: kind, occurredAt: unix_seconds(at)}",
         ),
         (
-            of({"data": array(of({"uuid": TEXT, "action": TEXT, "timestamp": TIME}))}),
+            object_of(
+                {"data": array(object_of({"uuid": TEXT, "action": TEXT, "timestamp": TIME}))}
+            ),
             "events.data[].{id: uuid, type: action, occurredAt: iso_time(timestamp)}",
         ),
     ],
 )
-def test_events_are_read_item_by_item(tmp_path: Path, events: Json, expression: str) -> None:
+def test_events_are_mapped_item_by_item(tmp_path: Path, events: Json, expression: str) -> None:
     made = fields_of(tmp_path, {"events": events, "logins": COUNT}, "activity")
 
     assert made.fields["events"] == expression
@@ -235,9 +246,10 @@ def test_events_are_read_item_by_item(tmp_path: Path, events: Json, expression: 
 
 
 @pytest.mark.parametrize(
-    "events", [array(TEXT), array(of({"id": TEXT, "type": TEXT})), of({"id": TEXT}), TEXT]
+    "events",
+    [array(TEXT), array(object_of({"id": TEXT, "type": TEXT})), object_of({"id": TEXT}), TEXT],
 )
-def test_a_list_whose_items_lack_something_is_left_open(tmp_path: Path, events: Json) -> None:
+def test_a_list_with_incomplete_items_is_left_out(tmp_path: Path, events: Json) -> None:
     made = fields_of(tmp_path, {"events": events}, "activity")
 
     assert "events" not in made.fields
@@ -250,14 +262,14 @@ def test_a_property_of_another_type_does_not_fit(tmp_path: Path) -> None:
     assert fields_of(tmp_path, properties).fields == {}
 
 
-def test_a_name_that_is_too_long_for_an_expression_does_not_fit(tmp_path: Path) -> None:
+def test_a_property_with_a_name_too_long_for_an_expression_does_not_fit(tmp_path: Path) -> None:
     long = f"plan{'-' * 2_000}"
 
     assert fields_of(tmp_path, {long: TEXT, "tier": TEXT}).fields == {"plan": "tier"}
 
 
-def test_an_object_that_usually_is_an_id_is_not_searched(tmp_path: Path) -> None:
-    customer: Json = {"anyOf": [TEXT, of({"plan": TEXT})]}
+def test_an_object_that_may_be_an_id_is_not_searched(tmp_path: Path) -> None:
+    customer: Json = {"anyOf": [TEXT, object_of({"plan": TEXT})]}
 
     assert "plan" not in fields_of(tmp_path, {"customer": customer}).fields
 
@@ -279,7 +291,7 @@ def status_of(tmp_path: Path, *words: str) -> Imported:
         (("ended", "EXPIRED", "incomplete_expired", "non_renewing", "closed"), "CANCELLED"),
     ],
 )
-def test_words_of_a_status_that_clearly_mean_one_of_ours_are_translated(
+def test_words_of_a_status_with_a_clear_meaning_are_translated(
     tmp_path: Path, words: tuple[str, ...], state: str
 ) -> None:
     made = status_of(tmp_path, "active", *words)
@@ -290,7 +302,7 @@ def test_words_of_a_status_that_clearly_mean_one_of_ours_are_translated(
     assert STATUS_OF(state) == state
 
 
-def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwise(
+def test_only_words_that_the_gateway_does_not_know_are_translated(
     tmp_path: Path,
 ) -> None:
     known = [word for words in WORDS["status"].values() for word in words]
@@ -304,16 +316,14 @@ def test_each_word_that_is_translated_is_one_that_clients_would_not_get_otherwis
 
 
 @pytest.mark.parametrize("word", ["active", "Trialing", "PAST_DUE", "cancelled", "CANCELED"])
-def test_a_word_that_the_gateway_understands_by_itself_is_not_translated(
-    tmp_path: Path, word: str
-) -> None:
+def test_a_word_that_the_gateway_knows_is_not_translated(tmp_path: Path, word: str) -> None:
     made = status_of(tmp_path, word, "unknown")
 
     assert "words" not in made.table
     assert STATUS_OF(word) != "UNKNOWN"
 
 
-def test_words_that_may_mean_anything_are_left_to_the_operator(tmp_path: Path) -> None:
+def test_words_without_a_clear_meaning_are_left_to_the_operator(tmp_path: Path) -> None:
     made = status_of(tmp_path, "active", "unpaid", "paused", "on hold\n")
 
     assert made.text.endswith(
@@ -342,13 +352,13 @@ def test_many_words_are_listed_in_part(tmp_path: Path) -> None:
     assert made.warnings.endswith('"state 9" and 110 more\n')
 
 
-def test_words_of_another_field_are_no_states(tmp_path: Path) -> None:
+def test_words_of_another_field_are_not_translated(tmp_path: Path) -> None:
     made = fields_of(tmp_path, {**ACCOUNT, "plan": {"type": "string", "enum": ["paid", "trial"]}})
 
     assert "words" not in made.table
 
 
-def test_what_is_missing_is_said_in_the_file_and_on_standard_error(tmp_path: Path) -> None:
+def test_missing_fields_are_reported_in_the_file_and_on_stderr(tmp_path: Path) -> None:
     made = fields_of(tmp_path, {"plan": TEXT})
 
     assert made.fields == {"plan": "plan"}
@@ -366,11 +376,11 @@ def test_what_is_missing_is_said_in_the_file_and_on_standard_error(tmp_path: Pat
     ]
 
 
-def test_a_property_that_may_be_null_or_missing_is_as_good_as_any(tmp_path: Path) -> None:
+def test_a_property_that_may_be_null_or_missing_fits(tmp_path: Path) -> None:
     nullable: Json = {"type": "string", "nullable": True, "description": "The plan."}
-    row = of({**ACCOUNT, "plan": nullable}, required=["id", "plan"])
+    row = object_of({**ACCOUNT, "plan": nullable}, required=["id", "plan"])
 
-    made = imported(tmp_path, one(row))
+    made = imported(tmp_path, one_customer(row))
 
     assert made.comment_on("plan") == "string or null. The plan."
     assert made.comment_on("status") == "string"
@@ -383,7 +393,7 @@ def test_the_other_properties_are_listed_with_type_and_description(tmp_path: Pat
         {
             "plan": TEXT,
             "tax": {"type": "string", "enum": ["exempt", "none"], "description": "Tax\nstate."},
-            "billing": of({"iban": TEXT}),
+            "billing": object_of({"iban": TEXT}),
         },
     )
 

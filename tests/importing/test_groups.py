@@ -1,4 +1,4 @@
-"""How the import finds that an answer has several rows of each user."""
+"""The import of responses with several rows of each user."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ from tests.importing.documents import (
     array,
     document,
     imported,
-    of,
+    object_of,
     operation,
     query,
 )
 from tests.settings.toml import toml
 
 EVENT: Json = {"id": TEXT, "userId": TEXT, "kind": TEXT, "created_at": TIME}
-EVENTS = array(of(EVENT))
+EVENTS = array(object_of(EVENT))
 USER_IDS = query("userIds", array(TEXT))
 
 ALL = "[].{id: id, type: kind, occurredAt: iso_time(created_at)}"
@@ -44,8 +44,10 @@ def events_of(
     return imported(tmp_path, contents, source=source, path=path)
 
 
-def test_events_of_several_users_are_grouped_by_user_with_the_newest_first(tmp_path: Path) -> None:
-    made = events_of(tmp_path, of({"data": EVENTS, "has_more": {"type": "boolean"}}), USER_IDS)
+def test_events_of_several_users_are_grouped_by_user_newest_first(tmp_path: Path) -> None:
+    made = events_of(
+        tmp_path, object_of({"data": EVENTS, "has_more": {"type": "boolean"}}), USER_IDS
+    )
 
     assert made.request["form"] == "repeat"
     assert made.answer == {
@@ -66,13 +68,13 @@ def test_events_of_several_users_are_grouped_by_user_with_the_newest_first(tmp_p
     assert settings.group.order == "iso_time(created_at)"
 
 
-def test_what_a_group_takes_for_granted_is_to_be_checked(tmp_path: Path) -> None:
+def test_assumptions_about_a_group_are_reported(tmp_path: Path) -> None:
     made = events_of(tmp_path, EVENTS, USER_IDS)
 
     warnings = [line.removeprefix("  - ") for line in made.warnings.splitlines()]
     assert warnings[1].startswith("sources.activity.answer.group: all pages are read, to sort")
     assert warnings[2].startswith("sources.activity.answer.without_row: a user without rows")
-    fields = warnings[3:]  # those without a property
+    fields = warnings[3:]  # fields without a property
     assert all("no property fits" in one for one in fields)
     assert any(one.startswith("sources.activity.fields.login_count: ") for one in fields)
 
@@ -87,7 +89,7 @@ def test_what_a_group_takes_for_granted_is_to_be_checked(tmp_path: Path) -> None
         ("/actions", query("user"), ["userId"]),
     ],
 )
-def test_events_of_one_user_are_that_user_s_rows(
+def test_events_of_one_user_are_rows_of_that_user(
     tmp_path: Path, path: str, parameter: Json | None, key: list[str]
 ) -> None:
     made = events_of(tmp_path, EVENTS, *([] if parameter is None else [parameter]), path=path)
@@ -99,7 +101,7 @@ def test_events_of_one_user_are_that_user_s_rows(
 
 
 def test_rows_of_one_user_need_no_key(tmp_path: Path) -> None:
-    events = array(of({"id": COUNT, "action": TEXT, "at": COUNT, "email": TEXT}))
+    events = array(object_of({"id": COUNT, "action": TEXT, "at": COUNT, "email": TEXT}))
 
     made = events_of(tmp_path, events, path="/users/{id}/events")
 
@@ -114,15 +116,17 @@ def test_rows_of_one_user_need_no_key(tmp_path: Path) -> None:
 
 
 def test_the_user_of_an_event_may_be_an_object_in_it(tmp_path: Path) -> None:
-    events = array(of({**EVENT, "userId": COUNT, "actor": of({"id": TEXT})}))
-    without = array(of({**EVENT, "userId": {"type": "boolean"}, "actor": of({"id": TEXT})}))
+    events = array(object_of({**EVENT, "userId": COUNT, "actor": object_of({"id": TEXT})}))
+    without = array(
+        object_of({**EVENT, "userId": {"type": "boolean"}, "actor": object_of({"id": TEXT})})
+    )
 
     assert events_of(tmp_path, events, USER_IDS).answer["key"] == ["userId"]
     assert events_of(tmp_path, without, USER_IDS).answer["key"] == ["actor", "id"]
 
 
-def test_rows_may_be_called_events_by_the_answer_alone(tmp_path: Path) -> None:
-    made = events_of(tmp_path, of({"activities": EVENTS}), USER_IDS, path="/feed")
+def test_rows_are_events_by_the_name_of_the_list_alone(tmp_path: Path) -> None:
+    made = events_of(tmp_path, object_of({"activities": EVENTS}), USER_IDS, path="/feed")
 
     assert made.answer["rows"] == ["activities"]
     assert made.answer["group"] == NEWEST_FIRST
@@ -134,16 +138,16 @@ def test_rows_may_be_called_events_by_the_answer_alone(tmp_path: Path) -> None:
         (EVENTS, query("ids", array(TEXT)), "/events"),
         (EVENTS, query("eventIds", array(TEXT)), "/events"),
         (EVENTS, USER_IDS, "/orders"),
-        (array(of({**EVENT, "userId": {"type": "boolean"}})), USER_IDS, "/events"),
+        (array(object_of({**EVENT, "userId": {"type": "boolean"}})), USER_IDS, "/events"),
         (
-            array(of({**EVENT, "kind": COUNT, "created_at": TEXT, "id": of({})})),
+            array(object_of({**EVENT, "kind": COUNT, "created_at": TEXT, "id": object_of({})})),
             USER_IDS,
             "/events",
         ),
-        ({"type": "object", "additionalProperties": of(EVENT)}, USER_IDS, "/events"),
+        ({"type": "object", "additionalProperties": object_of(EVENT)}, USER_IDS, "/events"),
     ],
 )
-def test_rows_are_not_grouped_if_it_cannot_be_told_that_they_are_events_of_users(
+def test_rows_that_may_not_be_events_of_users_are_not_grouped(
     tmp_path: Path, answer: Json, parameter: Json, path: str
 ) -> None:
     made = events_of(tmp_path, answer, parameter, path=path)
@@ -155,9 +159,9 @@ def test_rows_are_not_grouped_if_it_cannot_be_told_that_they_are_events_of_users
 @pytest.mark.parametrize(
     "row",
     [
-        of({"id": TEXT, "events": EVENTS}),
-        of({"user": of({"id": TEXT}), "events": EVENTS}),
-        of({"events": EVENTS, "loginCount": COUNT}),
+        object_of({"id": TEXT, "events": EVENTS}),
+        object_of({"user": object_of({"id": TEXT}), "events": EVENTS}),
+        object_of({"events": EVENTS, "loginCount": COUNT}),
     ],
 )
 def test_events_in_the_row_of_a_user_are_read_from_that_row(tmp_path: Path, row: Json) -> None:
@@ -168,14 +172,16 @@ def test_events_in_the_row_of_a_user_are_read_from_that_row(tmp_path: Path, row:
     assert made.fields["events"] == f"events{ALL}"
 
 
-def test_a_record_without_such_a_list_has_one_row_for_each_user(tmp_path: Path) -> None:
-    made = events_of(tmp_path, array(of({**EVENT, "login": TEXT})), USER_IDS, source="profile")
+def test_a_record_without_a_list_field_has_one_row_for_each_user(tmp_path: Path) -> None:
+    made = events_of(
+        tmp_path, array(object_of({**EVENT, "login": TEXT})), USER_IDS, source="profile"
+    )
 
     assert "group" not in made.answer
     assert made.fields["username"] == "login"
 
 
-async def test_an_imported_group_works_at_once(tmp_path: Path) -> None:
+async def test_an_imported_group_works_without_changes(tmp_path: Path) -> None:
     rows = [
         {"id": "1", "userId": "a", "kind": "login", "created_at": "2026-06-01T09:30:00Z"},
         {"id": "2", "userId": "a", "kind": "post", "created_at": "2026-06-03T11:30:00+02:00"},

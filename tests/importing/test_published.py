@@ -1,4 +1,4 @@
-"""The import of documents that services publish, as packages of npm have them.
+"""The import of published documents of services, from packages of npm.
 
 Stripe's and Directus's are JSON of version 3.0, Decentraland's is YAML of version 3.0, Figma's is
 YAML of version 3.1.
@@ -21,7 +21,7 @@ FIGMA = "@figma/rest-api-spec/openapi/openapi.yaml"
 
 @pytest.fixture(scope="module", autouse=True)
 def documents() -> Path:
-    """Install the packages where they are missing; give their folder."""
+    """Install missing packages; give their folder."""
     node_with(FOLDER)
     return FOLDER / "node_modules"
 
@@ -31,8 +31,8 @@ def published(documents: Path, name: str, source: str, path: str) -> Imported:
     return written_by(run_on(documents / name, "--source", source, "--path", path), source)
 
 
-def missing(made: Imported) -> list[str]:
-    """List what is said to be missing or to be checked."""
+def reported_settings(made: Imported) -> list[str]:
+    """List the settings that are reported as missing or to be checked."""
     return [line.split(": ")[0].split(".", 2)[2] for line in made.warnings.splitlines()[1:]]
 
 
@@ -56,13 +56,11 @@ def test_a_customer_of_stripe_is_a_source_of_billing(documents: Path, tmp_path: 
         "unpaid": "PAST_DUE",
     }
     assert made.warnings.endswith('CANCELLED for "paused"\n')
-    assert missing(made) == ["words.status"]
+    assert reported_settings(made) == ["words.status"]
     assert made.settings(tmp_path).fields == made.fields
 
 
-def test_the_subscriptions_of_stripe_are_asked_for_by_customer(
-    documents: Path, tmp_path: Path
-) -> None:
+def test_subscriptions_of_stripe_are_requested_by_customer(documents: Path, tmp_path: Path) -> None:
     made = published(documents, STRIPE, "billing", "/v1/subscriptions")
 
     assert made.request == {"form": "each", "path": "/v1/subscriptions", "parameter": "customer"}
@@ -71,7 +69,7 @@ def test_the_subscriptions_of_stripe_are_asked_for_by_customer(
     assert made.answer["more"]["has_more"] == ["has_more"]
     assert made.fields["status"] == "status"
     assert made.fields["renews_at"] == "unix_seconds(current_period_end)"
-    assert missing(made) == ["fields.balance", "words.status"]
+    assert reported_settings(made) == ["fields.balance", "words.status"]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -88,11 +86,11 @@ def test_a_user_of_directus_is_a_source_of_profiles(documents: Path, tmp_path: P
         "avatar_url": "avatar",
         "locale": "language",
     }
-    assert missing(made) == ["base_url", "fields.created_at"]
+    assert reported_settings(made) == ["base_url", "fields.created_at"]
     assert made.settings(tmp_path, base_url="http://directus").fields == made.fields
 
 
-def test_profiles_of_decentraland_are_read_many_at_a_time(documents: Path, tmp_path: Path) -> None:
+def test_profiles_of_decentraland_are_read_in_one_call(documents: Path, tmp_path: Path) -> None:
     made = published(documents, DECENTRALAND, "profile", "/lambdas/profiles")
 
     assert made.table["base_url"] == "https://peer.decentraland.zone"
@@ -108,11 +106,11 @@ def test_profiles_of_decentraland_are_read_many_at_a_time(documents: Path, tmp_p
         "email": "avatars[0].email",
     }
     absent = ["avatar_url", "locale", "created_at"]
-    assert missing(made) == ["request.form", *(f"fields.{name}" for name in absent)]
+    assert reported_settings(made) == ["request.form", *(f"fields.{name}" for name in absent)]
     assert made.settings(tmp_path).fields == made.fields
 
 
-def test_payments_of_figma_have_a_state_and_the_rest_is_said_to_be_missing(
+def test_payments_of_figma_give_a_status_and_report_missing_fields(
     documents: Path, tmp_path: Path
 ) -> None:
     made = published(documents, FIGMA, "billing", "/v1/payments")
@@ -123,7 +121,7 @@ def test_payments_of_figma_have_a_state_and_the_rest_is_said_to_be_missing(
     assert made.comment_on("status").startswith("string: UNPAID, PAID, TRIAL.")
     states = {"UNPAID": "PAST_DUE", "PAID": "ACTIVE", "TRIAL": "TRIALING"}
     assert made.table["words"] == {"status": states}
-    assert missing(made) == ["fields.plan", "fields.balance", "fields.renews_at"]
+    assert reported_settings(made) == ["fields.plan", "fields.balance", "fields.renews_at"]
     assert made.settings(tmp_path).fields == made.fields
 
 
@@ -134,7 +132,7 @@ def test_payments_of_figma_have_a_state_and_the_rest_is_said_to_be_missing(
         (FIGMA, "profile", "/v1/users", "is no path of the document: did you mean /v1/"),
     ],
 )
-def test_what_cannot_be_a_source_is_refused(
+def test_a_path_that_cannot_be_a_source_is_refused(
     documents: Path, name: str, source: str, path: str, why: str
 ) -> None:
     result = run_on(documents / name, "--source", source, "--path", path)

@@ -1,4 +1,4 @@
-"""Where the import writes, and what an operator does with it."""
+"""The output of the import, and its use as a configuration file."""
 
 import asyncio
 import json
@@ -22,29 +22,29 @@ from tests.importing.documents import (
     TIME,
     document,
     imported,
-    of,
-    one,
+    object_of,
+    one_customer,
     operation,
     run,
 )
 from tests.settings.toml import toml
 
 OPTIONS = ("--source", "billing", "--path", "/customers/{id}")
-ROW = of({"id": TEXT, "plan": TEXT, "status": TEXT})
+ROW = object_of({"id": TEXT, "plan": TEXT, "status": TEXT})
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable and no file of the machine be seen."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_new_file_gets_what_standard_output_would(tmp_path: Path) -> None:
-    to_output = run(tmp_path, one(ROW), *OPTIONS)
-    to_file = run(tmp_path, one(ROW), *OPTIONS, "--output", "billing.toml")
+def test_a_new_file_gets_the_text_of_standard_output(tmp_path: Path) -> None:
+    to_output = run(tmp_path, one_customer(ROW), *OPTIONS)
+    to_file = run(tmp_path, one_customer(ROW), *OPTIONS, "--output", "billing.toml")
 
     assert to_file.exit_code == 0
     assert not to_file.stdout
@@ -55,7 +55,7 @@ def test_a_new_file_gets_what_standard_output_would(tmp_path: Path) -> None:
 def test_an_existing_file_is_not_changed(tmp_path: Path) -> None:
     Path("gateway.toml").write_text("port = 80\n", encoding="utf-8")
 
-    result = run(tmp_path, one(ROW), *OPTIONS, "--output", "gateway.toml")
+    result = run(tmp_path, one_customer(ROW), *OPTIONS, "--output", "gateway.toml")
 
     assert result.exit_code == 2
     assert result.stderr == (
@@ -65,14 +65,14 @@ def test_an_existing_file_is_not_changed(tmp_path: Path) -> None:
 
 
 def test_a_file_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    result = run(tmp_path, one(ROW), *OPTIONS, "--output", "nowhere/billing.toml")
+    result = run(tmp_path, one_customer(ROW), *OPTIONS, "--output", "nowhere/billing.toml")
 
     assert result.exit_code == 2
     assert "expected the path of a new file" in result.stderr
 
 
-def test_nothing_is_written_for_a_document_that_cannot_be_imported(tmp_path: Path) -> None:
-    result = run(tmp_path, one(TEXT), *OPTIONS, "--output", "billing.toml")
+def test_a_document_that_cannot_be_imported_writes_no_file(tmp_path: Path) -> None:
+    result = run(tmp_path, one_customer(TEXT), *OPTIONS, "--output", "billing.toml")
 
     assert result.exit_code == 2
     assert not Path("billing.toml").exists()
@@ -87,19 +87,19 @@ def test_nothing_is_written_for_a_document_that_cannot_be_imported(tmp_path: Pat
         ([*OPTIONS, "--method", "put"], "'put' is not one of 'get', 'post'"),
     ],
 )
-def test_an_option_that_is_missing_or_wrong_is_refused(
+def test_a_missing_or_wrong_option_is_refused(
     tmp_path: Path, options: list[str], complaint: str
 ) -> None:
-    result = run(tmp_path, one(ROW), *options)
+    result = run(tmp_path, one_customer(ROW), *options)
 
     assert result.exit_code == 2
     assert complaint in result.stderr
 
 
-def test_the_text_reads_as_a_part_of_a_configuration_file(tmp_path: Path) -> None:
-    row = of({"id": TEXT, "plan": TEXT, "status": TEXT, "balance": COUNT, "taxId": TEXT})
+def test_the_output_is_a_part_of_a_configuration_file(tmp_path: Path) -> None:
+    row = object_of({"id": TEXT, "plan": TEXT, "status": TEXT, "balance": COUNT, "taxId": TEXT})
 
-    assert imported(tmp_path, one(row)).text == (
+    assert imported(tmp_path, one_customer(row)).text == (
         """\
 # Guessed from GET /customers/{id}, response 200
 # of Billing 7 (OpenAPI 3.0.3).
@@ -137,14 +137,14 @@ status = "status"
 @pytest.mark.parametrize(
     "text", ["a\nb", "a\r\nplan = 1", "\x00\x1b[31m", "\u2028\u202e\x85", "é" * 1_000, "# [a]"]
 )
-def test_what_a_document_says_stays_in_comments_of_one_printable_line(
+def test_text_of_a_document_stays_in_comments_of_one_printable_line(
     tmp_path: Path, text: str
 ) -> None:
     contents = document(
         {
             "/customers/{id}": {
                 "get": operation(
-                    of(
+                    object_of(
                         {
                             "id": TEXT,
                             "plan": {"type": "string", "description": text},
@@ -165,7 +165,7 @@ def test_what_a_document_says_stays_in_comments_of_one_printable_line(
     assert all(line.isprintable() for line in made.warnings.splitlines())
 
 
-def test_the_example_of_the_documentation_is_what_the_command_writes(tmp_path: Path) -> None:
+def test_the_command_writes_the_example_of_the_documentation(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/sources/README.md").read_text(encoding="utf-8")
     [(contents, text)] = re.findall(
         r"```yaml\n(openapi.*?)```.*?```toml\n(.*?)```", page, flags=re.DOTALL
@@ -178,7 +178,7 @@ def test_the_example_of_the_documentation_is_what_the_command_writes(tmp_path: P
     assert made.warnings.endswith('for "paused"\n')
 
 
-async def test_what_was_imported_works_at_once(tmp_path: Path) -> None:
+async def test_an_imported_source_works_without_changes(tmp_path: Path) -> None:
     account = {
         "id": "a",
         "plan": {"name": "pro"},
@@ -187,10 +187,10 @@ async def test_what_was_imported_works_at_once(tmp_path: Path) -> None:
         "currency": "eur",
         "current_period_end": "2026-06-01T09:30:00Z",
     }
-    row = of(
+    row = object_of(
         {
             "id": TEXT,
-            "plan": of({"name": TEXT}),
+            "plan": object_of({"name": TEXT}),
             "status": TEXT,
             "balance": TEXT,
             "currency": TEXT,
@@ -199,7 +199,7 @@ async def test_what_was_imported_works_at_once(tmp_path: Path) -> None:
     )
     async with serving(saying(json.dumps({"account": account}).encode())) as service:
         contents = document(
-            {"/accounts/{id}": {"get": operation(of({"account": row}))}},
+            {"/accounts/{id}": {"get": operation(object_of({"account": row}))}},
             servers=[service.base_url],
         )
         made = imported(tmp_path, contents, path="/accounts/{id}")
@@ -219,7 +219,7 @@ async def test_what_was_imported_works_at_once(tmp_path: Path) -> None:
     assert '{"amount": 1250, "currency": "EUR"}' in result.stdout
 
 
-def test_other_commands_start_without_the_libraries_of_the_import() -> None:
+def test_other_commands_do_not_load_the_libraries_of_the_import() -> None:
     process = subprocess.run(
         [sys.executable, "-c", "import sys, app.cli; print(*sys.modules)"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""One event is one line of bounded length, whatever clients send."""
+"""An event is one line of bounded length, also for hostile input of clients."""
 
 import io
 import json
@@ -28,7 +28,7 @@ HUGE = 100_000
 SERVER = "server.message"
 JSON = {"Content-Type": "application/json"}
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-"""What no line may have in it, but for the end of the line."""
+"""Characters that no line may have."""
 
 HOSTILE = st.one_of(
     st.text(),
@@ -73,7 +73,7 @@ def test_an_event_is_one_bounded_line_of_json(
 
 
 @given(value=HOSTILE, inner=HOSTILE, error=HOSTILE)
-def test_for_people_an_event_is_one_line_and_a_traceback_is_indented(
+def test_a_console_event_is_one_line_with_an_indented_traceback(
     value: str, inner: str, error: str
 ) -> None:
     stream = io.StringIO()
@@ -91,7 +91,7 @@ def test_for_people_an_event_is_one_line_and_a_traceback_is_indented(
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_what_is_cut_says_so_and_the_end_of_a_traceback_is_kept(form: LogFormat) -> None:
+def test_a_cut_traceback_is_marked_and_keeps_its_end(form: LogFormat) -> None:
     stream = io.StringIO()
 
     make_log(LogSettings(), form, stream).error("bug", exc_info=ValueError("x" * HUGE + " the end"))
@@ -101,7 +101,7 @@ def test_what_is_cut_says_so_and_the_end_of_a_traceback_is_kept(form: LogFormat)
     assert "xxx the end" in stream.getvalue()
 
 
-def test_many_long_values_are_left_out_rather_than_written_too_long() -> None:
+def test_long_values_beyond_the_bound_of_a_line_are_left_out() -> None:
     stream = io.StringIO()
     many = {f"name{number}": "x" * HUGE for number in range(200)}
 
@@ -112,7 +112,7 @@ def test_many_long_values_are_left_out_rather_than_written_too_long() -> None:
 
 
 @given(text=st.text(), most=st.integers(1, 100))
-def test_a_cut_text_is_its_start_and_its_end(text: str, most: int) -> None:
+def test_a_cut_text_keeps_its_start_and_its_end(text: str, most: int) -> None:
     kept = cut(text, most)
 
     if len(text) <= most:
@@ -131,15 +131,15 @@ def test_escaping_changes_no_value(text: str) -> None:
 
 
 @dataclass
-class Open:
-    """The gateway over HTTP, with its log."""
+class OpenedGateway:
+    """A client of the gateway, its sources and its log."""
 
     client: httpx.AsyncClient
     services: FakeServices
     log: io.StringIO
 
     async def logged(self, method: str, path: str, **request: Any) -> list[dict[str, Any]]:  # noqa: ANN401 # httpx's
-        """Send a request; read what was logged of it."""
+        """Send a request, and return the lines that it logged."""
         self.log.seek(0)
         self.log.truncate()
         await self.client.request(method, path, **request)
@@ -147,11 +147,11 @@ class Open:
 
 
 @pytest.fixture
-async def opened(services: FakeServices) -> AsyncGenerator[Open]:
-    """Give the gateway with a source in it that breaks it."""
+async def opened(services: FakeServices) -> AsyncGenerator[OpenedGateway]:
+    """Give an open gateway with a user, and its log."""
     services.know(1)
     log = io.StringIO()
-    # The log is bounded by itself, whatever else is.
+    # The log has its own bounds, also where the limits of connections are off.
     unbounded = ConnectionSettings(max_url_bytes=0, max_head_bytes=0)
     chosen = settings_for_fakes(connections=unbounded)
     app = make_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
@@ -160,11 +160,11 @@ async def opened(services: FakeServices) -> AsyncGenerator[Open]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
     ):
-        yield Open(client, services, log)
+        yield OpenedGateway(client, services, log)
 
 
 def as_header(text: str) -> bytes:
-    """Write what a header may have of a text: no server lets line breaks and NUL through."""
+    """Write a text as a header value: without line breaks and NUL, which no server accepts."""
     return re.sub(rb"[\r\n\x00]", b"", text.encode("utf-8", "replace"))[:60_000].strip()
 
 
@@ -174,8 +174,8 @@ def as_header(text: str) -> bytes:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(text=HOSTILE)
-async def test_whatever_a_client_sends_each_event_is_one_bounded_line(
-    opened: Open, text: str
+async def test_hostile_text_of_a_client_stays_within_one_bounded_line(
+    opened: OpenedGateway, text: str
 ) -> None:
     opened.services.profile.behaviour = raising(ZeroDivisionError(text))
     name = "Q" + re.sub(r"[^_0-9A-Za-z]", "_", text)[:60_000]
@@ -215,7 +215,7 @@ def _ascii(value: object) -> bytes:
         b"GET /" + b"a" * HUGE + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-async def test_what_is_no_request_leaves_no_line_but_those_of_the_log_s_form(
+async def test_bytes_that_are_not_a_request_are_logged_in_the_form_of_the_log(
     services: FakeServices, data: bytes
 ) -> None:
     stream = io.StringIO()

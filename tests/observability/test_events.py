@@ -1,4 +1,4 @@
-"""What the log says of each request: refusals, lost sources, and the ids that join lines."""
+"""The log events of requests: refusals, failed sources, and the ids that join lines."""
 
 import io
 import logging
@@ -49,7 +49,7 @@ USERS = "query Page($ids: [ID!]!) { users(ids: $ids) { username plan loginCount 
         ("GET", "/graphql?" + SECRET * 2_000, {}, b"", 414, "the address is longer than"),
     ],
 )
-async def test_a_refusal_has_one_line_with_its_reason_and_without_words_of_the_client(  # noqa: PLR0917 # a table
+async def test_a_refusal_is_logged_once_with_its_reason_and_no_text_of_the_client(  # noqa: PLR0917 # a table
     gateway: GatewayClient,
     method: str,
     path: str,
@@ -68,7 +68,7 @@ async def test_a_refusal_has_one_line_with_its_reason_and_without_words_of_the_c
     assert SECRET not in gateway.log.lower()
 
 
-async def test_a_request_that_is_served_is_not_called_refused(
+async def test_a_served_request_is_not_logged_as_refused(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -79,7 +79,7 @@ async def test_a_request_that_is_served_is_not_called_refused(
     assert not gateway.events("http.refused")
 
 
-async def test_bytes_that_are_no_request_have_a_line_as_well(
+async def test_bytes_that_are_not_a_request_are_logged_as_refused(
     services: FakeServices, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "uvicorn.error")
@@ -91,7 +91,7 @@ async def test_bytes_that_are_no_request_have_a_line_as_well(
     assert answer.startswith(b"HTTP/1.1 400 ")
     [refused] = [one for one in caplog.records if one.message == "http.refused"]
     assert (
-        written(refused).items()
+        line_of(refused).items()
         >= {
             "event": "http.refused",
             "level": "info",
@@ -101,7 +101,7 @@ async def test_bytes_that_are_no_request_have_a_line_as_well(
     )
 
 
-async def test_connections_beyond_the_limit_are_a_warning(
+async def test_a_connection_beyond_the_limit_is_logged_as_a_warning(
     services: FakeServices, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with listening(services, max_connections=1) as connect:
@@ -112,20 +112,20 @@ async def test_connections_beyond_the_limit_are_a_warning(
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     [refused] = [one for one in caplog.records if one.message == "http.refused"]
-    assert (refused.levelname, written(refused)["status"]) == ("WARNING", 503)
+    assert (refused.levelname, line_of(refused)["status"]) == ("WARNING", 503)
 
 
-def written(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Read the line that the log has of a record."""
+def line_of(record: logging.LogRecord) -> Mapping[str, Any]:
+    """Format a record, and read the line."""
     line: Mapping[str, Any] = orjson.loads(uvicorn_formatter("json").format(record))
     return line
 
 
-def test_an_event_of_a_library_s_logger_has_its_own_name_and_values() -> None:
+def test_an_event_of_a_library_keeps_its_name_and_values() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(uvicorn_formatter("json"))
-    logger = logging.Logger("uvicorn.error")  # noqa: LOG001 # it shall be nobody else's
+    logger = logging.Logger("uvicorn.error")  # noqa: LOG001 # used by this test alone
     logger.addHandler(handler)
 
     library_event(logger, logging.WARNING, "http.refused", status=503, reason="busy")
@@ -146,28 +146,33 @@ class Now:
         return self.seconds
 
 
-def kept(limit: RepeatLimit, event: str, count: int, **values: object) -> Iterator[dict[str, Any]]:
-    """Send an event several times, and yield what is logged."""
+def kept_lines(
+    limit: RepeatLimit, event: str, count: int, **values: object
+) -> Iterator[dict[str, Any]]:
+    """Log an event several times, and yield the lines that are kept."""
     for _ in range(count):
         with suppress(structlog.DropEvent):
             yield dict(limit(None, "info", {"event": event, **values}))
 
 
-def test_thousands_of_refusals_are_a_hundred_lines_a_minute_and_a_count() -> None:
+def test_repeated_refusals_are_limited_to_a_hundred_lines_a_minute() -> None:
     now = Now()
     limit = RepeatLimit(most=100, seconds=60.0, now=now)
 
-    first = [*kept(limit, "http.refused", 5_000, status=404)]
-    others = [*kept(limit, "http.refused", 10, status=503), *kept(limit, "source.fetch", 500)]
+    first = [*kept_lines(limit, "http.refused", 5_000, status=404)]
+    others = [
+        *kept_lines(limit, "http.refused", 10, status=503),
+        *kept_lines(limit, "source.fetch", 500),
+    ]
     now.seconds = 60.0
-    later = [*kept(limit, "http.refused", 2, status=404)]
+    later = [*kept_lines(limit, "http.refused", 2, status=404)]
 
     assert len(first) == 100
     assert len(others) == 510
     assert [one.get("left_out") for one in later] == [4_900, None]
 
 
-def test_what_is_left_out_does_not_come_as_a_line_without_values() -> None:
+def test_a_line_beyond_the_repeat_limit_is_not_written() -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), "json", stream)
 
@@ -177,7 +182,7 @@ def test_what_is_left_out_does_not_come_as_a_line_without_values() -> None:
     assert len(stream.getvalue().splitlines()) == 100
 
 
-async def test_an_operation_that_lost_sources_is_a_warning_that_names_them(
+async def test_an_operation_with_failed_sources_is_a_warning_that_names_them(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -192,7 +197,7 @@ async def test_an_operation_that_lost_sources_is_a_warning_that_names_them(
     assert line["errors"] == {"SOURCE_UNAVAILABLE": 2, "SOURCE_REJECTED": 2}
 
 
-async def test_an_operation_that_lost_nothing_is_information(
+async def test_an_operation_without_failures_is_logged_as_info(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -209,7 +214,7 @@ async def test_an_operation_that_lost_nothing_is_information(
     ("accept", "status"),
     [("application/json", 200), ("application/graphql-response+json", 400)],
 )
-async def test_the_line_has_the_status_that_the_client_gets(
+async def test_an_operation_is_logged_with_the_status_of_its_response(
     gateway: GatewayClient, accept: str, status: int
 ) -> None:
     response = await gateway.client.post(
@@ -220,7 +225,7 @@ async def test_the_line_has_the_status_that_the_client_gets(
     assert line["status"] == response.status_code == status
 
 
-async def test_a_limit_is_named_in_the_line_of_the_operation_that_it_refuses(
+async def test_an_operation_refused_by_a_limit_is_logged_with_the_limit(
     gateway: GatewayClient,
 ) -> None:
     many = " ".join(f'u{one}: user(id: "{SECRET}{one}") {{ id }}' for one in range(1_000))
@@ -233,7 +238,7 @@ async def test_a_limit_is_named_in_the_line_of_the_operation_that_it_refuses(
     assert SECRET not in gateway.log
 
 
-async def test_each_refused_operation_of_a_batch_has_a_line(
+async def test_each_refused_operation_of_a_batch_is_logged(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -264,7 +269,7 @@ async def test_each_refused_operation_of_a_batch_has_a_line(
         ({}, None),
     ],
 )
-async def test_the_client_program_is_named_in_the_lines_of_its_requests(
+async def test_requests_are_logged_with_the_name_of_the_client_program(
     gateway: GatewayClient, headers: Mapping[str, str], client: str | None
 ) -> None:
     sent = {f"apollographql-client-{name}": value for name, value in headers.items()}
@@ -276,7 +281,7 @@ async def test_the_client_program_is_named_in_the_lines_of_its_requests(
     assert [line.get("client") for line in lines] == [client, client]
 
 
-async def test_every_line_of_a_traced_request_has_the_id_of_the_trace(
+async def test_all_lines_of_a_traced_request_have_the_trace_id(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)

@@ -1,4 +1,4 @@
-"""What the gateway counts: what operations cost, what sources did, and who was refused."""
+"""The metrics of the gateway: operations, source calls and refusals."""
 
 import asyncio
 import io
@@ -41,7 +41,7 @@ def telemetry(clock: ManualClock) -> Recorded:
 
 
 def with_profile(profile: SourceSettings, settings: Settings | None = None) -> Settings:
-    """Make settings with another source of names."""
+    """Make settings with another profile source."""
     settings = settings or settings_for_fakes()
     return settings.model_copy(update={"sources": {**settings.sources, "profile": profile}})
 
@@ -101,7 +101,7 @@ async def test_a_key_that_fails_in_a_good_call_is_counted_as_failed(
 
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)
-async def test_it_is_counted_what_rendered_the_answer(
+async def test_operations_are_counted_by_renderer(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded, ways: Ways
 ) -> None:
     services.know(1)
@@ -116,7 +116,7 @@ async def test_it_is_counted_what_rendered_the_answer(
     assert sum(telemetry.values("gateway.operations").values()) == 2
 
 
-async def test_what_an_error_ends_before_any_source_is_asked_is_rendered_by_nobody(
+async def test_an_operation_that_fails_before_any_call_has_no_renderer(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
@@ -130,7 +130,7 @@ async def test_what_an_error_ends_before_any_source_is_asked_is_rendered_by_nobo
     assert not any(services.calls.values())
 
 
-async def test_attempts_are_told_apart_and_the_budget_shrinks(
+async def test_first_attempts_and_retries_are_counted_and_the_budget_shrinks(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -150,7 +150,7 @@ async def test_attempts_are_told_apart_and_the_budget_shrinks(
     assert (before, after) == (5, 3)
 
 
-async def test_repetitions_that_the_budget_allows_and_refuses_are_counted(
+async def test_retries_that_the_budget_allows_and_refuses_are_counted(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -169,7 +169,7 @@ async def test_repetitions_that_the_budget_allows_and_refuses_are_counted(
     assert {one["request_id"] for one in attempts} == {event["request_id"]}
 
 
-async def test_the_circuit_shows_its_state_and_counts_its_changes(
+async def test_the_state_and_transitions_of_a_breaker_are_measured(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -190,7 +190,7 @@ async def test_the_circuit_shows_its_state_and_counts_its_changes(
     assert telemetry.values("gateway.source.attempts") == {("profile", "first"): 1}
 
 
-async def test_places_of_the_bulkhead_and_running_operations_are_seen_while_they_are_taken(
+async def test_calls_in_the_bulkhead_and_running_operations_are_measured(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
     services.know(1, 2)
@@ -218,7 +218,7 @@ async def test_places_of_the_bulkhead_and_running_operations_are_seen_while_they
     assert (during[0]["profile",], during[0]["billing",], during[1][()]) == (1, 0, 2)
     assert after["profile",] == 0
     assert limit["profile",] > 1
-    # A sum stays when the gateway has ended.
+    # A counter keeps its value after the gateway has stopped.
     assert telemetry.values("gateway.coalesced.keys")["profile",] == 1
 
 
@@ -247,7 +247,7 @@ async def test_the_entity_cache_counts_hits_misses_stale_keys_and_evictions(
     assert telemetry.values("gateway.entity_cache.evictions") == {("profile",): 1}
 
 
-async def test_refusals_are_counted_by_the_limit(
+async def test_refusals_are_counted_by_limit(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -270,7 +270,7 @@ async def test_refusals_are_counted_by_the_limit(
     }
 
 
-async def test_names_of_operations_are_bounded_and_those_of_trusted_documents_are_shown(
+async def test_operation_names_are_bounded_except_those_of_trusted_documents(
     open_gateway: OpenGateway,
     services: FakeServices,
     clock: ManualClock,
@@ -298,14 +298,14 @@ async def test_names_of_operations_are_bounded_and_those_of_trusted_documents_ar
     }
 
 
-async def test_a_client_that_goes_is_counted_as_such(
+async def test_a_disconnected_client_is_counted(
     open_gateway: OpenGateway, telemetry: Recorded
 ) -> None:
     async def receive() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
     async def send(_: object) -> None:
-        raise AssertionError("nobody is there")
+        raise AssertionError("the client has disconnected")
 
     async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
         scope = {
@@ -320,7 +320,7 @@ async def test_a_client_that_goes_is_counted_as_such(
     }
 
 
-async def test_requests_that_the_connection_refuses_are_counted_too(
+async def test_requests_refused_at_the_connection_are_counted(
     services: FakeServices, telemetry: Recorded
 ) -> None:
     limits = ConnectionSettings(
@@ -355,7 +355,9 @@ async def test_requests_that_the_connection_refuses_are_counted_too(
     }
 
 
-async def test_fast_paths_in_use_are_shown(open_gateway: OpenGateway, telemetry: Recorded) -> None:
+async def test_fast_paths_in_use_are_measured(
+    open_gateway: OpenGateway, telemetry: Recorded
+) -> None:
     async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry):
         shown = telemetry.values("gateway.fastpath.in_use")
 

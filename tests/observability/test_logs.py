@@ -1,4 +1,4 @@
-"""The log: one event a line, with the request it belongs to."""
+"""The log: one event on each line, with the id of its request."""
 
 import io
 import logging
@@ -36,7 +36,7 @@ HOSTILE = {
     "ANSI": "\x1b[31mred\x1b[0m\x1b[2J",
     "a line separator": "a\u2028b\u2029c\x85d",
     "control characters": "\x00\x07\x08\x7f",
-    "what a terminal obeys": "\x9b2J\x85\u202e\ufeff",
+    "control sequences of a terminal": "\x9b2J\x85\u202e\ufeff",
     "quotes": "\"'\\`{}%s%d",
 }
 
@@ -45,7 +45,7 @@ class Terminal(io.StringIO):
     """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return that it is."""
         return True
 
 
@@ -56,7 +56,7 @@ def lines(stream: io.StringIO) -> list[Mapping[str, Any]]:
     return [orjson.loads(line) for line in text.split("\n")[:-1]]
 
 
-def written(event: str, **values: object) -> Mapping[str, Any]:
+def json_line(event: str, **values: object) -> Mapping[str, Any]:
     """Log one event as JSON and read it back."""
     stream = io.StringIO()
     make_log(LogSettings(), "json", stream).info(event, **values)
@@ -64,8 +64,8 @@ def written(event: str, **values: object) -> Mapping[str, Any]:
     return line
 
 
-def shown(event: str, stream: io.StringIO | None = None, **values: object) -> str:
-    """Log one event for people and read it back."""
+def console_text(event: str, stream: io.StringIO | None = None, **values: object) -> str:
+    """Log one event in the console form and read it back."""
     stream = stream or io.StringIO()
     make_log(LogSettings(), "console", stream).info(event, **values)
     return stream.getvalue()
@@ -78,7 +78,7 @@ def fail() -> None:
 
 
 def test_an_event_is_one_line_of_json_with_its_level_time_and_values() -> None:
-    line = written("source.fetch", source="billing", keys=2, status=None)
+    line = json_line("source.fetch", source="billing", keys=2, status=None)
 
     assert {**line, "timestamp": ""} == {
         "event": "source.fetch",
@@ -93,7 +93,7 @@ def test_an_event_is_one_line_of_json_with_its_level_time_and_values() -> None:
     assert moment.utcoffset() == datetime.now(UTC).utcoffset()
 
 
-def test_what_is_bound_to_the_running_request_is_in_each_of_its_lines() -> None:
+def test_values_bound_to_a_request_are_in_each_of_its_lines() -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), "json", stream)
 
@@ -106,7 +106,7 @@ def test_what_is_bound_to_the_running_request_is_in_each_of_its_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "said"),
+    ("level", "expected"),
     [
         ("debug", ["debug", "info", "warning", "error"]),
         ("info", ["info", "warning", "error"]),
@@ -114,28 +114,30 @@ def test_what_is_bound_to_the_running_request_is_in_each_of_its_lines() -> None:
         ("error", ["error"]),
     ],
 )
-def test_what_is_less_severe_than_the_setting_is_not_written(level: Level, said: list[str]) -> None:
+def test_events_below_the_configured_level_are_not_written(
+    level: Level, expected: list[str]
+) -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(level=level), "json", stream)
 
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)("event")
 
-    assert [line["level"] for line in lines(stream)] == said
+    assert [line["level"] for line in lines(stream)] == expected
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_whatever_a_text_holds_its_event_stays_one_line(text: str) -> None:
-    for line in (written(text), written("event", detail=text), written("event", **{text: 1})):
+def test_an_event_with_hostile_text_is_one_line(text: str) -> None:
+    for line in (json_line(text), json_line("event", detail=text), json_line("event", **{text: 1})):
         assert text in (line["event"], line.get("detail"), *line)
 
 
 @given(text=st.text())
-def test_any_text_is_read_back_as_it_was(text: str) -> None:
-    assert written("event", detail=text)["detail"] == text
+def test_any_text_is_read_back_unchanged(text: str) -> None:
+    assert json_line("event", detail=text)["detail"] == text
 
 
-def test_a_json_line_is_plain_even_on_a_terminal() -> None:
+def test_a_json_line_has_no_colours_on_a_terminal() -> None:
     stream = Terminal()
     make_log(LogSettings(), "json", stream).error("event")
 
@@ -162,8 +164,8 @@ def test_a_json_line_is_plain_even_on_a_terminal() -> None:
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_json_has_no_form_for_is_written_all_the_same(value: object) -> None:
-    line = written("event", value=value, other=1)
+def test_a_value_that_json_does_not_support_is_written(value: object) -> None:
+    line = json_line("event", value=value, other=1)
 
     assert line["event"] == "event"
     assert line["other"] == 1
@@ -182,15 +184,15 @@ class Odd:
     __repr__ = __str__
 
 
-def ring() -> list[object]:
-    """Make a list that is in itself."""
+def list_in_itself() -> list[object]:
+    """Make a list that contains itself."""
     made: list[object] = []
     made.append(made)
     return made
 
 
-def deep() -> object:
-    """Make a list in lists that no recursion gets through."""
+def deep_list() -> object:
+    """Make nested lists that are deeper than the limit of recursion."""
     made: object = 1
     for _ in range(100_000):
         made = [made]
@@ -203,8 +205,8 @@ POISON: Mapping[str, Callable[[], object]] = {
     "raises memory": lambda: Odd(MemoryError()),
     "is in a list": lambda: [1, {"a": Odd(KeyError("what"))}],
     "is a name": lambda: {Odd(KeyError("what")): 1},
-    "is in itself": ring,
-    "is deep": deep,
+    "contains itself": list_in_itself,
+    "is deep": deep_list,
     "is a number that Python does not write": lambda: 10**5_000,
     "is a text of ten million": lambda: "x" * 10_000_000,
     "is a list of many": lambda: list(range(100_000)),
@@ -215,14 +217,14 @@ POISON: Mapping[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("make", POISON.values(), ids=POISON)
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_whatever_a_value_does_its_event_and_the_other_values_are_written(
+def test_a_value_that_cannot_be_written_does_not_affect_its_event(
     make: Callable[[], object], form: LogFormat
 ) -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), form, stream)
 
-    for say in (log.info, log.bind(bound=make()).error):
-        say("event", value=make(), other="the other value")
+    for write in (log.info, log.bind(bound=make()).error):
+        write("event", value=make(), other="the other value")
     with structlog.contextvars.bound_contextvars(request_id=make()):
         log.info("event", other="the other value")
 
@@ -250,14 +252,16 @@ def test_an_event_whose_processors_raise_is_written_by_its_name() -> None:
     assert "event" in stream.getvalue()
 
 
-def test_people_read_lists_and_tables_without_brackets_and_quotes() -> None:
-    line = shown("event", errors={"SOURCE_TIMEOUT": 2}, lost={"a": ["B", "C"]}, names=["x", "y"])
+def test_the_console_shows_lists_and_tables_without_brackets_and_quotes() -> None:
+    line = console_text(
+        "event", errors={"SOURCE_TIMEOUT": 2}, lost={"a": ["B", "C"]}, names=["x", "y"]
+    )
 
     assert "errors='SOURCE_TIMEOUT: 2' lost='a: B, C' names='x, y'" in line
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_arguments_that_do_not_fit_into_a_text_do_not_raise(form: LogFormat) -> None:
+def test_wrong_arguments_of_a_format_do_not_raise(form: LogFormat) -> None:
     stream = io.StringIO()
 
     make_log(LogSettings(), form, stream).info("%d users", "no number", value=1)
@@ -267,18 +271,18 @@ def test_arguments_that_do_not_fit_into_a_text_do_not_raise(form: LogFormat) -> 
 
 
 class Broken(io.StringIO):
-    """A stream that takes nothing while it is broken."""
+    """A stream that refuses text while it is broken."""
 
     broken = True
 
     def write(self, text: str) -> int:
-        """Take a text."""
+        """Write a text, or raise."""
         if self.broken:
             raise OSError(28, "No space left on device")
         return super().write(text)
 
 
-def test_a_stream_that_is_broken_gets_all_lines_when_it_works_again() -> None:
+def test_a_broken_stream_gets_all_lines_when_it_works_again() -> None:
     stream = Broken()
     log = make_log(LogSettings(), "json", stream)
 
@@ -293,26 +297,26 @@ def test_a_stream_that_is_broken_gets_all_lines_when_it_works_again() -> None:
     assert [line["event"] for line in lines(stream)] == ["first", "second", "third"]
 
 
-def test_what_is_dropped_is_told_with_counts_and_seconds() -> None:
+def test_dropped_lines_are_logged_with_counts_and_seconds() -> None:
     stream = Broken()
     log = make_log(LogSettings(), "json", stream)
 
     for number in range(2_000):
         log.info("event", number=number, value="x" * 1_000)
     stream.broken = False
-    log.info("finds no room, and has the log written")
+    log.info("does not fit, and causes a write")
     log.info("after")
 
     found = lines(stream)
-    [told] = [line for line in found if line["event"] == "log.dropped"]
-    assert told["level"] == "warning"
-    assert told["lines"] == told["info"] == 2_001 - (len(found) - 2) > 0
-    assert told["seconds"] >= 0
-    assert told["reason"] == "No space left on device"
+    [gap] = [line for line in found if line["event"] == "log.dropped"]
+    assert gap["level"] == "warning"
+    assert gap["lines"] == gap["info"] == 2_001 - (len(found) - 2) > 0
+    assert gap["seconds"] >= 0
+    assert gap["reason"] == "No space left on device"
     assert found[-1]["event"] == "after"
 
 
-def test_a_stream_that_is_closed_does_not_raise() -> None:
+def test_a_closed_stream_does_not_raise() -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), "json", stream)
     stream.close()
@@ -329,14 +333,14 @@ def test_a_text_that_a_stream_cannot_encode_is_escaped() -> None:
     assert raw.getvalue().count(b"zw\\xf6lf") == 1
 
 
-def test_a_value_is_written_as_its_text_where_json_has_no_form_for_it() -> None:
-    assert written("event", path=Path("a"))["path"] == "a"
-    assert written("event", error=ValueError("what"))["error"] == "what"
-    assert written("event", at=datetime(2026, 1, 2, tzinfo=UTC))["at"].startswith("2026-01-02T00")
+def test_a_value_that_json_does_not_support_is_written_as_text() -> None:
+    assert json_line("event", path=Path("a"))["path"] == "a"
+    assert json_line("event", error=ValueError("what"))["error"] == "what"
+    assert json_line("event", at=datetime(2026, 1, 2, tzinfo=UTC))["at"].startswith("2026-01-02T00")
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_traceback_shows_where_and_what_but_no_local_values(form: LogFormat) -> None:
+def test_a_traceback_is_logged_without_local_values(form: LogFormat) -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), form, stream)
     try:
@@ -354,8 +358,8 @@ def test_a_traceback_shows_where_and_what_but_no_local_values(form: LogFormat) -
         assert "exc_info" not in line
 
 
-def test_people_read_the_event_and_its_values_on_a_line() -> None:
-    text = shown("gateway.started", version="1.2", sources=3)
+def test_the_console_shows_an_event_and_its_values_on_one_line() -> None:
+    text = console_text("gateway.started", version="1.2", sources=3)
 
     assert text.count("\n") == 1
     assert "gateway.started" in text
@@ -365,9 +369,9 @@ def test_people_read_the_event_and_its_values_on_a_line() -> None:
     assert not text.startswith("{")
 
 
-def test_people_get_colours_on_a_terminal_and_nowhere_else() -> None:
-    assert "\x1b[" in shown("event", Terminal(), a=1)
-    assert "\x1b[" not in shown("event", a=1)
+def test_the_console_has_colours_only_on_a_terminal() -> None:
+    assert "\x1b[" in console_text("event", Terminal(), a=1)
+    assert "\x1b[" not in console_text("event", a=1)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +383,7 @@ def test_people_get_colours_on_a_terminal_and_nowhere_else() -> None:
         ("console", io.StringIO(), "console"),
     ],
 )
-def test_people_get_their_form_on_a_terminal_unless_the_operator_decided(
+def test_a_terminal_gets_the_console_form_unless_another_is_configured(
     wanted: Literal["auto", "json", "console"], stream: io.StringIO, form: LogFormat
 ) -> None:
     settings = LogSettings(format=wanted)
@@ -390,17 +394,17 @@ def test_people_get_their_form_on_a_terminal_unless_the_operator_decided(
 
 
 class Uvicorn:
-    """A logger such as uvicorn's, through our formatter."""
+    """A logger such as that of uvicorn, with our formatter."""
 
     def __init__(self, form: LogFormat) -> None:
         self.stream = io.StringIO()
         handler = logging.StreamHandler(self.stream)
         handler.setFormatter(uvicorn_formatter(form))
-        self.logger = logging.Logger("uvicorn.error")  # noqa: LOG001 # it shall be nobody else's
+        self.logger = logging.Logger("uvicorn.error")  # noqa: LOG001 # used by this test alone
         self.logger.addHandler(handler)
 
 
-def test_uvicorn_s_sentences_are_events_of_the_same_form() -> None:
+def test_messages_of_uvicorn_are_events_of_the_same_form() -> None:
     uvicorn = Uvicorn("json")
 
     with structlog.contextvars.bound_contextvars(request_id="req-1"):
@@ -420,7 +424,7 @@ def test_uvicorn_s_sentences_are_events_of_the_same_form() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_uvicorn_s_sentences_stay_one_line_too(text: str) -> None:
+def test_a_hostile_message_of_uvicorn_is_one_line(text: str) -> None:
     uvicorn = Uvicorn("json")
 
     uvicorn.logger.warning("Invalid HTTP request: %s", text)
@@ -431,7 +435,7 @@ def test_uvicorn_s_sentences_stay_one_line_too(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_uvicorn_s_tracebacks_show_no_local_values_either_and_stand_there_once(
+def test_a_traceback_of_uvicorn_is_logged_once_without_local_values(
     form: LogFormat,
 ) -> None:
     uvicorn = Uvicorn(form)
@@ -447,7 +451,7 @@ def test_uvicorn_s_tracebacks_show_no_local_values_either_and_stand_there_once(
         assert len(lines(uvicorn.stream)) == 1
 
 
-def test_people_read_uvicorn_s_sentences_on_lines_of_the_same_form() -> None:
+def test_the_console_shows_messages_of_uvicorn_in_the_same_form() -> None:
     uvicorn = Uvicorn("console")
 
     uvicorn.logger.info("Uvicorn running on %s", "http://127.0.0.1:8000")
@@ -459,14 +463,14 @@ def test_people_read_uvicorn_s_sentences_on_lines_of_the_same_form() -> None:
 
 
 def flush(logger: logging.Logger) -> None:
-    """Wait until what was said is written."""
+    """Wait until all lines are written."""
     for handler in logger.handlers:
         handler.flush()
 
 
 @pytest.fixture
 def uvicorn_logger() -> Generator[logging.Logger]:
-    """Give uvicorn's logger, and make it and the root what they were afterwards."""
+    """Give uvicorn's logger, and restore it and the root logger afterwards."""
     loggers = [logging.getLogger("uvicorn"), logging.getLogger()]
     before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
     on_end = signal.getsignal(signal.SIGTERM)
@@ -477,7 +481,7 @@ def uvicorn_logger() -> Generator[logging.Logger]:
 
 
 @pytest.mark.parametrize(("level", "count"), [("info", 2), ("warning", 1), ("error", 0)])
-def test_uvicorn_is_configured_to_our_form_and_level(
+def test_uvicorn_is_configured_with_our_form_and_level(
     uvicorn_logger: logging.Logger, capsys: pytest.CaptureFixture[str], level: Level, count: int
 ) -> None:
     logging.config.dictConfig(uvicorn_log_config(LogSettings(level=level), "json"))
@@ -486,20 +490,20 @@ def test_uvicorn_is_configured_to_our_form_and_level(
     uvicorn_logger.getChild("error").warning("odd")
     flush(uvicorn_logger)
 
-    said = capsys.readouterr()
-    found = [orjson.loads(line)["message"] for line in said.err.splitlines()]
+    output = capsys.readouterr()
+    found = [orjson.loads(line)["message"] for line in output.err.splitlines()]
     assert found == ["started", "odd"][2 - count :]
-    assert not said.out
+    assert not output.out
 
 
 @pytest.mark.usefixtures("uvicorn_logger")
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_what_a_library_says_wrongly_does_not_raise_and_is_not_printed(
+def test_a_wrong_logging_call_of_a_library_does_not_raise(
     capsys: pytest.CaptureFixture[str], form: LogFormat
 ) -> None:
     logging.config.dictConfig(uvicorn_log_config(LogSettings(), form))
 
-    logging.getLogger("aiohttp").error("%d connections of %s", "no number")  # noqa: PLE1206 # that
+    logging.getLogger("aiohttp").error("%d connections of %s", "no number")  # noqa: PLE1206 # on purpose
     logging.getLogger("aiohttp").error(Odd(ValueError("what")))
     logging.getLogger("aiohttp").error("odd: %s", Odd(ValueError("what")))
     flush(logging.getLogger())
@@ -513,7 +517,9 @@ def test_what_a_library_says_wrongly_does_not_raise_and_is_not_printed(
 
 
 @pytest.mark.usefixtures("uvicorn_logger")
-def test_libraries_and_the_gateway_speak_in_one_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_libraries_and_the_gateway_are_in_order(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logging.config.dictConfig(uvicorn_log_config(LogSettings(), "json"))
     log = make_log(LogSettings(), "json")
 
@@ -522,12 +528,12 @@ def test_libraries_and_the_gateway_speak_in_one_order(capsys: pytest.CaptureFixt
     flush(logging.getLogger("uvicorn"))
 
     found = [orjson.loads(line) for line in capsys.readouterr().err.splitlines()]
-    said = [line.get("message", line["event"]) for line in found]
-    assert said == [str(number) for number in range(20)]
+    output = [line.get("message", line["event"]) for line in found]
+    assert output == [str(number) for number in range(20)]
 
 
 @pytest.mark.usefixtures("uvicorn_logger")
-def test_what_libraries_warn_of_has_our_form_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_libraries_have_the_form_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     logging.config.dictConfig(uvicorn_log_config(LogSettings(level="error"), "json"))
 
     logging.getLogger("asyncio").warning("odd\nfuture")
@@ -538,24 +544,24 @@ def test_what_libraries_warn_of_has_our_form_too(capsys: pytest.CaptureFixture[s
     assert (line["event"], line["message"]) == ("server.message", "odd\nfuture")
 
 
-def test_the_configuration_can_be_sent_to_worker_processes() -> None:
+def test_the_log_configuration_can_be_sent_to_worker_processes() -> None:
     config = uvicorn_log_config(LogSettings(), "json")
 
-    assert pickle.loads(pickle.dumps(config)) == config  # noqa: S301 # it is ours
+    assert pickle.loads(pickle.dumps(config)) == config  # noqa: S301 # our own data
 
 
-def test_the_log_goes_to_stderr_so_that_stdout_is_left_to_answers(
+def test_the_log_goes_to_stderr_and_not_to_stdout(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     make_log(LogSettings(), "json", sys.stderr).info("event")
 
-    said = capsys.readouterr()
-    assert orjson.loads(said.err)["event"] == "event"
-    assert not said.out
+    output = capsys.readouterr()
+    assert orjson.loads(output.err)["event"] == "event"
+    assert not output.out
 
 
 def logged(share: float, ids: list[str]) -> list[tuple[str, str]]:
-    """Log an operation with a call for each request, half of them gone wrong; give what is left."""
+    """Log an operation and a call of each request, half of them failed; return the kept lines."""
     stream = io.StringIO()
     log = make_log(LogSettings(sample=share), "json", stream)
     for number, one in enumerate(ids):
@@ -567,7 +573,7 @@ def logged(share: float, ids: list[str]) -> list[tuple[str, str]]:
     return [(line["event"], line["request_id"]) for line in lines(stream)]
 
 
-def test_of_good_requests_a_share_is_logged_as_a_whole_and_of_failed_ones_all() -> None:
+def test_a_share_of_good_requests_and_all_failed_ones_are_logged() -> None:
     ids = [f"request-{number}" for number in range(2_000)]
 
     kept = logged(0.1, ids)
@@ -582,7 +588,7 @@ def test_of_good_requests_a_share_is_logged_as_a_whole_and_of_failed_ones_all() 
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.0, 0), (1.0, 2)])
-def test_none_or_all_of_them_can_be_logged(share: float, kept: int) -> None:
-    said = logged(share, ["request-1"])
+def test_no_or_all_good_requests_can_be_logged(share: float, kept: int) -> None:
+    output = logged(share, ["request-1"])
 
-    assert len([event for event, _ in said if event != "gateway.started"]) == kept
+    assert len([event for event, _ in output if event != "gateway.started"]) == kept

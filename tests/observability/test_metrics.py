@@ -1,4 +1,4 @@
-"""Metrics are counted right, and the snapshots of processes add up."""
+"""Metrics and their snapshots, also of several processes."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ RECORDS = st.lists(
 
 
 def snapshot_of(records: list[Record]) -> Snapshot:
-    """Record values, which are eighths, so that sums are exact."""
+    """Record values. They are eighths, so that sums are exact."""
     metrics = Metrics(now=lambda: 5.0)
     counter, histogram = metrics.counter(COUNTED), metrics.histogram(MEASURED)
     levels: dict[tuple[str, ...], float] = {}
@@ -63,7 +63,7 @@ def points_of(snapshot: Snapshot, info: MetricInfo) -> dict[tuple[str, ...], Poi
 
 
 @given(RECORDS, RECORDS, RECORDS)
-def test_the_sum_of_processes_is_what_one_process_would_have_counted(
+def test_the_sum_of_snapshots_is_the_snapshot_of_one_process(
     one: list[Record], two: list[Record], three: list[Record]
 ) -> None:
     together = snapshot_of(one + two + three)
@@ -76,7 +76,7 @@ def test_the_sum_of_processes_is_what_one_process_would_have_counted(
 
 
 @given(RECORDS)
-def test_a_snapshot_is_the_same_after_its_way_as_json(records: list[Record]) -> None:
+def test_a_snapshot_is_unchanged_after_a_round_trip_as_json(records: list[Record]) -> None:
     snapshot = snapshot_of(records)
 
     assert Snapshot.model_validate_json(snapshot.model_dump_json()) == snapshot
@@ -96,7 +96,7 @@ def test_a_bucket_includes_its_upper_bound(value: float, buckets: tuple[int, ...
     assert (point.least, point.most) == (value, value)
 
 
-def test_of_two_exemplars_of_a_bucket_the_later_one_is_kept() -> None:
+def test_the_later_exemplar_of_a_bucket_is_kept() -> None:
     first, second = Metrics(), Metrics()
     for metrics, value in ((first, 0.5), (second, 0.6)):
         metrics.histogram(MEASURED).record(value, "x", trace=TRACE)
@@ -108,7 +108,7 @@ def test_of_two_exemplars_of_a_bucket_the_later_one_is_kept() -> None:
     assert point.exemplars[1].trace_id == "a" * 32
 
 
-def test_counters_and_histograms_outlast_a_process_and_gauges_do_not() -> None:
+def test_counters_and_histograms_are_kept_after_a_process_ends() -> None:
     snapshot = snapshot_of([("count", "x", 8), ("duration", "x", 8), ("level", "x", 8)])
 
     kept = lasting(snapshot)
@@ -124,7 +124,7 @@ def test_a_metric_without_a_value_is_left_out() -> None:
     assert metrics.snapshot().metrics == ()
 
 
-def test_several_functions_may_read_numbers_of_one_metric() -> None:
+def test_values_of_several_observers_of_a_metric_are_added() -> None:
     metrics = Metrics()
     metrics.observe(SHOWN, lambda: [(("x",), 1.0)])
     metrics.observe(SHOWN, lambda: [(("x",), 2.0), (("y",), 5.0)])
@@ -138,7 +138,7 @@ def test_several_functions_may_read_numbers_of_one_metric() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=LONGEST + 5), st.booleans())), st.integers(0, 5))
-def test_clients_add_no_more_names_than_are_allowed(
+def test_clients_add_no_more_operation_names_than_allowed(
     names: list[tuple[str, bool]], limit: int
 ) -> None:
     chosen = OperationNames(limit)
@@ -152,7 +152,7 @@ def test_clients_add_no_more_names_than_are_allowed(
     assert chosen.shown(None, trusted=False) == ""
 
 
-def test_what_is_observed_within_a_context_ends_with_it_and_its_counts_stay() -> None:
+def test_an_observation_ends_with_its_context_and_counts_are_kept() -> None:
     metrics = Metrics()
     counts = {("x",): 3.0}
     with metrics.observing() as observations:

@@ -1,4 +1,4 @@
-"""Traces and metrics go to a collector as the standard variables say, and nowhere without them."""
+"""Traces and metrics go to a collector only if the standard variables are set."""
 
 import asyncio
 import subprocess
@@ -54,7 +54,7 @@ WAIT = 20.0
             },
             OtlpSettings(traces=True, metrics=True),
         ),
-        # What is switched off is not checked.
+        # Variables of a part that is switched off are not checked.
         ({"OTEL_BSP_SCHEDULE_DELAY": "soon", "OTEL_TRACES_EXPORTER": "none"}, OtlpSettings()),
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://c/v1/m"}, OtlpSettings(metrics=True)),
         ({**ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT": " "}, OtlpSettings()),
@@ -130,7 +130,7 @@ def test_variables_switch_traces_and_metrics_on(
         ),
     ],
 )
-def test_a_wrong_variable_is_a_mistake_that_says_what_is_right(
+def test_a_wrong_variable_is_reported_with_the_expected_value(
     variables: Mapping[str, str], mistake: str
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
@@ -140,7 +140,7 @@ def test_a_wrong_variable_is_a_mistake_that_says_what_is_right(
 
 
 @pytest.mark.parametrize("value", ["Bearer s3cr3t", "authorization=s3cr3t;x", "a=b\ns3cr3t"])
-def test_a_mistake_in_the_headers_does_not_show_them(value: str) -> None:
+def test_a_mistake_in_the_headers_does_not_show_their_values(value: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         read_otlp({**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": value})
 
@@ -164,7 +164,7 @@ def test_a_mistake_in_the_headers_does_not_show_them(value: str) -> None:
         st.text(max_size=20),
     )
 )
-def test_any_values_give_settings_or_mistakes(variables: Mapping[str, str]) -> None:
+def test_variables_with_any_values_give_settings_or_mistakes(variables: Mapping[str, str]) -> None:
     try:
         read_otlp(variables)
     except ConfigurationError as error:
@@ -193,7 +193,7 @@ def test_a_mistake_never_shows_a_password_of_an_address(name: str, value: str) -
     assert "hunter2" not in str(mistakes)
 
 
-def test_without_a_variable_nothing_of_the_sdk_is_imported() -> None:
+def test_the_sdk_is_not_imported_without_variables() -> None:
     code = (
         "import sys, app.main\n"
         "from app.observability.otlp import open_telemetry\n"
@@ -202,7 +202,7 @@ def test_without_a_variable_nothing_of_the_sdk_is_imported() -> None:
         "open_telemetry(read_otlp({}), GatewayMetrics(), version='1', monotonic=lambda: 0.0)\n"
         "print([m for m in sys.modules if m.split('.')[0] in {'opentelemetry', 'requests'}])"
     )
-    ran = subprocess.run(  # noqa: S603 # of the test's own
+    ran = subprocess.run(  # noqa: S603 # the test's own program
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
     )
     assert ran.stdout.strip() == "[]"
@@ -210,10 +210,10 @@ def test_without_a_variable_nothing_of_the_sdk_is_imported() -> None:
 
 @dataclass
 class Collector:
-    """A collector of OTLP over HTTP that keeps what it gets.
+    """A collector of OTLP over HTTP that keeps the names that it receives.
 
     Attributes:
-        url: Where it is.
+        url: Its address.
         spans: The names of spans.
         metrics: The names of metrics.
         resource: The attributes of the resource of the last request.
@@ -225,7 +225,7 @@ class Collector:
     resource: dict[str, str] = field(default_factory=dict[str, str])
 
     def take(self, path: str, body: bytes) -> None:
-        """Keep what a request has."""
+        """Keep the names of a request."""
         if path == "/v1/traces":
             for batch in ExportTraceServiceRequest.FromString(body).resource_spans:
                 self._keep_resource(batch.resource)
@@ -236,7 +236,7 @@ class Collector:
                 for scope in batch_of_metrics.scope_metrics:
                     self.metrics |= {one.name for one in scope.metrics}
 
-    def _keep_resource(self, resource: Any) -> None:  # noqa: ANN401 # of the generated code
+    def _keep_resource(self, resource: Any) -> None:  # noqa: ANN401 # a type of generated code
         self.resource = {one.key: one.value.string_value for one in resource.attributes}
 
 
@@ -251,8 +251,8 @@ def collecting() -> Generator[Collector]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # as the base has it
-            """Say nothing."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the name in the base class
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         collector.url = f"http://127.0.0.1:{server.server_port}"
@@ -279,8 +279,8 @@ async def gateway(folder: Path, **variables: str) -> AsyncGenerator[tuple[Progra
         yield running, f"http://127.0.0.1:{port}"
 
 
-async def ask(url: str) -> httpx.Response:
-    """Ask for a user."""
+async def query_user(url: str) -> httpx.Response:
+    """Send a query for a user."""
     query = '{ user(id: "00000000-0000-4000-8000-000000000001") { username } }'
     async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
         return await client.post(f"{url}/graphql", json={"query": query})
@@ -296,13 +296,13 @@ async def test_a_collector_gets_spans_and_metrics_of_a_running_gateway(tmp_path:
             OTEL_SPAN_LINK_COUNT_LIMIT=" ",
             GATEWAY_WORKERS="2",
         ) as (running, url):
-            assert (await ask(url)).status_code == 200
-            running.process.terminate()  # what waits is sent at the end
+            assert (await query_user(url)).status_code == 200
+            running.process.terminate()  # waiting spans and metrics are sent at the end
             await running.ended()
 
     assert {"POST /graphql", "query", "gateway.source.call"} <= {*collector.spans}
     assert {"http.server.request.duration", "gateway.source.calls"} <= collector.metrics
-    # Of the supervisor, which has no gateway.
+    # Metrics of the supervisor, which has no gateway.
     of_workers = {"gateway.worker.deaths", "gateway.workers.hanging", "gateway.reloads"}
     assert of_workers <= collector.metrics
     assert collector.resource["service.name"] == "user-gateway"
@@ -310,12 +310,12 @@ async def test_a_collector_gets_spans_and_metrics_of_a_running_gateway(tmp_path:
     assert collector.resource["service.instance.id"]
 
 
-async def test_a_collector_that_is_down_costs_no_request_and_no_long_wait_at_the_end(
+async def test_requests_and_the_stop_do_not_wait_for_a_collector_that_is_down(
     tmp_path: Path,
 ) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     async with gateway(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as (running, url):
-        assert (await ask(url)).status_code == 200
+        assert (await query_user(url)).status_code == 200
         running.process.terminate()
         async with asyncio.timeout(WAIT):
             await running.ended()
@@ -326,7 +326,7 @@ async def test_a_collector_that_is_down_costs_no_request_and_no_long_wait_at_the
     assert not [one for one in running.events() if one["level"] == "error" and "exc" in str(one)]
 
 
-async def test_a_wrong_variable_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
+async def test_a_gateway_with_a_wrong_variable_does_not_start(tmp_path: Path) -> None:
     variables = {
         "GATEWAY_AUTH__MODE": "none",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "localhost",

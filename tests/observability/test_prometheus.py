@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them."""
+"""Metrics in the text formats of Prometheus."""
 
 from collections.abc import Callable, Iterable
 from typing import cast
@@ -38,7 +38,7 @@ def snapshot() -> Snapshot:
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/plain", OPENMETRICS])
-def test_the_values_can_be_read_back(accept: str) -> None:
+def test_values_can_be_read_back(accept: str) -> None:
     made = exposition(snapshot(), accept, {"service.name": "user-gateway"})
 
     parse = openmetrics if "openmetrics" in made.media_type else plain
@@ -77,7 +77,7 @@ def test_only_openmetrics_has_exemplars() -> None:
     assert [one.labels for one in exemplars] == [{"trace_id": "a" * 32, "span_id": "b" * 16}]
 
 
-def test_names_have_the_unit_as_their_suffix_and_are_different() -> None:
+def test_names_have_the_unit_as_suffix_and_are_unique() -> None:
     names = {info.name: prometheus_name(info) for info in ALL_METRICS}
 
     assert names["http.server.request.duration"] == "http_server_request_duration_seconds"

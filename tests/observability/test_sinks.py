@@ -1,4 +1,4 @@
-"""Where lines of the log end."""
+"""Sinks: the streams and descriptors that get the lines of the log."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from app.observability.sinks import ATOMIC, DescriptorSink, StreamSink, descript
 
 @pytest.fixture
 def pipe() -> Generator[tuple[int, int]]:
-    """Give a pipe whose ends are closed afterwards."""
+    """Give a pipe, and close its ends afterwards."""
     reader, writer = os.pipe()
     yield reader, writer
     for end in (reader, writer):
@@ -21,7 +21,7 @@ def pipe() -> Generator[tuple[int, int]]:
 
 
 def drain(reader: int) -> bytes:
-    """Read all that is in a pipe now."""
+    """Read all bytes that are in a pipe now."""
     os.set_blocking(reader, False)
     parts: list[bytes] = []
     try:
@@ -33,7 +33,7 @@ def drain(reader: int) -> bytes:
 
 
 def fill(writer: int) -> int:
-    """Fill a pipe until it takes no more, and give how many bytes went in."""
+    """Fill a pipe, and return the number of bytes that it took."""
     os.set_blocking(writer, False)
     filled = 0
     try:
@@ -43,7 +43,7 @@ def fill(writer: int) -> int:
         return filled
 
 
-def test_lines_are_written_with_their_ends(pipe: tuple[int, int]) -> None:
+def test_lines_are_written_with_line_ends(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
 
     DescriptorSink(writer).write(["one", "zwölf", "lone \ud800 surrogate"])
@@ -51,7 +51,7 @@ def test_lines_are_written_with_their_ends(pipe: tuple[int, int]) -> None:
     assert drain(reader) == "one\nzwölf\nlone \\ud800 surrogate\n".encode()
 
 
-def test_what_an_encoding_lacks_is_escaped(pipe: tuple[int, int]) -> None:
+def test_characters_that_an_encoding_lacks_are_escaped(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
 
     DescriptorSink(writer, encoding="ascii").write(["zwölf"])
@@ -59,10 +59,10 @@ def test_what_an_encoding_lacks_is_escaped(pipe: tuple[int, int]) -> None:
     assert drain(reader) == b"zw\\xf6lf\n"
 
 
-def test_after_an_error_the_writing_goes_on_where_it_stopped(pipe: tuple[int, int]) -> None:
+def test_a_write_after_an_error_continues_where_it_stopped(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     fill(writer)
-    os.read(reader, 5_000)  # room for a page, and not for all lines
+    os.read(reader, 5_000)  # space for a page, and not for all lines
     sink = DescriptorSink(writer)
     lines = [f"{number} {'y' * 500}" for number in range(100)]
     with pytest.raises(BlockingIOError):
@@ -75,7 +75,7 @@ def test_after_an_error_the_writing_goes_on_where_it_stopped(pipe: tuple[int, in
     assert text[text.index("0 ") :].splitlines() == [*lines, "last"]
 
 
-def test_a_sink_that_forgets_writes_nothing_of_earlier_lines(pipe: tuple[int, int]) -> None:
+def test_a_sink_does_not_write_forgotten_lines(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     fill(writer)
     sink = DescriptorSink(writer)
@@ -89,24 +89,24 @@ def test_a_sink_that_forgets_writes_nothing_of_earlier_lines(pipe: tuple[int, in
     assert drain(reader) == b"after\n"
 
 
-def test_a_descriptor_that_somebody_closes_and_opens_anew_is_not_written_to(
+def test_a_descriptor_that_was_closed_and_reused_is_not_written_to(
     tmp_path: Path,
 ) -> None:
     first, second = tmp_path / "log", tmp_path / "database"
     descriptor = os.open(first, os.O_WRONLY | os.O_CREAT)
     sink = DescriptorSink(descriptor)
     os.close(descriptor)
-    stranger = os.open(second, os.O_WRONLY | os.O_CREAT)
-    assert stranger == descriptor
+    other = os.open(second, os.O_WRONLY | os.O_CREAT)
+    assert other == descriptor
 
     sink.write(["line"])
-    os.close(stranger)
+    os.close(other)
 
     assert first.read_text() == "line\n"
     assert second.read_text() == ""
 
 
-def test_the_flags_that_a_terminal_shares_with_other_programs_are_left_alone() -> None:
+def test_the_flags_of_a_shared_terminal_are_unchanged() -> None:
     ours, theirs = pty.openpty()
     before = os.get_blocking(theirs)
 
@@ -119,12 +119,12 @@ def test_the_flags_that_a_terminal_shares_with_other_programs_are_left_alone() -
 
 
 @pytest.mark.parametrize(("shared", "whole"), [(True, True), (False, False)])
-def test_several_processes_write_whole_lines_to_a_pipe_in_portions_that_are_never_mixed(
+def test_a_shared_pipe_gets_only_whole_lines(
     pipe: tuple[int, int], *, shared: bool, whole: bool
 ) -> None:
     reader, writer = pipe
     fill(writer)
-    os.read(reader, 3 * 4096)  # room for three pages: a longer write would be cut there
+    os.read(reader, 3 * 4096)  # space for three pages: a longer write would be cut there
     sink = DescriptorSink(writer, shared=shared)
 
     with pytest.raises(BlockingIOError):
@@ -143,7 +143,7 @@ def test_a_stream_is_flushed_after_each_write() -> None:
     assert raw.getvalue() == b"one\nzw\\xf6lf\n"
 
 
-def test_a_stream_gets_what_it_did_not_take_before_the_rest() -> None:
+def test_a_stream_gets_refused_lines_before_new_ones() -> None:
     class Full(io.StringIO):
         full = True
 
@@ -163,7 +163,7 @@ def test_a_stream_gets_what_it_did_not_take_before_the_rest() -> None:
     assert stream.getvalue() == "one\ntwo\n"
 
 
-def test_a_stream_in_memory_or_one_that_is_closed_has_no_descriptor(
+def test_a_stream_in_memory_or_a_closed_one_has_no_descriptor(
     pipe: tuple[int, int], tmp_path: Path
 ) -> None:
     assert descriptor_of(io.StringIO()) is None

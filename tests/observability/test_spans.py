@@ -1,4 +1,4 @@
-"""What a request did, as spans (semantic conventions for HTTP, and the draft for GraphQL)."""
+"""The spans of a request (semantic conventions for HTTP, and the draft for GraphQL)."""
 
 import asyncio
 
@@ -27,16 +27,16 @@ ONE, TWO, THREE = user_id(1), user_id(2), user_id(3)
 
 @pytest.fixture
 def telemetry(clock: ManualClock) -> Recorded:
-    """Give telemetry that exports all traces, unless the caller says that it does not."""
+    """Give telemetry that exports all traces, except those that the caller does not sample."""
     return recorded(clock.monotonic)
 
 
 def sent(services: FakeServices, name: str = "traceparent") -> list[str | None]:
-    """List what the profile service was sent in a header."""
+    """List the values of a header in the requests to the profile service."""
     return [request.headers.get(name) for request in services.profile.requests]
 
 
-async def test_a_request_is_a_tree_of_its_phases_batches_calls_and_attempts(
+async def test_a_request_has_spans_of_its_phases_batches_calls_and_attempts(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1, 2)
@@ -110,7 +110,7 @@ async def test_a_request_is_a_tree_of_its_phases_batches_calls_and_attempts(
     }
 
 
-async def test_a_kept_document_is_neither_parsed_nor_validated_again(
+async def test_a_cached_document_has_no_spans_of_parsing_and_validation(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -124,7 +124,7 @@ async def test_a_kept_document_is_neither_parsed_nor_validated_again(
     assert len(telemetry.named("GraphQL Operation Execution")) == 2
 
 
-async def test_a_retry_is_an_attempt_of_its_own_and_an_event_of_the_call(
+async def test_a_retry_is_a_span_of_its_own_and_an_event_of_the_call(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -160,7 +160,7 @@ async def test_a_retry_is_an_attempt_of_its_own_and_an_event_of_the_call(
     )
 
 
-async def test_the_trace_of_the_client_goes_on_with_its_state_and_its_baggage(
+async def test_the_trace_of_the_client_is_continued_with_state_and_baggage(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -177,7 +177,7 @@ async def test_the_trace_of_the_client_goes_on_with_its_state_and_its_baggage(
     assert (event["trace_id"], event["span_id"]) == (TRACES[0][3:35], f"{id_of(http):016x}")
 
 
-async def test_a_trace_that_the_client_does_not_record_is_continued_and_not_exported(
+async def test_a_trace_that_is_not_sampled_is_continued_and_not_exported(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -202,7 +202,7 @@ async def test_a_trace_that_the_client_does_not_record_is_continued_and_not_expo
         ("baggage", "a" * 9000),
     ],
 )
-async def test_what_is_not_valid_is_not_sent_on_or_logged_and_the_trace_is_continued(
+async def test_an_invalid_trace_state_or_baggage_is_dropped_and_the_trace_continued(
     open_gateway: OpenGateway,
     services: FakeServices,
     telemetry: Recorded,
@@ -225,7 +225,7 @@ async def test_what_is_not_valid_is_not_sent_on_or_logged_and_the_trace_is_conti
         ",".join
     )
 )
-def test_the_sdk_can_read_each_trace_state_that_is_continued(state: str) -> None:
+def test_the_sdk_can_read_each_continued_trace_state(state: str) -> None:
     trace = read_trace_context(TRACES[0], state)
 
     assert trace is not None
@@ -256,18 +256,18 @@ async def test_a_batch_of_several_requests_is_one_span_with_a_link_to_each(
     assert parent_of(batch) in {id_of(one) for one in operations}
     assert facts(batch)["gateway.requests"] == 3
     coalesced = [one for one in operations if not one.events]
-    assert len(coalesced) == 1  # the one that began the batch
+    assert len(coalesced) == 1  # the operation that started the batch
     assert {event.name for one in operations for event in one.events} == {"gateway.coalesced"}
 
 
-async def test_a_request_that_joins_a_call_under_way_is_linked_too(
+async def test_a_request_that_joins_a_running_call_is_linked(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
     services.know(1)
-    under_way, gate = asyncio.Event(), asyncio.Event()
+    call_started, gate = asyncio.Event(), asyncio.Event()
 
     async def hold(_: httpx.Request) -> None:
-        under_way.set()
+        call_started.set()
         await gate.wait()
 
     services.before = hold
@@ -276,7 +276,7 @@ async def test_a_request_that_joins_a_call_under_way_is_linked_too(
         asyncio.TaskGroup() as group,
     ):
         group.create_task(gateway.query_as({"traceparent": TRACES[0]}, NAME, ids=[ONE]))
-        await under_way.wait()
+        await call_started.wait()
         group.create_task(gateway.query_as({"traceparent": TRACES[1]}, NAME, ids=[ONE]))
         await clock.settle()
         gate.set()
@@ -285,7 +285,7 @@ async def test_a_request_that_joins_a_call_under_way_is_linked_too(
     assert {link.context.trace_id for link in batch.links} == {1, 2}
 
 
-async def test_an_open_circuit_is_an_event_of_a_call_without_attempts(
+async def test_an_open_breaker_is_an_event_of_a_call_without_attempts(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -306,7 +306,7 @@ async def test_an_open_circuit_is_an_event_of_a_call_without_attempts(
     assert len(telemetry.named("GET /users")) == 1
 
 
-async def test_what_the_cache_spared_is_an_event_of_the_operation(
+async def test_a_cache_hit_is_an_event_of_the_operation(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, telemetry: Recorded
 ) -> None:
     services.know(1)
@@ -355,13 +355,13 @@ async def test_each_operation_of_an_http_batch_has_a_span(
     }
 
 
-async def test_the_text_of_a_document_is_there_only_if_the_operator_asks_for_it(
+async def test_a_span_has_the_text_of_a_document_only_if_configured(
     open_gateway: OpenGateway, services: FakeServices, telemetry: Recorded
 ) -> None:
     services.know(1)
-    asked = settings_for_fakes(telemetry=TelemetrySettings(documents=True))
+    with_documents = settings_for_fakes(telemetry=TelemetrySettings(documents=True))
 
-    for settings in (settings_for_fakes(), asked):
+    for settings in (settings_for_fakes(), with_documents):
         async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
             await gateway.query(NAME, ids=[ONE])
 
@@ -369,9 +369,7 @@ async def test_the_text_of_a_document_is_there_only_if_the_operator_asks_for_it(
     assert texts == [None, NAME]
 
 
-async def test_a_long_name_of_an_operation_is_cut(
-    open_gateway: OpenGateway, telemetry: Recorded
-) -> None:
+async def test_a_long_operation_name_is_cut(open_gateway: OpenGateway, telemetry: Recorded) -> None:
     async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
         await gateway.query(f"query {'N' * 5_000} {{ __typename }}")
 
@@ -379,7 +377,7 @@ async def test_a_long_name_of_an_operation_is_cut(
     assert facts(operation)["graphql.operation.name"] == "N" * 100
 
 
-async def test_probes_make_no_spans_and_unknown_paths_are_not_named(
+async def test_probes_have_no_spans_and_unknown_paths_are_not_shown(
     open_gateway: OpenGateway, telemetry: Recorded
 ) -> None:
     async with open_gateway(settings_for_fakes(), telemetry=telemetry.telemetry) as gateway:
@@ -391,7 +389,7 @@ async def test_probes_make_no_spans_and_unknown_paths_are_not_named(
     assert "secret" not in str(facts(span))
 
 
-async def test_without_a_tracer_no_trace_begins(gateway: GatewayClient) -> None:
+async def test_a_request_has_no_trace_without_a_tracer(gateway: GatewayClient) -> None:
     await gateway.query(NAME, ids=[ONE])
 
     [event] = gateway.events("graphql.operation")

@@ -1,4 +1,4 @@
-"""A log that is full, closed or not read breaks no answer, and delays none. Real processes."""
+"""A full, closed or unread log does not break or delay responses. The tests run real processes."""
 
 import os
 import pty
@@ -33,54 +33,54 @@ SETTINGS = {
     "GATEWAY_LIMITS__RATE__ENABLED": "false",
     "PYTHONPATH": str(ROOT),
 }
-"""Sources that nobody serves: each answer is partial, and each failure a line of the log."""
+"""Sources that are down: each response is partial, and each failure is a line of the log."""
 
 USER = "00000000-0000-4000-8000-000000000001"
 NAME = "N" + 2_500 * "n"
-"""The operation's name, which makes long lines."""
+"""A long operation name, for long lines."""
 
 REQUESTS = 100
-"""Enough for 250 KB of log: a pipe takes 64 KiB that nobody reads, a socket 208."""
+"""Requests for 250 KB of log: an unread pipe holds 64 KiB, an unread socket 208 KiB."""
 
 AT_MOST = 3.0
-"""Seconds for one answer, also on a busy machine. A log that nobody reads would take for ever."""
+"""Seconds for one response, also on a busy machine. An unread log could block it for ever."""
 
 
-def asked(name: str = NAME) -> bytes:
-    """Write a request."""
+def body_of(name: str = NAME) -> bytes:
+    """Write the body of a request."""
     return orjson.dumps({"query": f'query {name} {{ user(id: "{USER}") {{ displayName plan }} }}'})
 
 
 @dataclass
 class Served:
-    """A gateway that runs as a process of its own.
+    """A gateway in its own process.
 
     Attributes:
         process: The process.
-        client: Asks it.
+        client: A client of the gateway.
     """
 
     process: subprocess.Popen[bytes]
     client: httpx.Client
 
-    def ask(self, body: bytes = asked()) -> httpx.Response:
-        """Ask for a user; the answer has to come soon."""
+    def query(self, body: bytes = body_of()) -> httpx.Response:
+        """Request a user, and check that the response comes in time."""
         started = time.monotonic()
         headers = {"Content-Type": "application/json"}
         response = self.client.post("/graphql", content=body, headers=headers)
         assert time.monotonic() - started < AT_MOST
         return response
 
-    def ask_all(self, times: int = REQUESTS) -> None:
-        """Ask many times; each answer has to be right."""
+    def query_all(self, times: int = REQUESTS) -> None:
+        """Request a user many times, and check each response."""
         for _ in range(times):
-            response = self.ask()
+            response = self.query()
             assert response.status_code == 200
             codes = [error["extensions"]["code"] for error in response.json()["errors"]]
             assert all(code.startswith("SOURCE_") for code in codes)
 
     def stop(self) -> int:
-        """End it, and wait until it has ended."""
+        """Stop the process, and wait until it has ended."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT)
 
@@ -95,10 +95,10 @@ def served(
     """Run the gateway until the end of the context.
 
     Args:
-        command: The command and its options, but for the port.
-        stdout: Where its standard output goes.
-        stderr: Where its log goes.
-        closed: The streams that it is started without, as a shell writes that.
+        command: The command and its options, without the port.
+        stdout: The descriptor of its standard output.
+        stderr: The descriptor of its log.
+        closed: The streams that are closed at its start, in the notation of the shell.
     """
     port = free_port()
     data = ("--data", str(demo_data())) if command[0] == "demo" else ()
@@ -124,7 +124,7 @@ def served(
                 try:
                     assert client.get("/healthz").status_code == 200
                 except httpx.TransportError:
-                    time.sleep(0.02)  # there is nothing to be told by: its log is what is broken
+                    time.sleep(0.02)  # the start cannot be read from the log, which is broken here
                 else:
                     break
             yield Served(process, client)
@@ -134,13 +134,13 @@ def served(
 
 
 def events(text: bytes) -> Sequence[dict[str, Any]]:
-    """Read a log of JSON lines; each line has to be whole."""
+    """Read a log of JSON lines, and check that each line is complete."""
     assert text.endswith(b"\n")
     return [orjson.loads(line) for line in text.splitlines()]
 
 
 def read_some(end: int, until: Callable[[bytes], bool]) -> bytes:
-    """Read a pipe until enough is there."""
+    """Read a pipe until a condition is true."""
     text = b""
     while not until(text):
         text += os.read(end, 65_536)
@@ -148,7 +148,7 @@ def read_some(end: int, until: Callable[[bytes], bool]) -> bytes:
 
 
 def read_all(end: int) -> bytes:
-    """Read a pipe until nobody writes to it any more."""
+    """Read a pipe until all its writers are closed."""
     return b"".join(iter(lambda: os.read(end, 65_536), b""))
 
 
@@ -170,26 +170,28 @@ DEMO = ("demo", "--fail", "billing=503")
     ("command", "streams"),
     [(SERVE, ("stderr",)), (DEMO, ("stdout", "stderr"))],
 )
-def test_a_full_disk_breaks_no_answer(command: Sequence[str], streams: Sequence[str]) -> None:
+def test_a_full_disk_does_not_break_responses(
+    command: Sequence[str], streams: Sequence[str]
+) -> None:
     with Path("/dev/full").open("wb") as full:
         given = {name: full.fileno() for name in streams}
-        with served(*command, **given) as gateway:  # type: ignore[arg-type] # streams alone
-            gateway.ask_all()
+        with served(*command, **given) as gateway:  # type: ignore[arg-type] # only streams
+            gateway.query_all()
             gateway.stop()
 
 
 @pytest.mark.parametrize("command", [SERVE, DEMO])
-def test_a_pipe_that_nobody_reads_breaks_no_answer(
+def test_an_unread_pipe_does_not_break_responses(
     command: Sequence[str], pipe: tuple[int, int]
 ) -> None:
     with served(*command, stderr=pipe[1]) as gateway:
-        gateway.ask_all()
+        gateway.query_all()
         started = time.monotonic()
         gateway.stop()
         assert time.monotonic() - started < 5
 
 
-def test_a_full_pipe_for_the_announcement_does_not_stop_the_demo(pipe: tuple[int, int]) -> None:
+def test_a_full_stdout_does_not_stop_the_demo(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
@@ -198,61 +200,61 @@ def test_a_full_pipe_for_the_announcement_does_not_stop_the_demo(pipe: tuple[int
     os.set_blocking(writer, True)
 
     with served(*DEMO, stdout=writer) as gateway:
-        gateway.ask_all(10)
+        gateway.query_all(10)
         text = read_some(reader, lambda text: b"Ctrl-C ends everything" in text)
         gateway.stop()
 
     assert text.count(b"GraphiQL   http") == 1
 
 
-def test_a_pipe_whose_reader_has_gone_breaks_no_answer(pipe: tuple[int, int]) -> None:
+def test_a_pipe_without_a_reader_does_not_break_responses(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     with served("serve", stderr=writer) as gateway:
         os.close(reader)
-        gateway.ask_all()
+        gateway.query_all()
         gateway.stop()
 
 
 @pytest.mark.parametrize(("command", "closed"), [(DEMO, "2>&-"), (SERVE, "<&- >&- 2>&-")])
-def test_streams_that_were_closed_before_the_start_break_no_answer(
+def test_streams_closed_at_the_start_do_not_break_responses(
     command: Sequence[str], closed: str
 ) -> None:
     with served(*command, closed=closed) as gateway:
-        gateway.ask_all(20)
-        # Else the first file or connection would get the number of standard error, and lines.
+        gateway.query_all(20)
+        # Otherwise the first file or connection would get the number of stderr, and its lines.
         descriptors = Path(f"/proc/{gateway.process.pid}/fd")
         for number in ("0", "1", "2"):
             assert (descriptors / number).readlink() == Path(os.devnull)
         gateway.stop()
 
 
-def test_a_terminal_that_is_held_breaks_no_answer() -> None:
+def test_a_paused_terminal_does_not_break_responses() -> None:
     ours, theirs = pty.openpty()
     try:
         with served("serve", stderr=theirs) as gateway:
             termios.tcflow(theirs, termios.TCOOFF)  # as Ctrl-S does
-            gateway.ask_all()
+            gateway.query_all()
             termios.tcflow(theirs, termios.TCOON)
     finally:
         os.close(ours)
         os.close(theirs)
 
 
-def test_a_socket_that_nobody_reads_breaks_no_answer() -> None:
+def test_an_unread_socket_does_not_break_responses() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, served("serve", stderr=theirs.fileno()) as gateway:
-        gateway.ask_all()
+        gateway.query_all()
 
 
-def test_what_was_dropped_is_counted_and_told_when_the_log_is_read_again(
+def test_dropped_lines_are_logged_when_the_log_is_read_again(
     pipe: tuple[int, int],
 ) -> None:
     reader, writer = pipe
-    # Names make long lines, so that few requests fill the room.
-    long = [asked(f"N{number}{'n' * 6_000}") for number in range(300)]
+    # Long names make long lines, so that few requests fill the queue of the writer.
+    long = [body_of(f"N{number}{'n' * 6_000}") for number in range(300)]
     with served("serve", stderr=writer) as gateway:
         for body in long:
-            gateway.ask(body)
+            gateway.query(body)
 
         text = read_some(reader, lambda text: b'"log.dropped"' in text and text[-1:] == b"\n")
         gateway.stop()
@@ -260,27 +262,27 @@ def test_what_was_dropped_is_counted_and_told_when_the_log_is_read_again(
         text += read_all(reader)
 
     found = events(text)
-    [told] = [one for one in found if one["event"] == "log.dropped"]
-    assert told["level"] == "warning"
-    assert told["reason"] == "lines came faster than the log could write them"
-    assert told["seconds"] > 0
+    [gap] = [one for one in found if one["event"] == "log.dropped"]
+    assert gap["level"] == "warning"
+    assert gap["reason"] == "lines came faster than the log could write them"
+    assert gap["seconds"] > 0
     operations = [one for one in found if one["event"] == "graphql.operation"]
-    assert told["lines"] == told.get("info", 0) + told.get("debug", 0) + told.get("warning", 0)
+    assert gap["lines"] == gap.get("info", 0) + gap.get("debug", 0) + gap.get("warning", 0)
     assert len(operations) < len(long)
-    # Every line of an operation is there or counted; other lines are dropped beside them.
-    assert len(operations) + told["lines"] >= len(long)
+    # Every line of an operation is written or counted; lines of other events are dropped too.
+    assert len(operations) + gap["lines"] >= len(long)
 
 
-def test_a_disk_that_was_full_has_all_lines_to_the_last_when_it_has_room_again(
+def test_a_disk_gets_all_lines_when_it_is_no_longer_full(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "log"
     with file.open("wb") as log, served("serve", stderr=log.fileno()) as gateway:
-        # A bound on the size of files is what comes closest to a disk that is full for a while.
+        # A limit of the size of files acts like a disk that is full for a while.
         pid, limit = gateway.process.pid, resource.RLIMIT_FSIZE
         before = resource.prlimit(pid, limit)
         resource.prlimit(pid, limit, (20_000, before[1]))
-        gateway.ask_all()
+        gateway.query_all()
         assert file.stat().st_size <= 20_000
         resource.prlimit(pid, limit, before)
         gateway.stop()
@@ -292,23 +294,23 @@ def test_a_disk_that_was_full_has_all_lines_to_the_last_when_it_has_room_again(
     assert found[-1]["message"] == f"Finished server process [{gateway.process.pid}]"
 
 
-def test_lines_of_several_workers_are_never_mixed_and_the_last_of_each_get_out(
+def test_lines_of_several_workers_are_whole_and_complete(
     pipe: tuple[int, int],
 ) -> None:
     reader, writer = pipe
     text = b""
     with served("serve", "--workers", "2", stderr=writer) as gateway:
         for number in range(REQUESTS):
-            body = asked(f"N{number}{'n' * 7_000}")
-            # A connection each, so that both workers have some.
+            body = body_of(f"N{number}{'n' * 7_000}")
+            # A new connection for each request, so that both workers get requests.
             with httpx.Client(base_url=gateway.client.base_url, trust_env=False) as client:
-                Served(gateway.process, client).ask(body)
+                Served(gateway.process, client).query(body)
             if number % 4 == 0:  # the pipe is full nearly all the time
                 text += os.read(reader, 3_000)
-        # The lines of both workers: the last request's may come before those of the other worker.
+        # Lines of the other worker may come after the line of the last request.
         while not all(f"N{number}n".encode() in text for number in range(REQUESTS)):
             text += os.read(reader, 65_536)
-        while text.count(b"gateway.opened") < 2:  # one of them may have answered all
+        while text.count(b"gateway.opened") < 2:  # one worker may have served all requests
             text += os.read(reader, 65_536)
         gateway.stop()
         os.close(writer)

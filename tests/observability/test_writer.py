@@ -1,4 +1,4 @@
-"""The writer of the log: it never raises, never waits long, and counts what it drops."""
+"""The writer of the log: it never raises, never waits long, and counts dropped lines."""
 
 import asyncio
 import io
@@ -14,21 +14,21 @@ import pytest
 from app.observability.sinks import DescriptorSink, StreamSink
 from app.observability.writer import OVERHEAD, RESERVE, LogGap, LogWriter
 
-ROOM = 10_000
+QUEUE = 10_000
 LINE = "x" * (100 - OVERHEAD)
-"""A line that takes a hundred characters of room."""
+"""A line that takes a hundred characters of the queue."""
 
 LONG = 10.0
-"""Seconds after which a thread that should have done something counts as stuck."""
+"""Seconds after which a thread counts as stuck."""
 
 
 class BlockableSink:
-    """A sink that takes lines, refuses them, or holds on to whoever writes.
+    """A sink that takes lines, refuses them, or blocks the writer.
 
     Attributes:
-        lines: What was written.
-        writes: By how many calls.
-        refusals: How many calls were refused.
+        lines: The lines that were written.
+        writes: The number of successful calls.
+        refusals: The number of refused calls.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class BlockableSink:
         self._changed = threading.Condition()
 
     def write(self, lines: Sequence[str]) -> None:
-        """Take lines, once that is possible."""
+        """Take lines as soon as the sink is not blocked."""
         self._rest += lines
         self.entered.set()
         assert self.open.wait(LONG)
@@ -58,22 +58,22 @@ class BlockableSink:
             self._changed.notify_all()
 
     def forget(self) -> None:
-        """Forget what is left."""
+        """Forget lines that were not written."""
         self._rest.clear()
 
     def wait(self, is_there: Callable[[list[str]], bool]) -> None:
-        """Wait for lines."""
+        """Wait until a condition of the lines is true."""
         with self._changed:
             assert self._changed.wait_for(lambda: is_there(self.lines), LONG), self.lines[-3:]
 
     def wait_for_refusals(self) -> None:
-        """Wait until the writer has tried again after it was refused."""
+        """Wait until the writer has retried after a refusal."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.refusals > 1, LONG)
 
     @contextmanager
     def blocked(self) -> Generator[None]:
-        """Hold on to whoever writes, as a pipe that nobody reads."""
+        """Block the writer, as an unread pipe does."""
         self.open.clear()
         try:
             yield
@@ -82,7 +82,7 @@ class BlockableSink:
 
     @contextmanager
     def refusing(self, error: Exception) -> Generator[None]:
-        """Refuse lines, as a disk that is full."""
+        """Refuse lines, as a full disk does."""
         self.error = error
         try:
             yield
@@ -90,50 +90,50 @@ class BlockableSink:
             self.error = None
 
 
-def told(gap: LogGap) -> str:
-    """Say what was dropped."""
+def gap_line(gap: LogGap) -> str:
+    """Write the line about dropped lines."""
     assert gap.seconds >= 0
     return f"dropped {dict(gap.levels)}: {gap.reason}"
 
 
-def writer_on(paper: BlockableSink, *, patience: float = LONG) -> LogWriter:
-    """Make a writer of little room."""
-    return LogWriter(paper, told, room=ROOM, patience=patience)
+def writer_on(sink: BlockableSink, *, patience: float = LONG) -> LogWriter:
+    """Make a writer with a small queue."""
+    return LogWriter(sink, gap_line, room=QUEUE, patience=patience)
 
 
 def test_lines_are_written_in_their_order() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
-    said = [f"line {number}" for number in range(50)]
+    sink = BlockableSink()
+    writer = writer_on(sink)
+    expected = [f"line {number}" for number in range(50)]
 
-    for number, line in enumerate(said):
+    for number, line in enumerate(expected):
         (writer.info, writer.debug, writer.warning)[number % 3](line)
 
     assert writer.flush(LONG)
-    assert paper.lines == said
+    assert sink.lines == expected
 
 
-def test_lines_that_come_close_together_are_written_together() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+def test_lines_that_wait_together_are_written_in_one_call() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    with paper.blocked():
+    with sink.blocked():
         writer.info("first")
-        assert paper.entered.wait(LONG)
+        assert sink.entered.wait(LONG)
         for number in range(50):
             writer.info(f"line {number}")
     assert writer.flush(LONG)
 
-    assert paper.writes == 2
+    assert sink.writes == 2
 
 
-async def test_whoever_says_a_line_does_not_wait_for_it() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+async def test_a_caller_does_not_wait_for_its_line() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    with paper.blocked():
+    with sink.blocked():
         writer.info("first")
-        assert paper.entered.wait(LONG)
+        assert sink.entered.wait(LONG)
         started = time.monotonic()
         for _ in range(1_000):
             writer.info(LINE)
@@ -142,50 +142,50 @@ async def test_whoever_says_a_line_does_not_wait_for_it() -> None:
         assert not writer.flush(0.0)
 
 
-def test_an_error_is_written_when_its_call_returns_and_all_before_it() -> None:
+def test_an_error_and_earlier_lines_are_written_when_its_call_returns() -> None:
     for name in ("error", "critical"):
-        paper = BlockableSink()
-        writer = writer_on(paper)
+        sink = BlockableSink()
+        writer = writer_on(sink)
 
         writer.info("before")
         getattr(writer, name)("wrong")
 
-        assert paper.lines == ["before", "wrong"]
+        assert sink.lines == ["before", "wrong"]
 
 
-def test_an_error_is_waited_for_once_where_the_log_is_stuck() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper, patience=0.05)
+def test_only_the_first_error_waits_for_a_stuck_log() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink, patience=0.05)
 
-    with paper.blocked():
+    with sink.blocked():
         started = time.monotonic()
         for _ in range(100):
             writer.error("wrong")
         assert 0.05 <= time.monotonic() - started < 1
     assert writer.flush(LONG)
-    assert paper.lines == ["wrong"] * 100
+    assert sink.lines == ["wrong"] * 100
 
 
-def test_an_error_is_not_waited_for_where_the_log_refuses_it() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+def test_an_error_does_not_wait_for_a_log_that_refuses_it() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    with paper.refusing(OSError(28, "No space left on device")):
+    with sink.refusing(OSError(28, "No space left on device")):
         started = time.monotonic()
         for _ in range(100):
             writer.error("wrong")
         assert time.monotonic() - started < LONG / 2
-        assert paper.refusals
+        assert sink.refusals
     writer.error("last")
 
     assert writer.flush(LONG)
-    assert paper.lines == [*["wrong"] * 100, "last"]
+    assert sink.lines == [*["wrong"] * 100, "last"]
 
 
-def test_a_slow_log_holds_up_errors_for_no_more_than_a_share_of_the_time() -> None:
+def test_errors_wait_for_a_slow_log_only_a_share_of_the_time() -> None:
     class Slow(BlockableSink):
         def write(self, lines: Sequence[str]) -> None:
-            time.sleep(0.02)  # it is what the test is about
+            time.sleep(0.02)  # the slow write that the test needs
             super().write(lines)
 
     writer = writer_on(Slow(), patience=0.5)
@@ -197,109 +197,109 @@ def test_a_slow_log_holds_up_errors_for_no_more_than_a_share_of_the_time() -> No
     assert time.monotonic() - started < 0.5
 
 
-def test_what_finds_no_room_is_dropped_counted_and_told_at_its_place() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+def test_lines_beyond_the_queue_are_dropped_and_logged_in_their_place() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    with paper.blocked():
+    with sink.blocked():
         writer.info("first")
-        assert paper.entered.wait(LONG)
+        assert sink.entered.wait(LONG)
         for number in range(250):
             writer.info(f"{number:03} {LINE[4:]}")
     assert writer.flush(LONG)
     writer.info("after")
     assert writer.flush(LONG)
 
-    kept = [line[:3] for line in paper.lines[1:]]
+    kept = [line[:3] for line in sink.lines[1:]]
     lost = 250 - kept.index("dro")
     assert writer.dropped == lost > 100
     assert kept == [*(f"{number:03}" for number in range(250 - lost)), "dro", "aft"]
-    assert f"dropped {{'info': {lost}}}: " in paper.lines
+    assert f"dropped {{'info': {lost}}}: " in sink.lines
 
 
-def test_what_was_dropped_is_told_even_if_nothing_else_is_said() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+def test_dropped_lines_are_logged_even_without_a_later_line() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    with paper.blocked():
+    with sink.blocked():
         for _ in range(200):
             writer.info(LINE)
-    paper.wait(lambda lines: any(line.startswith("dropped") for line in lines))
+    sink.wait(lambda lines: any(line.startswith("dropped") for line in lines))
 
-    assert [line for line in paper.lines if line != LINE] == [
+    assert [line for line in sink.lines if line != LINE] == [
         f"dropped {{'info': {writer.dropped}}}: "
     ]
 
 
-def test_no_line_is_both_lost_and_not_counted() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+def test_every_line_is_written_or_counted_as_dropped() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
     for _ in range(5):
-        with paper.blocked():
+        with sink.blocked():
             for _ in range(300):
                 writer.info(LINE)
         assert writer.flush(LONG)
 
-    gaps = [line for line in paper.lines if line != LINE]
-    assert len(paper.lines) - len(gaps) + writer.dropped == 1_500
+    gaps = [line for line in sink.lines if line != LINE]
+    assert len(sink.lines) - len(gaps) + writer.dropped == 1_500
     assert sum(int(line.split(": ")[1].rstrip("}")) for line in gaps) == writer.dropped > 0
 
 
-def test_a_log_that_takes_less_than_there_is_tells_of_few_gaps() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
-    with paper.blocked():
+def test_a_slow_log_has_few_lines_about_dropped_ones() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
+    with sink.blocked():
         for _ in range(200):
             writer.info(LINE)
         gap_free_at = writer.dropped
-        # There is room again, but not much: it is not worth a gap for each line.
+        # The queue has only little space again: lines are dropped without a new gap for each.
         for _ in range(100):
             writer.info(LINE)
     assert writer.dropped == gap_free_at + 100
     assert writer.flush(LONG)
 
-    assert sum(line.startswith("dropped") for line in paper.lines) == 1
+    assert sum(line.startswith("dropped") for line in sink.lines) == 1
 
 
-def test_errors_find_room_when_ordinary_lines_do_not() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper, patience=0.0)
+def test_errors_are_kept_when_ordinary_lines_are_dropped() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink, patience=0.0)
 
-    with paper.blocked():
+    with sink.blocked():
         for number in range(200):
             writer.info(LINE)
             if number % 10 == 0:
                 writer.error(f"error {number}")
     assert writer.flush(LONG)
 
-    assert sum(line.startswith("error") for line in paper.lines) == 20
+    assert sum(line.startswith("error") for line in sink.lines) == 20
 
 
-def test_errors_do_not_find_room_for_ever() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper, patience=0.0)
-    most = (ROOM + RESERVE) // 100
+def test_errors_beyond_the_reserve_are_dropped() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink, patience=0.0)
+    most = (QUEUE + RESERVE) // 100
 
-    with paper.blocked():
+    with sink.blocked():
         for _ in range(most + 500):
             writer.error(LINE)
     assert writer.flush(LONG)
 
     assert writer.dropped >= 500
-    assert f"dropped {{'error': {writer.dropped}}}: " in paper.lines
+    assert f"dropped {{'error': {writer.dropped}}}: " in sink.lines
 
 
 def test_memory_is_bounded_by_characters_and_by_lines() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    with paper.blocked():
+    with sink.blocked():
         for _ in range(1_000):
             writer.info("")
     assert writer.flush(LONG)
 
-    assert paper.lines.count("") <= ROOM // OVERHEAD
+    assert sink.lines.count("") <= QUEUE // OVERHEAD
 
 
 @pytest.mark.parametrize(
@@ -310,18 +310,18 @@ def test_memory_is_bounded_by_characters_and_by_lines() -> None:
         (OSError(5, "Input/output error"), "Input/output error"),
         (OSError(), "OSError"),
         (ValueError("I/O operation on closed file"), "ValueError"),
-        (RuntimeError("whatever a stream raises"), "RuntimeError"),
+        (RuntimeError("any error of a stream"), "RuntimeError"),
     ],
 )
 def test_a_log_that_refuses_lines_gets_them_when_it_works_again(
     error: Exception, reason: str
 ) -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper, patience=0.0)
+    sink = BlockableSink()
+    writer = writer_on(sink, patience=0.0)
 
-    with paper.refusing(error):
+    with sink.refusing(error):
         writer.error("first")
-        paper.wait_for_refusals()
+        sink.wait_for_refusals()
         for _ in range(150):
             writer.info(LINE)
         assert not writer.flush(0.0)
@@ -329,34 +329,34 @@ def test_a_log_that_refuses_lines_gets_them_when_it_works_again(
     writer.info("after")
     assert writer.flush(LONG)
 
-    assert paper.lines[0] == "first"
-    assert paper.lines[-2:] == [f"dropped {{'info': {writer.dropped}}}: {reason}", "after"]
-    assert paper.lines.count(LINE) + writer.dropped == 150
+    assert sink.lines[0] == "first"
+    assert sink.lines[-2:] == [f"dropped {{'info': {writer.dropped}}}: {reason}", "after"]
+    assert sink.lines.count(LINE) + writer.dropped == 150
 
 
-def test_lines_of_many_threads_are_neither_lost_nor_cut() -> None:
-    paper = BlockableSink()
-    writer = LogWriter(paper, told)
-    said = [f"{thread} {number}" for thread in range(4) for number in range(500)]
+def test_lines_of_many_threads_are_written_whole_and_in_order() -> None:
+    sink = BlockableSink()
+    writer = LogWriter(sink, gap_line)
+    expected = [f"{thread} {number}" for thread in range(4) for number in range(500)]
 
-    def speak(some: Sequence[str]) -> None:
+    def log_lines(some: Sequence[str]) -> None:
         for line in some:
             writer.info(line)
 
     with ThreadPoolExecutor(4) as threads:
         for thread in range(4):
-            threads.submit(speak, said[thread * 500 :][:500])
+            threads.submit(log_lines, expected[thread * 500 :][:500])
 
     assert writer.flush(LONG)
-    assert sorted(paper.lines) == sorted(said)
+    assert sorted(sink.lines) == sorted(expected)
     for thread in range(4):
-        own = [line for line in paper.lines if line.startswith(f"{thread} ")]
-        assert own == said[thread * 500 :][:500]
+        own = [line for line in sink.lines if line.startswith(f"{thread} ")]
+        assert own == expected[thread * 500 :][:500]
 
 
-def test_a_line_may_be_said_while_a_line_is_taken() -> None:
+def test_a_line_may_be_logged_while_another_is_queued() -> None:
     class Loud(str):
-        """A text whose length is asked for when a line is taken; it speaks then."""
+        """A text that logs another line when the writer reads its length."""
 
         __slots__ = ()
 
@@ -364,31 +364,31 @@ def test_a_line_may_be_said_while_a_line_is_taken() -> None:
             writer.info("inner")
             return super().__len__()
 
-    paper = BlockableSink()
-    writer = writer_on(paper)
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
     writer.info(Loud("outer"))
 
     assert writer.flush(LONG)
-    assert sorted(set(paper.lines)) == ["inner", "outer"]
+    assert sorted(set(sink.lines)) == ["inner", "outer"]
 
 
-def test_what_is_said_in_the_last_turn_of_an_event_loop_is_not_lost() -> None:
-    paper = BlockableSink()
-    writer = writer_on(paper)
+def test_a_line_of_the_last_turn_of_an_event_loop_is_written() -> None:
+    sink = BlockableSink()
+    writer = writer_on(sink)
 
-    async def speak() -> None:
-        writer.info("the last word")
+    async def log_lines() -> None:
+        writer.info("the last line")
 
-    asyncio.run(speak())
+    asyncio.run(log_lines())
 
     assert writer.flush(LONG)
-    assert paper.lines == ["the last word"]
+    assert sink.lines == ["the last line"]
 
 
-def test_a_stream_in_memory_is_written_to_at_once_and_without_a_thread() -> None:
+def test_a_stream_in_memory_is_written_immediately_without_a_thread() -> None:
     stream = io.StringIO()
-    writer = LogWriter(StreamSink(stream), told, inline=True)
+    writer = LogWriter(StreamSink(stream), gap_line, inline=True)
     before = threading.active_count()
 
     for number in range(3):
@@ -398,42 +398,42 @@ def test_a_stream_in_memory_is_written_to_at_once_and_without_a_thread() -> None
     assert threading.active_count() == before
 
 
-def test_a_stream_in_memory_that_refuses_lines_gets_them_with_the_next_one() -> None:
-    paper = BlockableSink()
-    writer = LogWriter(paper, told, inline=True, room=ROOM)
+def test_a_stream_in_memory_gets_refused_lines_with_the_next_line() -> None:
+    sink = BlockableSink()
+    writer = LogWriter(sink, gap_line, inline=True, room=QUEUE)
 
-    with paper.refusing(OSError(28, "No space left on device")):
+    with sink.refusing(OSError(28, "No space left on device")):
         for _ in range(150):
             writer.info(LINE)
     writer.info("after")
 
     lost = f"dropped {{'info': {writer.dropped}}}: No space left on device"
-    assert paper.lines[-2:] == [lost, "after"]
-    assert paper.lines.count(LINE) + writer.dropped == 150
+    assert sink.lines[-2:] == [lost, "after"]
+    assert sink.lines.count(LINE) + writer.dropped == 150
 
 
-def test_where_no_thread_can_be_had_lines_wait_for_the_next_one(
+def test_lines_wait_for_the_next_one_if_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    paper = BlockableSink()
-    writer = writer_on(paper, patience=0.0)
+    sink = BlockableSink()
+    writer = writer_on(sink, patience=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)  # the machine's own limit
+        patch.setattr(threading.Thread, "start", start)  # as at the machine's limit of threads
         writer.info("first")
         writer.error("second")
-    assert paper.lines == []
+    assert sink.lines == []
 
     writer.info("third")
 
     assert writer.flush(LONG)
-    assert paper.lines == ["first", "second", "third"]
+    assert sink.lines == ["first", "second", "third"]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_writes_its_own_lines_and_none_of_its_parent() -> None:
+def test_a_forked_process_writes_only_its_own_lines() -> None:
     reader, end = os.pipe()
     ours, theirs = os.pipe()
     os.set_blocking(end, False)
@@ -443,7 +443,7 @@ def test_a_forked_process_writes_its_own_lines_and_none_of_its_parent() -> None:
             filled += os.write(end, b"x" * 4096)
     except BlockingIOError:
         pass
-    writer = LogWriter(DescriptorSink(end), told)
+    writer = LogWriter(DescriptorSink(end), gap_line)
     writer.info("of the parent")
     assert not writer.flush(0.1)  # the pipe is full: the line waits, partly in the sink
 

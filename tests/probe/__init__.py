@@ -1,1 +1,1 @@
-"""Tests of trying the sources by hand."""
+"""Tests of the probe of sources."""

@@ -1,4 +1,4 @@
-"""Showing what goes over the wire without the secrets in it."""
+"""Redaction: secrets are hidden in the requests and responses that are shown."""
 
 import pytest
 from pydantic import SecretStr
@@ -11,8 +11,8 @@ from app.settings.models import Settings
 SECRET = "canary+/secret="
 
 
-def hiding(*others: str) -> Redaction:
-    """Hide what is secret in settings with a token, and other secrets."""
+def redaction(*others: str) -> Redaction:
+    """Make a redaction for settings with a token, and for other secrets."""
     sources = sources_at({})
     billing = sources["billing"].model_copy(
         update={"auth": BearerAuth(kind="bearer", token=SecretStr(SECRET))}
@@ -24,8 +24,8 @@ def hiding(*others: str) -> Redaction:
 @pytest.mark.parametrize(
     "text", [f"http://a/?key={SECRET}&x=1", "http://a/?key=canary%2B%2Fsecret%3D&x=1"]
 )
-def test_a_secret_of_the_settings_is_hidden_wherever_it_is_however_it_is_written(text: str) -> None:
-    assert hiding().text(text) == f"http://a/?key={HIDDEN}&x=1"
+def test_a_secret_of_the_settings_is_hidden_also_percent_encoded(text: str) -> None:
+    assert redaction().text(text) == f"http://a/?key={HIDDEN}&x=1"
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,12 @@ def test_a_secret_of_the_settings_is_hidden_wherever_it_is_however_it_is_written
         ("Accept", "application/json", "application/json"),
     ],
 )
-def test_headers_that_are_there_for_secrets_are_hidden_whole(
-    name: str, value: str, shown: str
-) -> None:
-    assert hiding().header(name, value) == shown
+def test_values_of_headers_for_secrets_are_hidden(name: str, value: str, shown: str) -> None:
+    assert redaction().header(name, value) == shown
 
 
 @pytest.mark.parametrize("written", ["canary%2b/secret", "canary+secret", "canary"])
-def test_what_is_in_the_query_of_an_address_is_hidden(written: str) -> None:
+def test_the_query_of_an_address_in_the_settings_is_hidden(written: str) -> None:
     sources = sources_at({})
     auth = ClientCredentialsAuth(
         kind="client_credentials",
@@ -58,22 +56,22 @@ def test_what_is_in_the_query_of_an_address_is_hidden(written: str) -> None:
     billing = sources["billing"].model_copy(update={"auth": auth})
     changed = {**sources, "billing": billing}
 
-    told = Redaction(Settings(sources=changed)).text(f"POST http://a/token?key={written}")
+    redacted = Redaction(Settings(sources=changed)).text(f"POST http://a/token?key={written}")
 
-    assert told == f"POST http://a/token?key={HIDDEN}"
+    assert redacted == f"POST http://a/token?key={HIDDEN}"
 
 
-def test_what_a_token_endpoint_answers_is_hidden() -> None:
+def test_tokens_in_the_response_of_a_token_endpoint_are_hidden() -> None:
     text = '{"access_token": "abc", "expires_in": 3600, "refresh_token":"d"}'
 
-    assert hiding().text(text) == (
+    assert redaction().text(text) == (
         f'{{"access_token": "{HIDDEN}", "expires_in": 3600, "refresh_token":"{HIDDEN}"}}'
     )
 
 
-def test_others_are_hidden_too_and_the_longer_of_two_first() -> None:
-    assert hiding("abcd", "abcdef").text("abcdef, abcd") == f"{HIDDEN}, {HIDDEN}"
+def test_the_longer_of_two_other_secrets_is_hidden_first() -> None:
+    assert redaction("abcd", "abcdef").text("abcdef, abcd") == f"{HIDDEN}, {HIDDEN}"
 
 
-def test_what_is_in_every_text_is_no_secret_to_look_for() -> None:
-    assert hiding("a", "").text("a cat") == "a cat"
+def test_a_secret_of_one_character_is_not_hidden() -> None:
+    assert redaction("a", "").text("a cat") == "a cat"

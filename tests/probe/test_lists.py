@@ -1,4 +1,4 @@
-"""Asking for a list as the gateway would, and what that says of its settings."""
+"""The probe of a list: the request that the gateway sends, and the verdict about its settings."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ def settings(own: object) -> Settings:
 
 
 def services_with(answer: Handler | None) -> FakeServices:
-    """Make services that know a user, and a billing whose list is answered so."""
+    """Make services that know a user, and a billing service with a handler for its list."""
     services = FakeServices()
     services.know(1)
 
@@ -43,10 +43,10 @@ def services_with(answer: Handler | None) -> FakeServices:
     return services
 
 
-async def checked(
+async def probe_list(
     answer: Handler, own: object, *, user: str = USER
 ) -> tuple[ProbeResult, SourceCheck]:
-    """Ask for the list of a user, and judge it."""
+    """Probe the list of a user, and return the result and its check."""
     used, services = settings(own), services_with(answer)
     [probed] = await probe(used, [user], sources=["billing"], transports=services.transport)
     [listed] = probed.lists
@@ -55,10 +55,10 @@ async def checked(
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
-async def test_a_list_that_is_well_is_shown_by_its_first_items_with_fields_and_types(
+async def test_a_good_list_is_shown_with_its_first_items_fields_and_types(
     style: PagingStyle,
 ) -> None:
-    listed, check = await checked(ListService(style, list(range(30))), style.list_settings())
+    listed, check = await probe_list(ListService(style, list(range(30))), style.list_settings())
 
     assert check.well, check.wrong
     assert (check.source, check.items, check.found, check.asked) == ("billing.invoices", 20, 1, 1)
@@ -76,27 +76,27 @@ async def test_a_list_that_is_well_is_shown_by_its_first_items_with_fields_and_t
 
 
 @pytest.mark.parametrize("number", [0, 1])
-async def test_a_list_of_no_item_or_of_one_is_well(number: int) -> None:
+async def test_a_list_of_no_item_or_one_item_is_good(number: int) -> None:
     style = STYLES[0]
 
-    _, check = await checked(ListService(style, list(range(number))), style.list_settings())
+    _, check = await probe_list(ListService(style, list(range(number))), style.list_settings())
 
     assert check.well
     assert check.items == number
 
 
-async def test_a_route_that_is_not_there_is_told_and_no_empty_list() -> None:
+async def test_a_missing_route_is_reported_and_not_an_empty_list() -> None:
     own = {"path": "/v2/bills", "parameter": "owner"}
 
-    _, check = await checked(lambda _: json_response({}, 404), own)
+    _, check = await probe_list(lambda _: json_response({}, 404), own)
 
     assert not check.well
     assert (check.reachable, check.authenticated, check.understood) == (True, True, False)
     assert any("status 404" in sentence for sentence in check.wrong)
 
 
-async def test_a_user_whom_the_list_does_not_know_is_told() -> None:
-    _, check = await checked(lambda _: json_response({}, 404), {"path": "/of/{key}/bills"})
+async def test_an_unknown_user_of_a_list_is_reported() -> None:
+    _, check = await probe_list(lambda _: json_response({}, 404), {"path": "/of/{key}/bills"})
 
     assert not check.well
     assert check.found == 0
@@ -104,12 +104,12 @@ async def test_a_user_whom_the_list_does_not_know_is_told() -> None:
     assert sentence.startswith("the service does not know the user there")
 
 
-async def test_an_item_that_does_not_fit_says_which_field_and_why() -> None:
+async def test_a_malformed_item_is_reported_with_its_field_and_the_reason() -> None:
     rows = [row(number) for number in range(9)]
     rows[7] = {**row(7), "at": "soon"}
     own = STYLES[0].list_settings()
 
-    _, check = await checked(lambda _: json_response({"data": rows}), own)
+    _, check = await probe_list(lambda _: json_response({"data": rows}), own)
 
     assert not check.well
     assert any(sentence.startswith("data.7.issuedAt: ") for sentence in check.wrong)
@@ -118,11 +118,11 @@ async def test_an_item_that_does_not_fit_says_which_field_and_why() -> None:
     assert [one.name for one in wrong.fields if one.wrong is not None] == ["issuedAt"]
 
 
-async def test_the_other_fields_of_an_item_that_does_not_fit_have_their_types() -> None:
+async def test_the_other_fields_of_a_malformed_item_have_types() -> None:
     rows = [row(1), {**row(2), "cents": "many"}]
     own = STYLES[0].list_settings()
 
-    _, check = await checked(lambda _: json_response({"data": rows}), own)
+    _, check = await probe_list(lambda _: json_response({"data": rows}), own)
 
     right, wrong = check.rows
     assert [one.type for one in right.fields] == ["text", "text", "time", "object"]
@@ -130,11 +130,11 @@ async def test_the_other_fields_of_an_item_that_does_not_fit_have_their_types() 
 
 
 WRONG_PAGES = [
-    # The cursor is somewhere else, so that each page would be the last one.
+    # The cursor is in another place, so that each page looks like the last one.
     ("next_cursor", {"next_cursor": ["meta", "nxt"]}, "the list ends after 1 of 20 items"),
     ("next_url", {"next_url": ["next"]}, "the list ends after 1 of 20 items"),
     ("a cursor in a header", {"next_header": "Next"}, "the list ends after 1 of 20 items"),
-    # The parameter has another name, so that each page would be the first one.
+    # The parameter has another name, so that each page is the first one.
     ("next_cursor", {"cursor_parameter": "cursor"}, "read before"),
     ("row and has_more, from 0", {"cursor_parameter": "from"}, "the item itself on it"),
     ("row and has_more, from 0", {"row_cursor": ["cents"], "cursor_parameter": "x"}, "on it"),
@@ -142,17 +142,17 @@ WRONG_PAGES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "change", "what"), WRONG_PAGES)
-async def test_settings_that_do_not_say_how_pages_continue_are_told(
-    name: str, change: Mapping[str, object], what: str
+@pytest.mark.parametrize(("name", "change", "expected"), WRONG_PAGES)
+async def test_wrong_settings_of_how_pages_continue_are_reported(
+    name: str, change: Mapping[str, object], expected: str
 ) -> None:
     style = BY_NAME[name]
     own = {**style.list_settings().model_dump(), **change}
 
-    _, check = await checked(ListService(style, list(range(30))), own)
+    _, check = await probe_list(ListService(style, list(range(30))), own)
 
     assert not check.well
-    assert any(what in sentence for sentence in check.wrong), check.wrong
+    assert any(expected in sentence for sentence in check.wrong), check.wrong
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ async def test_settings_that_do_not_say_how_pages_continue_are_told(
         (15, {}, False),
     ],
 )
-async def test_a_page_that_may_be_the_last_is_noted_where_no_shorter_one_can_be_asked_for(
+async def test_a_page_that_may_be_the_last_is_noted_if_shorter_pages_are_impossible(
     number: int, change: Mapping[str, object], *, noted: bool
 ) -> None:
     style = BY_NAME["next_cursor"]
     own = {**style.list_settings().model_dump(), **change}
 
-    listed, check = await checked(ListService(style, list(range(number))), own)
+    listed, check = await probe_list(ListService(style, list(range(number))), own)
 
     assert check.well, check.wrong
     assert bool(listed.unchecked) is noted
@@ -178,7 +178,7 @@ async def test_a_page_that_may_be_the_last_is_noted_where_no_shorter_one_can_be_
     assert [CHECK_PAGES in one for one in notes] == [True] * noted
 
 
-async def test_a_list_is_asked_for_by_the_keys_of_another_source() -> None:
+async def test_a_list_is_requested_with_the_keys_of_another_source() -> None:
     parents = {"billing": "profile"}
     services = services_with(lambda _: json_response({"data": [row(1)]}))
     services.profile.rows[USER] = linked_row("profile", 1, parents)
@@ -192,7 +192,7 @@ async def test_a_list_is_asked_for_by_the_keys_of_another_source() -> None:
     assert listed.ids == [USER]
 
 
-async def test_the_list_is_that_of_the_first_user_whom_the_source_knows() -> None:
+async def test_a_list_is_requested_for_the_first_known_user() -> None:
     style = STYLES[0]
     service = ListService(style, [1])
     services = services_with(service)
@@ -205,10 +205,10 @@ async def test_the_list_is_that_of_the_first_user_whom_the_source_knows() -> Non
     assert listed.ids == [USER]
 
 
-async def test_without_a_known_user_no_list_is_asked_for_and_nothing_is_wrong() -> None:
+async def test_a_list_is_not_requested_without_a_known_user() -> None:
     service = ListService(STYLES[0], [1])
 
-    listed, check = await checked(service, STYLES[0].list_settings(), user=user_id(7))
+    listed, check = await probe_list(service, STYLES[0].list_settings(), user=user_id(7))
 
     assert not listed.exchanges
     assert service.calls == 0
@@ -218,9 +218,9 @@ async def test_without_a_known_user_no_list_is_asked_for_and_nothing_is_wrong() 
     assert line.split() == ["billing.invoices", "not", "called", "-", "-", "-", "0", "ms"]
 
 
-async def test_a_trial_shows_the_request_the_answer_and_the_first_items() -> None:
+async def test_a_trial_shows_request_response_and_first_items() -> None:
     style = STYLES[0]
-    listed, check = await checked(ListService(style, list(range(30))), style.list_settings())
+    listed, check = await probe_list(ListService(style, list(range(30))), style.list_settings())
 
     text = trial_text(listed, check, Redaction(settings_for_fakes()), width=100, lines=10)
 
@@ -234,7 +234,7 @@ async def test_a_trial_shows_the_request_the_answer_and_the_first_items() -> Non
     )
 
 
-async def test_a_list_that_the_service_does_not_have_is_not_asked_for() -> None:
+async def test_a_list_that_the_service_does_not_have_is_not_requested() -> None:
     used = settings_for_fakes()
     billing = used.sources["billing"].model_copy(update={"without_lists": ("invoices",)})
     sources = {**used.sources, "billing": billing}

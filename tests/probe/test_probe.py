@@ -1,4 +1,4 @@
-"""Asking sources as the gateway would, and what that says of them, through fakes and judged."""
+"""The probe of sources: the requests that the gateway sends, and the verdict about responses."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ def fakes() -> FakeServices:
 
 
 def settings(**billing: object) -> Settings:
-    """Make settings, with some of billing's own."""
+    """Make settings, with own settings of billing."""
     whole = settings_for_fakes()
     own = {"base_url": whole.sources["billing"].base_url, **billing}
     changed = SourceSettings.model_validate(own)
@@ -57,14 +57,14 @@ async def billing_of(
     ids: Sequence[str] = IDS,
     expected: bool = True,
 ) -> tuple[ProbeResult, SourceCheck]:
-    """Ask billing, and judge it."""
+    """Probe billing, and return the result and its check."""
     used = own or settings()
     [probed] = await probe(used, ids, sources=["billing"], transports=services.transport)
-    hiding = Redaction(used)
-    return probed, check_of(probed, used.sources["billing"], hiding, expected=expected)
+    redaction = Redaction(used)
+    return probed, check_of(probed, used.sources["billing"], redaction, expected=expected)
 
 
-async def test_a_source_that_is_well_is_shown_with_all_fields_their_values_and_types() -> None:
+async def test_a_good_source_is_shown_with_all_fields_values_and_types() -> None:
     _, check = await billing_of(fakes())
 
     assert check.well
@@ -80,7 +80,7 @@ async def test_a_source_that_is_well_is_shown_with_all_fields_their_values_and_t
     ]
 
 
-async def test_a_source_whose_keys_another_has_is_asked_by_those() -> None:
+async def test_a_source_is_called_with_the_keys_of_another_source() -> None:
     parents = {"billing": "profile"}
     services = FakeServices()
     for number in (1, 2):
@@ -96,7 +96,7 @@ async def test_a_source_whose_keys_another_has_is_asked_by_those() -> None:
 
 
 def fakes_with_lookup() -> FakeServices:
-    """Make services that know two users; profile has the customer of the first alone."""
+    """Make services that know two users; only the first has the billing key in profile."""
     services = FakeServices()
     for name, service in services.by_endpoint.items():
         for number in (1, 2):
@@ -107,7 +107,7 @@ def fakes_with_lookup() -> FakeServices:
     return services
 
 
-async def test_a_lookup_is_shown_between_with_the_keys_that_it_gives() -> None:
+async def test_a_lookup_is_shown_with_the_keys_that_it_gives() -> None:
     probed, check = await billing_of(fakes_with_lookup(), linked(settings(), BY_MAIL))
 
     assert check.well
@@ -129,7 +129,7 @@ async def test_a_lookup_is_shown_between_with_the_keys_that_it_gives() -> None:
     assert [(one.name, one.value) for one in found.fields] == [("key of billing", "billing-2")]
 
 
-async def test_a_lookup_that_gives_no_key_says_why() -> None:
+async def test_a_lookup_without_a_key_is_reported_with_the_reason() -> None:
     services = fakes_with_lookup()
     services.billing.lookup.rows[f"{LOOKUP}-2"] = linked_row(LOOKUP, 2, BY_MAIL, {"billing": [7]})
 
@@ -143,7 +143,7 @@ async def test_a_lookup_that_gives_no_key_says_why() -> None:
     assert [one.wrong for one in found.fields] == ["expected text or a whole number, got a list"]
 
 
-async def test_a_lookup_that_fails_says_so() -> None:
+async def test_a_failed_lookup_is_reported_with_its_status() -> None:
     services = fakes_with_lookup()
     services.billing.lookup.behaviour = failing(500)
 
@@ -154,7 +154,7 @@ async def test_a_lookup_that_fails_says_so() -> None:
     assert check.wrong[-1] == f"{LOOKUP}: status 500"
 
 
-async def test_all_sources_are_asked_one_after_the_other_each_alone() -> None:
+async def test_sources_are_called_one_after_the_other() -> None:
     services = fakes()
 
     found = await probe(settings(), IDS, transports=services.transport)
@@ -168,7 +168,7 @@ async def test_all_sources_are_asked_one_after_the_other_each_alone() -> None:
     assert [services.by_name[one.source].batches[0] for one in found] == [[*IDS]] * 3
 
 
-async def test_a_row_that_does_not_fit_says_which_field_and_why() -> None:
+async def test_a_malformed_row_is_reported_with_its_fields_and_the_reasons() -> None:
     services = fakes()
     wrong = {"plan": 7, "balance": {"amount": "1", "currency": "EUR"}}
     services.billing.rows[IDS[1]] = account_row(2, **wrong)
@@ -189,7 +189,7 @@ async def test_a_row_that_does_not_fit_says_which_field_and_why() -> None:
     assert any(IDS[1] in sentence and IDS[0] not in sentence for sentence in check.wrong)
 
 
-async def test_an_expression_that_does_not_work_is_told_with_what_it_is() -> None:
+async def test_a_failing_expression_is_shown_with_the_reason() -> None:
     fields = {
         "plan": "plan",
         "status": "status",
@@ -212,7 +212,7 @@ async def test_an_expression_that_does_not_work_is_told_with_what_it_is() -> Non
     ("status", "verdict"),
     [(401, (False, None)), (403, (False, None)), (404, (True, False)), (503, (None, None))],
 )
-async def test_a_status_says_whether_the_gateway_was_let_in_and_understood(
+async def test_a_status_shows_whether_a_request_was_authenticated_and_understood(
     status: int, verdict: tuple[bool | None, bool | None]
 ) -> None:
     services = fakes()
@@ -225,7 +225,7 @@ async def test_a_status_says_whether_the_gateway_was_let_in_and_understood(
     assert f"status {status}" in check.wrong
 
 
-async def test_a_status_that_the_settings_explain_means_what_they_say() -> None:
+async def test_a_status_has_its_configured_meaning() -> None:
     services = fakes()
     services.billing.behaviour = failing(418)
 
@@ -234,7 +234,7 @@ async def test_a_status_that_the_settings_explain_means_what_they_say() -> None:
     assert check.authenticated is False
 
 
-async def test_a_source_that_is_not_there_is_not_reachable_and_is_called_once() -> None:
+async def test_an_unreachable_source_is_called_once() -> None:
     services = fakes()
     services.billing.behaviour = raising(httpx.ConnectError("no"))
 
@@ -244,7 +244,7 @@ async def test_a_source_that_is_not_there_is_not_reachable_and_is_called_once() 
     assert len(probed.exchanges) == 1
 
 
-async def test_a_source_that_knows_none_of_the_users_is_wrong_where_it_should() -> None:
+async def test_a_source_without_the_users_fails_only_if_they_are_expected() -> None:
     services = fakes()
     services.billing.rows.clear()
 
@@ -256,7 +256,7 @@ async def test_a_source_that_knows_none_of_the_users_is_wrong_where_it_should() 
     assert well.found == 0
 
 
-async def test_a_source_that_passes_over_the_question_is_told_what_to_check() -> None:
+async def test_a_source_that_ignores_the_filter_is_reported_with_a_hint() -> None:
     services = fakes()
     services.billing.behaviour = lambda _: json_response([account_row(n) for n in range(3, 9)])
 
@@ -266,7 +266,7 @@ async def test_a_source_that_passes_over_the_question_is_told_what_to_check() ->
     assert any("check `request`" in sentence for sentence in check.wrong)
 
 
-async def test_pages_are_followed_and_each_is_shown() -> None:
+async def test_all_pages_are_read_and_shown() -> None:
     services = fakes()
 
     def page(request: httpx.Request) -> httpx.Response:
@@ -284,12 +284,14 @@ async def test_pages_are_followed_and_each_is_shown() -> None:
     assert [[row.key for row in one.rows] for one in probed.exchanges] == [[IDS[0]], [IDS[1]]]
 
 
-def shown(probed: ProbeResult, check: SourceCheck, own: Settings, *, width: int, lines: int) -> str:
-    """Write all of it."""
+def text_of_trial(
+    probed: ProbeResult, check: SourceCheck, own: Settings, *, width: int, lines: int
+) -> str:
+    """Write the text of a trial."""
     return trial_text(probed, check, Redaction(own), width=width, lines=lines)
 
 
-async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
+async def test_a_trial_shows_request_response_and_records_without_secrets() -> None:
     own = settings(
         auth={"kind": "bearer", "token": "canary-secret"},
         request={"form": "body", "path": "/accounts", "template": '{"ids": "{keys}"}'},
@@ -306,7 +308,7 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
     )
     check = check_of(probed, own.sources["billing"], Redaction(own), expected=True)
-    text = shown(probed, check, own, width=100, lines=60)
+    text = text_of_trial(probed, check, own, width=100, lines=60)
 
     assert "POST http://billing/accounts\n" in text
     assert "authorization: Bearer (secret)\n" in text
@@ -319,14 +321,12 @@ async def test_a_trial_shows_request_answer_and_records_and_no_secret() -> None:
     assert "\x1b" not in text
 
 
-async def test_a_wide_terminal_has_answer_and_record_side_by_side_and_a_long_answer_is_cut() -> (
-    None
-):
+async def test_a_trial_fits_its_text_to_the_terminal() -> None:
     own = settings()
     probed, check = await billing_of(fakes(), own)
 
-    wide = shown(probed, check, own, width=140, lines=60).splitlines()
-    short = shown(probed, check, own, width=80, lines=3)
+    wide = text_of_trial(probed, check, own, width=140, lines=60).splitlines()
+    short = text_of_trial(probed, check, own, width=80, lines=3)
 
     assert any(line.startswith("[ ") and line.endswith(f"billing, {IDS[1]}") for line in wide)
     assert "more lines; --full shows them" in short
@@ -344,7 +344,7 @@ OAUTH = {
 @pytest.mark.parametrize(
     ("status", "verdict"), [(200, (True, True, True)), (401, (None, False, None))]
 )
-async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
+async def test_the_fetch_of_a_token_is_shown_as_a_call_without_the_token(
     status: int, verdict: tuple[bool | None, bool | None, bool | None]
 ) -> None:
     own = settings(auth=OAUTH)
@@ -360,7 +360,7 @@ async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
         own, IDS[:1], sources=["billing"], transports=lambda _: FakeTransport(answer)
     )
     check = check_of(probed, own.sources["billing"], Redaction(own), expected=True)
-    text = shown(probed, check, own, width=100, lines=60)
+    text = text_of_trial(probed, check, own, width=100, lines=60)
 
     assert (check.reachable, check.authenticated, check.understood) == verdict
     assert check.well == (status == 200)
@@ -368,28 +368,32 @@ async def test_a_token_that_is_fetched_is_shown_as_a_call_of_its_own_and_hidden(
     assert "canary" not in text
 
 
-async def test_answers_that_are_the_same_for_two_users_and_for_a_stranger_are_told() -> None:
+async def test_equal_responses_for_two_users_and_an_unknown_user_are_reported() -> None:
     services = fakes()
     row = {"plan": "pro", "status": "active"}
     services.billing.behaviour = lambda _: json_response(row)
-    each = {"form": "each", "path": "/accounts", "parameter": "uesr"}  # misspelt, and ignored
+    each = {
+        "form": "each",
+        "path": "/accounts",
+        "parameter": "uesr",
+    }  # misspelt: the service ignores it
     used = settings(request=each, answer={"many": False})
-    stranger = user_id(99)
+    absent = user_id(99)
     [probed] = await probe(used, IDS, sources=["billing"], transports=services.transport)
-    [nobody] = await probe(used, [stranger], sources=["billing"], transports=services.transport)
+    [not_found] = await probe(used, [absent], sources=["billing"], transports=services.transport)
 
-    hiding = Redaction(used)
-    check = check_of(probed, used.sources["billing"], hiding, expected=True, stranger=nobody)
+    redaction = Redaction(used)
+    check = check_of(probed, used.sources["billing"], redaction, expected=True, stranger=not_found)
 
     assert not check.well
     [wrong] = check.wrong
     assert wrong == (
-        f"the answers for {IDS[0]} and {IDS[1]} and {stranger} (who does not exist) are the same:"
+        f"the answers for {IDS[0]} and {IDS[1]} and {absent} (who does not exist) are the same:"
         " check that `request` names the user as the service expects it"
     )
 
 
-async def test_users_who_have_the_same_values_are_not_the_same_answer() -> None:
+async def test_equal_values_of_two_users_are_not_reported() -> None:
     services = fakes()
     each = {"form": "each", "path": "/accounts", "parameter": "userId"}
 
@@ -405,22 +409,24 @@ BATCH: Mapping[str, Any] = {"form": "body", "path": "/batch", "template": '[{"ge
 ITEMS: Mapping[str, Any] = {"match": "position", "parts": {"row": ["body"]}}
 
 
-async def told_of(own: Mapping[str, Any], behave: Behaviour) -> Sequence[str]:
-    """Tell what is said of a billing that answers so about two users and a stranger."""
+async def mistakes_of(own: Mapping[str, Any], behave: Behaviour) -> Sequence[str]:
+    """Probe a billing service with two users and an unknown one, and return what is wrong."""
     services = fakes()
     services.others["billing"] = behave
     used = settings(**own)
     [probed] = await probe(used, IDS, sources=["billing"], transports=services.transport)
-    [nobody] = await probe(used, [user_id(99)], sources=["billing"], transports=services.transport)
+    [not_found] = await probe(
+        used, [user_id(99)], sources=["billing"], transports=services.transport
+    )
     return check_of(
-        probed, used.sources["billing"], Redaction(used), expected=True, stranger=nobody
+        probed, used.sources["billing"], Redaction(used), expected=True, stranger=not_found
     ).wrong
 
 
-Around = Callable[[object, int], Any]
-"""Writes an answer with a row, and with the number of the call."""
+WrapRow = Callable[[object, int], Any]
+"""Writes a response with a row, and with the number of the call."""
 
-AROUND: Sequence[tuple[Mapping[str, Any], Around]] = [
+WRAPPINGS: Sequence[tuple[Mapping[str, Any], WrapRow]] = [
     ({"request": EACH, "answer": ONE}, lambda row, at: {"at": at, "data": row}),
     ({"request": EACH, "answer": GROUPED}, lambda row, at: {"took": at, "data": [row, row]}),
     ({"request": BATCH, "answer": ITEMS}, lambda row, _: [{"body": row}] * 2),
@@ -428,26 +434,26 @@ AROUND: Sequence[tuple[Mapping[str, Any], Around]] = [
 
 
 @pytest.mark.parametrize(
-    ("own", "around"), AROUND, ids=["with the time of the answer", "in a group", "in a batch"]
+    ("own", "wrap"), WRAPPINGS, ids=["with the time of the answer", "in a group", "in a batch"]
 )
-async def test_rows_that_are_the_same_for_everybody_are_told_whatever_is_around_them(
-    own: Mapping[str, Any], around: Around
+async def test_equal_rows_are_reported_in_any_form_of_response(
+    own: Mapping[str, Any], wrap: WrapRow
 ) -> None:
     times = count()
 
     def behave(request: httpx.Request) -> httpx.Response:
-        body = around({"tier": "pro"}, next(times))
+        body = wrap({"tier": "pro"}, next(times))
         users = len(json.loads(request.content)) if request.content else 0
         return json_response(body[:users] if users else body)
 
     plan = {"fields": {"plan": "[0].tier" if "group" in own["answer"] else "tier"}}
-    [wrong] = await told_of({**own, **plan}, behave)
+    [wrong] = await mistakes_of({**own, **plan}, behave)
 
     assert "are the same" in wrong
 
 
 @pytest.mark.parametrize("empty", [[], [{"tier": None}]], ids=["no row", "a row of nothing"])
-async def test_a_user_without_rows_is_like_a_stranger_and_nothing_is_wrong(
+async def test_a_user_without_rows_is_not_reported(
     empty: Sequence[object],
 ) -> None:
     def behave(request: httpx.Request) -> httpx.Response:
@@ -456,4 +462,4 @@ async def test_a_user_without_rows_is_like_a_stranger_and_nothing_is_wrong(
 
     own = {"request": EACH, "answer": GROUPED, "fields": {"plan": "[0].tier"}}
 
-    assert await told_of(own, behave) == ()
+    assert await mistakes_of(own, behave) == ()

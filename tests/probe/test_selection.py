@@ -1,4 +1,4 @@
-"""An operation that asks for all that a source has of users."""
+"""The operation that requests all fields of a source."""
 
 from app.execution.schema import build_schema
 from app.probe.operations import fields_of, operation
@@ -6,14 +6,14 @@ from app.probe.operations import fields_of, operation
 SCHEMA = build_schema()
 
 
-def test_each_field_that_is_read_from_a_record_belongs_to_its_source() -> None:
+def test_fields_are_listed_by_their_source() -> None:
     found = fields_of(SCHEMA)
 
     assert list(found) == ["profile", "billing", "activity"]
     assert found["billing"] == ("plan", "billingStatus", "balance", "renewsAt")
 
 
-def test_fields_are_asked_for_whole() -> None:
+def test_an_operation_selects_all_parts_of_its_fields() -> None:
     assert operation(SCHEMA, ("plan", "balance", "events")) == (
         "query Probe($ids: [ID!]!) { users(ids: $ids) {"
         " plan balance { amount currency } events { id type occurredAt } } }"

@@ -1,4 +1,4 @@
-"""Tables for a person's terminal."""
+"""Tables for a terminal."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from app.probe.report import (
 from app.probe.verdict import FieldCheck, RowCheck
 
 
-def test_columns_are_as_wide_as_need_be_wide_signs_counted() -> None:
+def test_columns_fit_their_cells_and_count_wide_characters() -> None:
     rows = [("name", "x"), ("윤예준", "y")]
 
     assert list(table(rows)) == ["name    x", "윤예준  y"]
@@ -24,7 +24,7 @@ def test_columns_are_as_wide_as_need_be_wide_signs_counted() -> None:
 
 
 @given(st.text())
-def test_nothing_can_do_something_to_a_terminal(text: str) -> None:
+def test_a_printable_text_has_no_control_characters(text: str) -> None:
     assert all(sign.isprintable() or sign == "\n" for sign in printable(text))
 
 
@@ -37,12 +37,12 @@ def test_long_values_are_cut() -> None:
 
 
 def field(name: str, *, expression: str | None = None, wrong: str | None = None) -> FieldCheck:
-    """Make a field whose value is text, or wrong."""
+    """Make a field with a text value, or a wrong one."""
     kind = None if wrong else "text"
     return FieldCheck(name=name, expression=expression, value="v", type=kind, wrong=wrong)
 
 
-def test_expressions_have_a_column_where_there_are_some_and_what_is_wrong_is_said() -> None:
+def test_expressions_have_a_column_and_mistakes_are_shown() -> None:
     fields = (field("a", expression="b"), field("c", wrong="no text"))
     row = RowCheck(source="profile", key="u", wrong="c: no text", fields=fields)
 
@@ -61,7 +61,7 @@ LONG = (
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
-def test_a_long_expression_is_wrapped_at_the_width_of_the_terminal_and_never_cut(
+def test_a_long_expression_is_wrapped_and_never_cut(
     width: int,
 ) -> None:
     long = "expected one of " + ", ".join(f"word{number}" for number in range(20))
@@ -84,16 +84,14 @@ def test_a_long_expression_is_wrapped_at_the_width_of_the_terminal_and_never_cut
 
 
 @given(st.text(st.characters(exclude_characters="\t\n")), st.integers(2, 40))
-def test_wrapped_lines_are_the_whole_text_and_no_wider_than_they_may_be(
-    text: str, room: int
-) -> None:
-    lines = wrapped(text, room)
+def test_wrapped_lines_have_the_whole_text_within_the_width(text: str, limit: int) -> None:
+    lines = wrapped(text, limit)
 
     assert "".join(lines) == text
-    assert all(padded(line, 100).count(" ") - line.count(" ") >= 100 - room for line in lines)
+    assert all(padded(line, 100).count(" ") - line.count(" ") >= 100 - limit for line in lines)
 
 
-def test_an_expression_of_several_lines_keeps_them() -> None:
+def test_an_expression_keeps_its_lines() -> None:
     row = RowCheck(
         source="profile", key="u", wrong=None, fields=(field("a", expression="b ||\n\tc"),)
     )

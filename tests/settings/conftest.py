@@ -1,4 +1,4 @@
-"""What tests of the configuration share: a bare environment, and a way to write files."""
+"""Fixtures of the tests of settings: an environment without variables, and a way to write files."""
 
 import os
 from collections.abc import Callable
@@ -10,8 +10,8 @@ Write = Callable[[str], Path]
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable and no file of the machine be seen."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -20,7 +20,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def write() -> Write:
-    """Give a way to write the configuration file, ``gateway.toml``."""
+    """Return a function that writes the configuration file, ``gateway.toml``."""
 
     def written(text: str) -> Path:
         path = Path("gateway.toml")

@@ -32,12 +32,12 @@ def load(path: Path | None = None) -> Settings:
 
 
 def load_unchecked(path: Path) -> Settings:
-    """Read our settings by their models alone: no source is looked at with the schema."""
+    """Read our settings by their models alone, without a check of sources against the schema."""
     return read(Path(".env"), check=lambda _: (), complete=completed, config=path).settings
 
 
 def mistakes(path: Path | None = None) -> tuple[str, ...]:
-    """Read our settings, which cannot be used."""
+    """Read our settings, which have mistakes, and return the mistakes."""
     with pytest.raises(ConfigurationError) as caught:
         load(path)
     return caught.value.mistakes
@@ -50,7 +50,7 @@ def load_own(path: Path | None = None) -> ServiceSettings:
 
 
 def mistakes_own(path: Path | None = None) -> tuple[str, ...]:
-    """Read them; they cannot be used."""
+    """Read the settings of the test's own models, and return their mistakes."""
     with pytest.raises(ConfigurationError) as caught:
         load_own(path)
     return caught.value.mistakes

@@ -1,4 +1,4 @@
-"""Finding one's way in a JSON Schema."""
+"""Searches in a JSON Schema."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,15 +7,15 @@ from app.settings.variables import Variable
 
 
 def properties_of(schema: Table, found: Table, keys: Sequence[str]) -> Iterator[Table]:
-    """Find what a schema says of a setting, in each kind of table that has it.
+    """Find the schemas of a setting, one for each kind of table that has it.
 
     Args:
-        schema: All of it, for its definitions.
-        found: Where to look.
-        keys: What leads to the setting.
+        schema: The whole schema, for its definitions.
+        found: The part of the schema to search.
+        keys: The keys that lead to the setting.
 
     Yields:
-        What is said.
+        A schema of the setting.
     """
     for one in kinds(schema, found):
         if not keys:
@@ -25,7 +25,7 @@ def properties_of(schema: Table, found: Table, keys: Sequence[str]) -> Iterator[
 
 
 def kinds(schema: Table, found: Table) -> Iterator[Table]:
-    """List what something may be; its own description counts more than its definition's."""
+    """List the alternatives of a schema; its own description wins over that of its definition."""
     reference = str(found.get("$ref", ""))
     if reference:
         found = {**schema["$defs"][reference.rpartition("/")[2]], **found}
@@ -37,8 +37,8 @@ def kinds(schema: Table, found: Table) -> Iterator[Table]:
         yield from kinds(schema, {**choice, "description": found.get("description")})
 
 
-def always_there(schema: Table, variable: Variable) -> Table | None:
-    """Find what a schema says of a setting that is a single value in every configuration."""
+def single_value_schema(schema: Table, variable: Variable) -> Table | None:
+    """Find the schema of a setting that is a single value in every configuration."""
     found = list(properties_of(schema, schema, variable.path))
     if variable.dependent or len(found) > 1 or found[0]["type"] in {"object", "array"}:
         return None

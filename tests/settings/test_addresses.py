@@ -1,4 +1,4 @@
-"""Addresses in messages: what may be secret in them is hidden, and nothing else."""
+"""Addresses in messages: only the parts that may be secret are hidden."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ from app.settings.secret_values import without_secrets
         ("", ""),
     ],
 )
-def test_what_may_be_secret_is_hidden(text: str, shown: str) -> None:
+def test_parts_of_an_address_that_may_be_secret_are_hidden(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
 
 
@@ -44,7 +44,7 @@ SECRET = "zqsecretqz"
 
 
 @given(scheme=st.sampled_from(["http", "https", "ftp", ""]), host=PIECES, rest=PIECES, path=PIECES)
-def test_no_password_and_no_parameter_of_an_address_is_ever_shown(
+def test_a_password_or_parameter_of_an_address_is_never_shown(
     scheme: str, host: str, rest: str, path: str
 ) -> None:
     with_password = f"{scheme}://me:{rest}{SECRET}{path}@{host}"

@@ -1,4 +1,4 @@
-"""What may be said of how callers are known, and what is told of what may not."""
+"""The settings of callers: valid ones are accepted, and mistakes are reported."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,12 +34,12 @@ SECRET = "x" * 32
         {"jwks_url": "https://[2001:db8::1]:8443/keys"},
     ],
 )
-def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
+def test_settings_of_callers_that_fit_together_are_accepted(more: Mapping[str, Any]) -> None:
     assert isinstance(READ.validate_python({**JWT, **more}), JwtCallers)
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         ({"issuer": "dev"}, "expected as issuer an address such as"),
         ({"jwks_url": f"https://{'a' * 64}.com/keys"}, "expected a host whose parts"),
@@ -65,39 +65,41 @@ def test_what_fits_together_is_taken(more: Mapping[str, Any]) -> None:
         ({"public_key": "x"}, "Extra inputs are not permitted"),
     ],
 )
-def test_what_does_not_fit_is_told_with_what_would(more: Mapping[str, Any], told: str) -> None:
+def test_a_mistake_in_auth_is_reported_with_the_expected_value(
+    more: Mapping[str, Any], reported: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         READ.validate_python({**JWT, **more})
 
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", ["issuer", "audience"])
-def test_issuer_and_audience_are_needed(missing: str) -> None:
+def test_issuer_and_audience_are_required(missing: str) -> None:
     with pytest.raises(ValidationError, match=missing):
         READ.validate_python({name: one for name, one in JWT.items() if name != missing})
 
 
-def test_it_has_to_be_said_who_may_ask() -> None:
+def test_the_mode_of_callers_has_to_be_set() -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_AUTH__MODE is missing"):
         require_callers(None)
     assert require_callers(OpenCallers()) == OpenCallers()
 
 
 @pytest.fixture
-def needed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Set what has to be set of the sources."""
+def with_sources(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Set the required variables of the sources."""
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://127.0.0.1:9")
     return monkeypatch
 
 
-def test_variables_say_it(needed: pytest.MonkeyPatch) -> None:
-    needed.setenv("GATEWAY_AUTH__MODE", "jwt")
-    needed.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com/")
-    needed.setenv("GATEWAY_AUTH__AUDIENCE", "user-gateway")
-    needed.setenv("GATEWAY_AUTH__ALGORITHMS", '["RS256", "ES256"]')
+def test_variables_set_the_settings_of_callers(with_sources: pytest.MonkeyPatch) -> None:
+    with_sources.setenv("GATEWAY_AUTH__MODE", "jwt")
+    with_sources.setenv("GATEWAY_AUTH__ISSUER", "https://login.example.com/")
+    with_sources.setenv("GATEWAY_AUTH__AUDIENCE", "user-gateway")
+    with_sources.setenv("GATEWAY_AUTH__ALGORITHMS", '["RS256", "ES256"]')
 
     auth = load_settings(None, serving=True).auth
 
@@ -106,10 +108,10 @@ def test_variables_say_it(needed: pytest.MonkeyPatch) -> None:
     assert auth.algorithms == ("RS256", "ES256")
 
 
-def test_several_audiences_are_a_list(needed: pytest.MonkeyPatch) -> None:
+def test_several_audiences_are_set_as_a_list(with_sources: pytest.MonkeyPatch) -> None:
     for name, value in JWT.items():
-        needed.setenv(f"GATEWAY_AUTH__{name.upper()}", value)
-    needed.setenv("GATEWAY_AUTH__AUDIENCE", '["a", "b"]')
+        with_sources.setenv(f"GATEWAY_AUTH__{name.upper()}", value)
+    with_sources.setenv("GATEWAY_AUTH__AUDIENCE", '["a", "b"]')
 
     auth = load_settings(None).auth
 
@@ -118,7 +120,7 @@ def test_several_audiences_are_a_list(needed: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "reported"),
     [
         ({}, "GATEWAY_AUTH__MODE is missing: expected jwt, with issuer and audience"),
         ({"ISSUER": "https://a"}, "GATEWAY_AUTH__MODE is missing"),
@@ -127,21 +129,23 @@ def test_several_audiences_are_a_list(needed: pytest.MonkeyPatch) -> None:
         ({"MODE": "none", "ISSUER": "https://a"}, "GATEWAY_AUTH__ISSUER is not a setting where"),
     ],
 )
-def test_what_is_wrong_is_told_once_and_by_its_name(
-    needed: pytest.MonkeyPatch, variables: Mapping[str, str], told: str
+def test_a_mistake_in_a_variable_is_reported_once_with_its_name(
+    with_sources: pytest.MonkeyPatch, variables: Mapping[str, str], reported: str
 ) -> None:
     for name, value in variables.items():
-        needed.setenv(f"GATEWAY_AUTH__{name}", value)
+        with_sources.setenv(f"GATEWAY_AUTH__{name}", value)
 
     with pytest.raises(ConfigurationError) as caught:
         load_settings(None, serving=True)
 
     [mistake] = caught.value.mistakes
-    assert mistake.startswith(told)
+    assert mistake.startswith(reported)
 
 
-def test_a_file_says_it_and_where_the_secret_is(needed: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    needed.setenv("DEV_SECRET", SECRET)
+def test_a_file_sets_the_callers_and_names_the_secret(
+    with_sources: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_sources.setenv("DEV_SECRET", SECRET)
     file = tmp_path / "gateway.toml"
     file.write_text(
         '[auth]\nmode = "jwt"\nissuer = "dev"\naudience = "a"\nsecret = { env = "DEV_SECRET" }\n',
@@ -155,8 +159,10 @@ def test_a_file_says_it_and_where_the_secret_is(needed: pytest.MonkeyPatch, tmp_
     assert auth.secret.get_secret_value() == SECRET
 
 
-def test_a_file_that_does_not_say_it_is_named(needed: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    del needed
+def test_a_file_without_the_mode_of_callers_is_named_in_the_mistake(
+    with_sources: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    del with_sources
     file = tmp_path / "gateway.toml"
     file.write_text("port = 80\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What a reload says of settings that differ: their names, and never their values."""
+"""A reload reports the names of settings that differ, and never their values."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from tests.fakes import settings_for_fakes
 
 
 def changed_source(settings: Settings, **values: object) -> Settings:
-    """Change the source of names."""
+    """Change settings of the source profile."""
     source = settings.sources["profile"].model_dump() | values
     sources = {**settings.sources, "profile": SourceSettings.model_validate(source)}
     return settings.model_copy(update={"sources": sources})
 
 
-def test_settings_that_differ_are_named_by_their_places() -> None:
+def test_settings_that_differ_are_reported_by_their_places() -> None:
     before = settings_for_fakes()
     after = changed_source(before, timeout=9.0, auth={"kind": "bearer", "token": "secret"})
     more = after.sources["profile"]
@@ -55,7 +55,7 @@ def test_a_file_with_other_content_is_a_change(certificates: Certificates, tmp_p
     assert changes(before, after) == ["sources.profile.tls.ca_file"]
 
 
-def test_a_folder_is_what_its_files_are(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_a_change(tmp_path: Path) -> None:
     folder = tmp_path / "trusted"
     folder.mkdir()
     trusted = settings_for_fakes().trusted.model_copy(update={"path": folder})
@@ -67,7 +67,7 @@ def test_a_folder_is_what_its_files_are(tmp_path: Path) -> None:
     assert len({*digests}) == 3
 
 
-def test_what_is_read_once_keeps_its_value_and_is_named() -> None:
+def test_a_setting_that_needs_a_restart_keeps_its_value_and_is_reported() -> None:
     before = settings_for_fakes()
     admin = before.admin.model_copy(update={"port": 1, "token": SecretStr("0123456789abcdef")})
     after = before.model_copy(update={"workers": 9, "admin": admin, "max_ids": 7})

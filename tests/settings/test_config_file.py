@@ -1,4 +1,4 @@
-"""The configuration file: what it says, and where."""
+"""The configuration file: its values and their lines."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from app.settings.config_file import read_file
 
 
 def refused(content: bytes) -> str:
-    """Read a file that is not what it should be."""
+    """Read a file that is not valid, and return the mistake."""
     path = Path("gateway.toml")
     path.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
@@ -18,7 +18,7 @@ def refused(content: bytes) -> str:
     return mistake
 
 
-def test_a_file_is_read_whatever_its_line_breaks_are_and_with_a_mark_of_its_order() -> None:
+def test_a_file_may_have_any_line_breaks_and_a_byte_order_mark() -> None:
     path = Path("gateway.toml")
     path.write_bytes("\ufeffa = 1\r\n[b]\r\nc = 'é'\r\n".encode())
 
@@ -35,7 +35,7 @@ def test_a_file_is_read_whatever_its_line_breaks_are_and_with_a_mark_of_its_orde
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         (b"a = 1\nb = = 2\n", "gateway.toml:2:5: not TOML: invalid value; expected [tables] and"),
         (b"a = 1\na = 2\n", "gateway.toml:2:6: not TOML: cannot overwrite a value; expected"),
@@ -48,8 +48,10 @@ def test_a_file_is_read_whatever_its_line_breaks_are_and_with_a_mark_of_its_orde
         (b"a\x00 = 1\n", "gateway.toml:1:2: not TOML: "),
     ],
 )
-def test_what_is_no_toml_is_told_with_line_and_column(content: bytes, told: str) -> None:
-    assert refused(content).startswith(told)
+def test_a_file_that_is_not_toml_is_reported_with_line_and_column(
+    content: bytes, reported: str
+) -> None:
+    assert refused(content).startswith(reported)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_what_is_no_toml_is_told_with_line_and_column(content: bytes, told: str)
         ("no\0where", "embedded null byte"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(path: str, why: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported(path: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_file(Path(path))
 

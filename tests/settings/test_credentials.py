@@ -1,4 +1,4 @@
-"""What a source can be told of how the service knows who asks."""
+"""The settings of the credentials that a source is sent."""
 
 import re
 from typing import Any
@@ -19,20 +19,20 @@ CLIENT = {
 
 
 def auth(given: object, **source: Any) -> AuthSettings:  # noqa: ANN401 # any setting of a source
-    """Read it as the setting of a source."""
+    """Read the ``auth`` of a source."""
     values = {"base_url": "http://users", "auth": given, **source}
     return SourceSettings.model_validate(values).auth
 
 
 def refused(given: object, **source: Any) -> str:  # noqa: ANN401 # any setting of a source
-    """Tell why it is refused."""
+    """Return the message about an ``auth`` that is refused."""
     with pytest.raises(ValidationError) as caught:
         auth(given, **source)
     assert SECRET not in str(caught.value)
     return str(caught.value)
 
 
-def test_without_any_nothing_is_sent_and_nothing_forwarded() -> None:
+def test_a_source_without_auth_is_sent_no_credentials_and_no_forwarded_headers() -> None:
     settings = SourceSettings(base_url="http://users")
 
     assert settings.auth.kind == "none"
@@ -40,7 +40,7 @@ def test_without_any_nothing_is_sent_and_nothing_forwarded() -> None:
 
 
 @pytest.mark.parametrize("token", ["a", "Zm9v", "a-b.c_d~e+f/g", "abc==", "eyJ0.eyJz.c2ln"])
-def test_a_token_is_what_a_header_can_carry(token: str) -> None:
+def test_a_token_that_a_header_can_carry_is_accepted(token: str) -> None:
     kept = auth({"kind": "bearer", "token": token})
 
     assert isinstance(kept, BearerAuth)
@@ -85,7 +85,9 @@ def test_any_other_token_is_refused(token: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(given: object, why: str) -> None:
+def test_credentials_that_cannot_be_sent_are_refused_with_the_reason(
+    given: object, why: str
+) -> None:
     assert why in refused(given)
 
 
@@ -98,16 +100,14 @@ def test_what_cannot_be_is_refused_with_the_reason(given: object, why: str) -> N
         *("tracestate", "Baggage"),
     ],
 )
-def test_what_is_of_the_connection_the_cookies_or_of_the_gateway_is_never_sent_on(
+def test_cookies_and_headers_of_the_connection_or_gateway_are_never_forwarded(
     name: str,
 ) -> None:
     assert "it is never forwarded" in refused({"kind": "forward", "forward_headers": [name]})
     assert "it is never forwarded" in refused({"kind": "none", "forward_headers": [name.upper()]})
 
 
-def test_the_caller_s_authorization_is_forwarded_where_that_is_said_and_headers_beside_any() -> (
-    None
-):
+def test_authorization_is_forwarded_only_where_configured() -> None:
     tenant = {"forward_headers": ["X-Tenant"]}
 
     assert auth({"kind": "forward"}).forwards == {"authorization"}
@@ -140,7 +140,7 @@ REQUEST = {"form": "list", "path": "/users", "parameter": "ids", "parameters": {
         ({"kind": "api_key", "key": SECRET, "parameter": "active"}, {}, "it is taken"),
     ],
 )
-def test_nothing_of_a_request_has_two_meanings(
+def test_a_header_or_parameter_is_not_set_by_both_auth_and_request(
     given: object, request_: dict[str, object], why: str
 ) -> None:
     request = {**REQUEST, **request_}
@@ -150,14 +150,14 @@ def test_nothing_of_a_request_has_two_meanings(
     assert why in refused(given, endpoints={"one": endpoint})
 
 
-def test_a_key_does_not_stand_where_pages_are_asked_for() -> None:
+def test_a_key_is_not_in_the_parameter_of_pages() -> None:
     key = {"kind": "api_key", "key": SECRET, "parameter": "after"}
 
     assert "it is taken" in refused(key, answer={"more": {"cursor_parameter": "after"}})
     assert "it is taken" in refused(key, answer={"more": {"offset_parameter": "after"}})
 
 
-def test_all_of_it_can_be_said() -> None:
+def test_all_settings_of_credentials_can_be_set() -> None:
     token = auth({**CLIENT, "client_auth": "post", "scope": "a b", "audience": "https://users"})
     key = auth({"kind": "api_key", "key": SECRET, "header": "Authorization", "prefix": "Token "})
 

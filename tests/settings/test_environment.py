@@ -1,4 +1,4 @@
-"""Settings from the environment, and every mistake in them told at once."""
+"""Settings from the environment: all mistakes in them are reported together."""
 
 import json
 import os
@@ -22,8 +22,8 @@ Set = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable and no file of the machine be seen."""
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -31,8 +31,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def have(monkeypatch: pytest.MonkeyPatch) -> Set:
-    """Give a way to set variables, beside those that are needed."""
+def set_variables(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """Return a function that sets variables, and the required ones."""
 
     def set_all(**values: str) -> None:
         needed = {f"GATEWAY_SOURCES__{name}__BASE_URL": f"http://{name.lower()}" for name in NAMES}
@@ -43,15 +43,15 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Set:
 
 
 def mistakes() -> tuple[str, ...]:
-    """Load settings that cannot be used."""
+    """Load settings with mistakes, and return the mistakes."""
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
     assert str(caught.value) == "\n".join(caught.value.mistakes)
     return caught.value.mistakes
 
 
-def test_the_needed_variables_are_enough(have: Set) -> None:
-    have()
+def test_the_required_variables_are_enough(set_variables: Set) -> None:
+    set_variables()
 
     settings = load_settings()
 
@@ -64,18 +64,18 @@ def test_the_needed_variables_are_enough(have: Set) -> None:
     ]
 
 
-def test_every_variable_that_is_needed_is_told_at_once() -> None:
-    told = mistakes()
+def test_all_missing_variables_are_reported_together() -> None:
+    reported = mistakes()
 
-    assert len(told) == 3
-    for name, sentence in zip(NAMES, told, strict=True):
+    assert len(reported) == 3
+    for name, sentence in zip(NAMES, reported, strict=True):
         variable = f"GATEWAY_SOURCES__{name}__BASE_URL"
         assert sentence.startswith(f"{variable} is missing: ")
         assert f"For instance {variable}=https://" in sentence
 
 
-def test_settings_of_any_depth_come_from_the_environment(have: Set) -> None:
-    have(
+def test_settings_of_any_depth_come_from_the_environment(set_variables: Set) -> None:
+    set_variables(
         GATEWAY_PORT="81",
         GATEWAY_GRAPHIQL="false",
         GATEWAY_USER_ID_PATTERN=r"u-\d+",
@@ -100,8 +100,10 @@ def test_settings_of_any_depth_come_from_the_environment(have: Set) -> None:
     assert SECRET not in str(settings)
 
 
-def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> None:
-    have(gateway_port="81", GATEWAY_HOST="", GATEWAY_SOURCES__BILLING__AUTH__TOKEN="")
+def test_a_variable_may_have_any_case_and_is_unset_if_empty(
+    set_variables: Set,
+) -> None:
+    set_variables(gateway_port="81", GATEWAY_HOST="", GATEWAY_SOURCES__BILLING__AUTH__TOKEN="")
 
     settings = load_settings()
 
@@ -127,22 +129,22 @@ def test_names_are_read_in_either_case_and_an_empty_value_is_none(have: Set) -> 
         (f"{BILLING}__BASE_URL", "http://billing..internal", "expected a host whose parts"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_variable_what_it_got_and_what_would_be_right(
-    have: Set, name: str, value: str, right: str
+def test_a_wrong_value_is_reported_with_its_variable_and_the_expected_value(
+    set_variables: Set, name: str, value: str, right: str
 ) -> None:
-    have(**{name: value})
+    set_variables(**{name: value})
 
-    [told] = mistakes()
+    [reported] = mistakes()
 
-    # What follows the "?" of an address may be secret.
+    # The text after the "?" of an address may be secret.
     quoted = value.partition("?")[0] + "?…" if "?" in value else value
-    assert told.startswith(f"{name} got {quoted!r}: ")
-    assert right in told
+    assert reported.startswith(f"{name} got {quoted!r}: ")
+    assert right in reported
     meaning = next(one.description for one in variables() if one.name == name)
-    assert told.endswith(meaning)
+    assert reported.endswith(meaning)
 
 
-def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_of_all_kinds_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "GATEWAY_SOURCES__PROFILE__BASE_URL": "profile",
         "GATEWAY_SOURCES__BILLING__BASE_URL": "http://billing",
@@ -154,9 +156,9 @@ def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatc
     }.items():
         monkeypatch.setenv(name, value)
 
-    told = mistakes()
+    reported = mistakes()
 
-    assert sorted(sentence.split(" ")[0] for sentence in told) == [
+    assert sorted(sentence.split(" ")[0] for sentence in reported) == [
         "GATEWAY_PORT",
         "GATEWAY_PROT",
         "GATEWAY_SOURCES__ACTIVITY__BASE_URL",
@@ -177,45 +179,47 @@ def test_mistakes_of_every_kind_are_told_together(monkeypatch: pytest.MonkeyPatc
         (f"{BILLING}__TIMEOT", f"{BILLING}__TIMEOUT"),
     ],
 )
-def test_a_name_that_no_setting_has_is_a_mistake_and_the_nearest_is_offered(
-    have: Set, name: str, meant: str
+def test_an_unknown_name_is_reported_with_the_nearest_known_name(
+    set_variables: Set, name: str, meant: str
 ) -> None:
-    have(**{name: "1"})
+    set_variables(**{name: "1"})
 
     assert mistakes() == (f"{name} is not a setting: did you mean {meant}?",)
 
 
-def test_a_source_that_no_field_reads_and_that_is_near_to_another_is_a_mistake(have: Set) -> None:
-    have(GATEWAY_SOURCES__BILING__BASE_URL="http://billing")
+def test_an_unused_source_is_reported_with_the_nearest_known_source(set_variables: Set) -> None:
+    set_variables(GATEWAY_SOURCES__BILING__BASE_URL="http://billing")
 
     assert mistakes() == (
         "GATEWAY_SOURCES__BILING is read by no field of the schema: did you mean billing?",
     )
 
 
-def test_a_name_that_is_near_to_none_leads_to_the_list(have: Set) -> None:
-    have(GATEWAY_QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ="1")
+def test_a_name_unlike_all_settings_is_reported_with_the_command_for_a_list(
+    set_variables: Set,
+) -> None:
+    set_variables(GATEWAY_QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ="1")
 
-    [told] = mistakes()
+    [reported] = mistakes()
 
-    assert told.endswith(" is not a setting: `user-gateway settings` lists all settings.")
-
-
-def test_a_name_below_a_setting_that_holds_one_value_is_a_mistake(have: Set) -> None:
-    have(GATEWAY_PORT__NUMBER="81")
-
-    [told] = mistakes()
-
-    assert told.startswith("GATEWAY_PORT__NUMBER is not a setting")
+    assert reported.endswith(" is not a setting: `user-gateway settings` lists all settings.")
 
 
-def test_names_that_are_not_ours_are_nobody_s_business(have: Set) -> None:
-    have(GATEWAYS="1", MY_GATEWAY_PORT="1", PORT="1")
+def test_a_name_below_a_setting_of_one_value_is_a_mistake(set_variables: Set) -> None:
+    set_variables(GATEWAY_PORT__NUMBER="81")
+
+    [reported] = mistakes()
+
+    assert reported.startswith("GATEWAY_PORT__NUMBER is not a setting")
+
+
+def test_variables_of_other_programs_are_ignored(set_variables: Set) -> None:
+    set_variables(GATEWAYS="1", MY_GATEWAY_PORT="1", PORT="1")
 
     assert load_settings().port == 8000
 
 
-def test_a_group_may_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_of_settings_may_be_set_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     group = {name.lower(): {"base_url": f"http://{name.lower()}"} for name in NAMES}
     monkeypatch.setenv("GATEWAY_SOURCES", json.dumps(group))
     monkeypatch.setenv("GATEWAY_LOG", '{"level": "debug"}')
@@ -228,10 +232,10 @@ def test_a_group_may_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("names", [("", "__TIMEOUT"), ("__TIMEOUT", "")], ids=["before", "behind"])
 @pytest.mark.parametrize("group", ["GATEWAY_SOURCES", BILLING])
-def test_single_variables_add_to_a_group_of_json_and_win_in_whatever_order_they_are_set(
-    have: Set, monkeypatch: pytest.MonkeyPatch, group: str, names: tuple[str, str]
+def test_single_variables_win_over_a_group_of_json_in_any_order(
+    set_variables: Set, monkeypatch: pytest.MonkeyPatch, group: str, names: tuple[str, str]
 ) -> None:
-    have()
+    set_variables()
     monkeypatch.delenv(f"{BILLING}__BASE_URL")
     inner = {"base_url": "http://json", "timeout": 1.5}
     values = {
@@ -246,37 +250,37 @@ def test_single_variables_add_to_a_group_of_json_and_win_in_whatever_order_they_
     assert (billing.base_url, billing.timeout) == ("http://json", 0.25)
 
 
-def test_a_mistake_within_json_is_told_with_the_variable_that_it_would_have_of_its_own(
-    have: Set, monkeypatch: pytest.MonkeyPatch
+def test_a_mistake_within_json_is_reported_with_the_variable_of_its_setting(
+    set_variables: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    have()
+    set_variables()
     monkeypatch.delenv(f"{BILLING}__BASE_URL")
     group = {"base_url": "http://b", "timeout": "soon", "connect_tiemout": 1}
     monkeypatch.setenv(BILLING, json.dumps({**group, "auth": BEARER}))
 
-    told = sorted(mistakes())
+    reported = sorted(mistakes())
 
-    assert [sentence.split(" ")[0] for sentence in told] == [
+    assert [sentence.split(" ")[0] for sentence in reported] == [
         f"{BILLING}__AUTH__TOKEN",
         f"{BILLING}__CONNECT_TIEMOUT",
         f"{BILLING}__TIMEOUT",
     ]
-    assert "soon" in told[2]
-    assert SECRET not in str(told)
+    assert "soon" in reported[2]
+    assert SECRET not in str(reported)
 
 
 @pytest.mark.parametrize("name", ["GATEWAY_LOG", "GATEWAY_SOURCES", BILLING])
 @pytest.mark.parametrize("value", ["info", '{"level": "info"'])
-def test_a_group_that_is_no_json_is_told_with_its_variable_beside_all_other_mistakes(
-    have: Set, name: str, value: str
+def test_a_group_that_is_not_json_is_reported_with_all_other_mistakes(
+    set_variables: Set, name: str, value: str
 ) -> None:
-    have(**{name: value, "GATEWAY_PORT": "http", "GATEWAY_PROT": "80"})
+    set_variables(**{name: value, "GATEWAY_PORT": "http", "GATEWAY_PROT": "80"})
 
-    told = mistakes()
+    reported = mistakes()
 
-    assert any(sentence.startswith(f"{name} ") and "JSON" in sentence for sentence in told)
-    assert any(sentence.startswith("GATEWAY_PORT ") for sentence in told)
-    assert any(sentence.startswith("GATEWAY_PROT ") for sentence in told)
+    assert any(sentence.startswith(f"{name} ") and "JSON" in sentence for sentence in reported)
+    assert any(sentence.startswith("GATEWAY_PORT ") for sentence in reported)
+    assert any(sentence.startswith("GATEWAY_PROT ") for sentence in reported)
 
 
 SECRETS = {
@@ -333,10 +337,10 @@ def test_a_mistake_never_shows_a_token_or_a_password(
     assert SECRET not in repr(caught.value)
 
 
-def test_a_file_fills_what_the_environment_lacks_and_the_environment_wins(
-    have: Set, monkeypatch: pytest.MonkeyPatch
+def test_the_environment_wins_over_dot_env(
+    set_variables: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    have(GATEWAY_PORT="81")
+    set_variables(GATEWAY_PORT="81")
     monkeypatch.delenv(f"{BILLING}__BASE_URL")
     Path(".env").write_text(
         "# ours\n"
@@ -357,8 +361,8 @@ def test_a_file_fills_what_the_environment_lacks_and_the_environment_wins(
     assert settings.sources["profile"].timeout == 3.0
 
 
-def test_the_file_may_be_elsewhere_or_nowhere(have: Set, tmp_path: Path) -> None:
-    have()
+def test_dot_env_may_be_elsewhere_or_missing(set_variables: Set, tmp_path: Path) -> None:
+    set_variables()
     other = tmp_path / "other.env"
     other.write_text("GATEWAY_PORT=83\n", encoding="utf-8")
     Path(".env").write_text("GATEWAY_PORT=82\n", encoding="utf-8")
@@ -368,29 +372,31 @@ def test_the_file_may_be_elsewhere_or_nowhere(have: Set, tmp_path: Path) -> None
     assert load_settings(tmp_path / "nowhere.env").port == 8000
 
 
-def test_mistakes_of_the_file_are_told_like_those_of_the_environment(have: Set) -> None:
-    have()
+def test_mistakes_in_dot_env_are_reported_like_those_of_the_environment(set_variables: Set) -> None:
+    set_variables()
     Path(".env").write_text(
         f"GATEWAY_PORT=http\nGATEWAY_PROT=1\n{BILLING}__TIMEOT=1\n", encoding="utf-8"
     )
 
-    told = mistakes()
+    reported = mistakes()
 
-    assert told[0] == "GATEWAY_PROT is not a setting: did you mean GATEWAY_PORT?"
-    assert told[1].startswith("GATEWAY_PORT got 'http': ") or told[2].startswith("GATEWAY_PORT")
-    assert len(told) == 3
+    assert reported[0] == "GATEWAY_PROT is not a setting: did you mean GATEWAY_PORT?"
+    assert reported[1].startswith("GATEWAY_PORT got 'http': ") or reported[2].startswith(
+        "GATEWAY_PORT"
+    )
+    assert len(reported) == 3
 
 
-def test_a_file_that_is_no_text_is_a_mistake_and_no_traceback(have: Set) -> None:
-    have()
+def test_a_dot_env_that_is_not_text_is_a_mistake_without_a_traceback(set_variables: Set) -> None:
+    set_variables()
     Path(".env").write_bytes(b"GATEWAY_PORT=\xff\xfe\x00\n")
 
-    [told] = mistakes()
+    [reported] = mistakes()
 
-    assert ".env" in told
+    assert ".env" in reported
 
 
-def test_the_list_has_every_variable_once_with_what_it_means() -> None:
+def test_the_list_has_every_variable_once_with_a_description() -> None:
     listed = list(variables())
     names = [one.name for one in listed]
 
@@ -415,12 +421,12 @@ def test_the_list_has_every_variable_once_with_what_it_means() -> None:
     assert all(one.description for one in listed)
 
 
-def test_each_variable_set_to_its_default_changes_nothing(have: Set) -> None:
-    have()
+def test_variables_set_to_their_defaults_change_nothing(set_variables: Set) -> None:
+    set_variables()
     usual = load_settings()
 
     defaults = {one.name: one.default for one in variables() if one.default and not one.dependent}
-    have(**defaults)
+    set_variables(**defaults)
 
     assert len(defaults) > 20
     assert load_settings().model_dump(exclude={"user_id_pattern"}) == usual.model_dump(
@@ -449,7 +455,7 @@ base_url = "http://activity"
 """
 
 
-def test_what_does_not_fit_a_source_is_told_by_its_line_with_all_other_mistakes() -> None:
+def test_a_misfit_of_a_source_is_reported_by_line_with_other_mistakes() -> None:
     Path("gateway.toml").write_text(MISFITS, encoding="utf-8")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -464,30 +470,30 @@ def test_what_does_not_fit_a_source_is_told_by_its_line_with_all_other_mistakes(
     assert "[sources.billing.answer] key is given twice" in twice
 
 
-def test_what_does_not_fit_a_source_is_told_by_its_variable(have: Set) -> None:
-    have(
+def test_a_misfit_of_a_source_is_reported_by_its_variable(set_variables: Set) -> None:
+    set_variables(
         GATEWAY_SOURCES__BILLING__FIELDS='{"plan": "a", "status": "b", "price": "c"}',
         GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGINCOUNT="a",
     )
 
-    told = [sentence.partition(" is ")[0] for sentence in mistakes()]
+    reported = [sentence.partition(" is ")[0] for sentence in mistakes()]
 
-    assert told == [
+    assert reported == [
         f"{BILLING}__FIELDS__PRICE",
         "GATEWAY_SOURCES__ACTIVITY__FIELDS__LOGINCOUNT",
     ]
 
 
-def test_keys_of_another_source_come_from_the_environment_and_from_a_file_alike(
-    have: Set, tmp_path: Path
+def test_key_from_is_the_same_in_variables_and_in_a_file(
+    set_variables: Set, tmp_path: Path
 ) -> None:
     expression = "app_metadata.stripe_customer_id"
-    have(
+    set_variables(
         GATEWAY_SOURCES__BILLING__KEY_FROM__SOURCE="profile",
         GATEWAY_SOURCES__BILLING__KEY_FROM__EXPRESSION=expression,
     )
     from_variables = load_settings()
-    have(
+    set_variables(
         GATEWAY_SOURCES__BILLING__KEY_FROM__SOURCE="",
         GATEWAY_SOURCES__BILLING__KEY_FROM__EXPRESSION="",
     )
@@ -504,8 +510,10 @@ def test_keys_of_another_source_come_from_the_environment_and_from_a_file_alike(
     assert (place.source, place.expression) == ("profile", expression)
 
 
-def test_keys_that_can_never_be_had_are_mistakes_at_their_places(have: Set, tmp_path: Path) -> None:
-    have(
+def test_an_impossible_key_from_is_reported_at_its_place(
+    set_variables: Set, tmp_path: Path
+) -> None:
+    set_variables(
         GATEWAY_SOURCES__PROFILE__KEY_FROM__SOURCE="activity",
         GATEWAY_SOURCES__PROFILE__KEY_FROM__EXPRESSION="a",
         GATEWAY_PORT="http",

@@ -1,4 +1,4 @@
-"""What may stand at each place of the settings, read off their models."""
+"""The kinds of values that each setting accepts, derived from the models."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -52,11 +52,11 @@ Alias = TypeAliasType("Alias", dict[str, int])
         ),
     ],
 )
-def test_a_type_says_what_may_stand_at_its_place(annotation: object, shape: FieldSchema) -> None:
+def test_a_type_has_a_field_schema(annotation: object, shape: FieldSchema) -> None:
     assert field_schema_of(annotation) == shape
 
 
-def test_a_table_says_what_is_below_its_names_and_nothing_else() -> None:
+def test_a_table_has_a_schema_below_each_of_its_names_only() -> None:
     service = FieldSchema(tables=(ServiceSettings,))
 
     assert service.below("url").meaning == "Its address."
@@ -67,7 +67,7 @@ def test_a_table_says_what_is_below_its_names_and_nothing_else() -> None:
     assert service.below("auth").default == NoAuthModel()
 
 
-def test_what_a_table_says_that_it_is_tells_which_of_several_it_is() -> None:
+def test_the_tag_of_a_table_selects_its_model() -> None:
     assert AUTH.of({"kind": "basic"}) == FieldSchema(tables=(Basic,))
     assert AUTH.of({"kind": "other"}) == AUTH
     assert AUTH.of({}) == AUTH
@@ -77,7 +77,7 @@ def test_what_a_table_says_that_it_is_tells_which_of_several_it_is() -> None:
     assert not RULE.kinds()
 
 
-def test_settings_within_themselves_have_a_shape_too() -> None:
+def test_a_recursive_model_has_a_field_schema() -> None:
     class Tree(BaseModel):
         left: "Tree | None" = None
 

@@ -16,7 +16,7 @@ from app.settings.variables import Variable, variables_of
 from tests.settings.conftest import Write
 from tests.settings.loading import SERVICE, load, load_unchecked
 from tests.settings.models import TestSettings
-from tests.settings.schemas import always_there, properties_of
+from tests.settings.schemas import properties_of, single_value_schema
 from tests.settings.toml import toml
 
 MODELS = [WrittenSettings, TestSettings]
@@ -24,20 +24,20 @@ OURS = file_schema(WrittenSettings)
 OWN = file_schema(TestSettings)
 
 
-def wrong(schema: Table, text: str) -> list[str]:
-    """List the places of a file that a schema refuses."""
+def refused_places(schema: Table, text: str) -> list[str]:
+    """List the places in a file that a schema refuses."""
     validator = Draft202012Validator(schema)
     found = validator.iter_errors(tomllib.loads(text))  # pyright: ignore[reportUnknownMemberType] # its stubs leave one open
     return sorted(dotted(tuple(error.absolute_path)) for error in found)
 
 
 def first(schema: Table, *keys: str) -> Table:
-    """Find what a schema says of a setting."""
+    """Find the first schema of a setting."""
     return next(properties_of(schema, schema, keys))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_it_is_a_schema_and_says_of_which_draft(model: type[BaseModel]) -> None:
+def test_the_schema_is_valid_and_names_its_draft(model: type[BaseModel]) -> None:
     schema = file_schema(model)
 
     Draft202012Validator.check_schema(schema)
@@ -45,7 +45,7 @@ def test_it_is_a_schema_and_says_of_which_draft(model: type[BaseModel]) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_setting_is_in_it_and_described(model: type[BaseModel]) -> None:
+def test_the_schema_describes_every_setting(model: type[BaseModel]) -> None:
     schema = file_schema(model)
 
     for variable in variables_of(model):
@@ -56,7 +56,7 @@ def test_every_setting_is_in_it_and_described(model: type[BaseModel]) -> None:
             assert one["description"] in variable.description
 
 
-def test_each_default_is_told_where_its_setting_is() -> None:
+def test_the_schema_has_the_default_of_each_setting() -> None:
     assert first(OURS, "port")["default"] == 8000
     assert first(OURS, "user_id_pattern")["default"].startswith("[0-9a-fA-F]")
     assert "default" not in first(OURS, "sources", "billing", "auth", "token")
@@ -65,29 +65,33 @@ def test_each_default_is_told_where_its_setting_is() -> None:
 
 
 @pytest.mark.parametrize("keys", [("auth", "mode"), ("sources", "billing", "auth", "kind")])
-def test_what_a_table_needs_to_be_of_a_kind_has_no_default(keys: tuple[str, ...]) -> None:
+def test_the_tag_of_a_table_has_no_default(keys: tuple[str, ...]) -> None:
     assert all("default" not in one for one in properties_of(OURS, OURS, keys))
 
 
-def test_nothing_that_a_variable_may_set_has_to_be_in_the_file() -> None:
-    assert not wrong(OURS, "")
-    assert not wrong(OURS, "[sources.billing]\ntimeout = 1")
-    assert not wrong(OWN, "[services.users]\nauth = { kind = 'basic' }\npaging = {}")
-    assert wrong(OWN, "[[services.users.rules]]") == ["services.users.rules#1"]
+def test_settings_that_a_variable_may_set_are_optional_in_the_file() -> None:
+    assert not refused_places(OURS, "")
+    assert not refused_places(OURS, "[sources.billing]\ntimeout = 1")
+    assert not refused_places(OWN, "[services.users]\nauth = { kind = 'basic' }\npaging = {}")
+    assert refused_places(OWN, "[[services.users.rules]]") == ["services.users.rules#1"]
 
 
 @pytest.mark.parametrize("value", ["{ env = 'A' }", "{ file = '/a' }"])
-def test_a_secret_is_named(value: str) -> None:
-    assert not wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
+def test_a_reference_to_a_secret_is_accepted(value: str) -> None:
+    assert not refused_places(
+        OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}"
+    )
 
 
 @pytest.mark.parametrize(
     "value", ["'x'", "3", "{}", "{ env = '' }", "{ env = 'A', file = 'a' }", "{ value = 'a' }"]
 )
-def test_and_never_written(value: str) -> None:
-    told = wrong(OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}")
+def test_a_secret_itself_is_refused(value: str) -> None:
+    reported = refused_places(
+        OURS, f"[sources.billing]\nauth = {{ kind = 'bearer', token = {value} }}"
+    )
 
-    assert told == ["sources.billing.auth"]
+    assert reported == ["sources.billing.auth"]
 
 
 @pytest.mark.parametrize(
@@ -113,10 +117,10 @@ def test_and_never_written(value: str) -> None:
         ("rows = 'a'", "rows"),
     ],
 )
-def test_kinds_of_tables_lists_and_free_names_are_checked(written: str, place: str | None) -> None:
-    told = wrong(OWN, SERVICE + written)
+def test_tagged_tables_lists_and_free_names_are_checked(written: str, place: str | None) -> None:
+    reported = refused_places(OWN, SERVICE + written)
 
-    assert told == ([] if place is None else [f"services.users.{place}".rstrip(".")])
+    assert reported == ([] if place is None else [f"services.users.{place}".rstrip(".")])
 
 
 CANDIDATES = [
@@ -129,7 +133,7 @@ JUDGED_BY_PYTHON = {"base_url", "existence", "module", "user_id_pattern", "usern
 
 
 def is_refused(loading: Callable[[], object]) -> bool:
-    """Tell whether settings are refused."""
+    """Return whether settings are refused."""
     try:
         loading()
     except ConfigurationError:
@@ -142,13 +146,16 @@ def is_refused(loading: Callable[[], object]) -> bool:
     [
         one
         for one in variables_of(WrittenSettings)
-        if always_there(OURS, one) is not None
-        and one.path[1:2] not in {("profile",), ("activity",)}  # they are as billing is
+        if single_value_schema(OURS, one) is not None
+        and one.path[1:2]
+        not in {("profile",), ("activity",)}  # their settings are those of billing
         and one.path[-1] not in JUDGED_BY_PYTHON
     ],
     ids=lambda one: one.name,
 )
-def test_it_refuses_what_the_gateway_refuses(variable: Variable, write: Write) -> None:
+def test_the_schema_refuses_the_same_values_as_the_gateway(
+    variable: Variable, write: Write
+) -> None:
     for value in CANDIDATES:
         table: Table = {}
         inner = table
@@ -163,4 +170,4 @@ def test_it_refuses_what_the_gateway_refuses(variable: Variable, write: Write) -
 
         # The checks of all values together only add mistakes, and take the most time.
         refused = is_refused(partial(load_unchecked, file)) or is_refused(partial(load, file))
-        assert refused == bool(wrong(OURS, text)), text
+        assert refused == bool(refused_places(OURS, text)), text

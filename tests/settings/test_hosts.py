@@ -1,4 +1,4 @@
-"""The names by which the gateway is known, as settings."""
+"""The settings of the gateway's own host names."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -21,7 +21,7 @@ NAME: TypeAdapter[str] = TypeAdapter(HostName)
         ("[0:0:0:0:0:0:0:1]", "::1"),
     ],
 )
-def test_a_host_is_a_name_an_address_or_all_names_below_one(given: str, kept: str) -> None:
+def test_a_host_is_a_name_an_address_or_a_wildcard(given: str, kept: str) -> None:
     assert NAME.validate_python(given) == kept
 
 
@@ -32,18 +32,18 @@ def test_a_host_is_a_name_an_address_or_all_names_below_one(given: str, kept: st
         *("*.", "**", "*example.com", "api.*.com", "-a", "a@b", "bücher.example", "a" * 64),
     ],
 )
-def test_anything_else_is_told_what_is_one(given: str) -> None:
+def test_a_value_that_is_not_a_host_is_refused_with_the_expected_form(given: str) -> None:
     with pytest.raises(ValidationError, match="expected a name without scheme and port"):
         NAME.validate_python(given)
 
 
 @pytest.mark.parametrize(
-    ("host", "alone"),
+    ("host", "loopback"),
     [
         *((host, True) for host in ("localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1")),
         *((host, True) for host in ("[::1]", "::ffff:127.0.0.1")),
         *((host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "gateway", "::ffff:10.0.0.1")),  # noqa: S104 # as text
     ],
 )
-def test_only_this_machine_reaches_what_listens_on_loopback(host: str, *, alone: bool) -> None:
-    assert is_loopback(host) is alone
+def test_a_loopback_host_is_recognized_by_name_or_address(host: str, *, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

@@ -1,4 +1,4 @@
-"""A file that includes others: what counts, where each value is from, and what is wrong."""
+"""A file that includes other files: which value wins, the origin of each, and mistakes."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def origins(path: Path) -> Mapping[str, str]:
     return {row.name: row.origin for row in rows(reading)}
 
 
-def test_the_settings_of_a_file_and_of_those_that_it_includes_count_together() -> None:
+def test_settings_come_from_a_file_and_its_included_files() -> None:
     path = files(
         {
             "conf/gateway.toml": f"include = ['common.toml', 'sources/billing.toml']\n{NEEDED}",
@@ -61,7 +61,7 @@ def test_the_settings_of_a_file_and_of_those_that_it_includes_count_together() -
     assert found["sources.billing.keepalive"] == "default"
 
 
-def test_what_a_file_says_wins_over_what_those_that_it_includes_say() -> None:
+def test_a_file_wins_over_its_included_files() -> None:
     path = files(
         {
             "gateway.toml": f"include = ['a.toml']\nport = 1\n{NEEDED}",
@@ -76,8 +76,8 @@ def test_what_a_file_says_wins_over_what_those_that_it_includes_say() -> None:
     assert origins(path)["workers"] == "a.toml:3"
 
 
-def test_what_another_file_wins_over_is_not_judged_but_names_are() -> None:
-    told = mistakes(
+def test_an_overridden_value_is_not_checked_but_its_name_is() -> None:
+    reported = mistakes(
         files(
             {
                 "gateway.toml": f"include = ['a.toml']\nport = 1\n{NEEDED}",
@@ -86,7 +86,7 @@ def test_what_another_file_wins_over_is_not_judged_but_names_are() -> None:
         )
     )
 
-    assert told == ("a.toml:2: prot is not a setting: did you mean port?",)
+    assert reported == ("a.toml:2: prot is not a setting: did you mean port?",)
 
 
 def test_a_variable_wins_over_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_a_variable_wins_over_all_files(monkeypatch: pytest.MonkeyPatch) -> None
     assert load().port == 4
 
 
-def test_a_file_that_two_files_include_counts_once_and_one_of_them_may_change_it() -> None:
+def test_a_file_included_twice_counts_once_and_may_be_overridden() -> None:
     path = files(
         {
             "gateway.toml": f"include = ['a.toml', 'b.toml', './a.toml']\n{NEEDED}",
@@ -112,8 +112,8 @@ def test_a_file_that_two_files_include_counts_once_and_one_of_them_may_change_it
     assert (read.port, read.workers, read.max_ids) == (1, 2, 3)
 
 
-def test_two_files_that_say_different_things_are_told_with_both_places() -> None:
-    told = mistakes(
+def test_a_conflict_of_two_included_files_is_reported_with_both_places() -> None:
+    reported = mistakes(
         files(
             {
                 "gateway.toml": f"include = ['a.toml', 'b.toml']\nworkers = 2\n{NEEDED}",
@@ -124,13 +124,13 @@ def test_two_files_that_say_different_things_are_told_with_both_places() -> None
     )
 
     should = "differ: expected the same value, or one in a file that includes both."
-    assert told == (
+    assert reported == (
         f"a.toml:1: port and b.toml:3: port {should}",
         f"a.toml:5: [log] sample and b.toml:6: [log] sample {should}",
     )
 
 
-def test_a_table_of_another_kind_replaces_that_of_an_included_file(
+def test_a_table_of_another_kind_replaces_the_table_of_an_included_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
@@ -160,9 +160,7 @@ def test_a_table_of_another_kind_replaces_that_of_an_included_file(
     assert added.auth.user == "you"
 
 
-def test_a_reference_to_a_secret_is_one_value_and_its_file_is_beside_the_file_that_names_it() -> (
-    None
-):
+def test_the_file_of_a_secret_is_relative_to_the_file_that_names_it() -> None:
     path = files(
         {
             "gateway.toml": "include = ['below/a.toml']\n[services.users]\nurl = 'http://users'\n"
@@ -186,8 +184,8 @@ def test_a_reference_to_a_secret_is_one_value_and_its_file_is_beside_the_file_th
     assert found["services.users.auth.token"] == "below/a.toml:2, the file token"
 
 
-def test_mistakes_in_each_file_are_told_with_its_lines_file_by_file() -> None:
-    told = mistakes_own(
+def test_mistakes_are_reported_file_by_file_with_their_lines() -> None:
+    reported = mistakes_own(
         files(
             {
                 "gateway.toml": "include = ['a.toml', 'b.toml']\nport = 'x'\n[services.users]\n",
@@ -197,7 +195,7 @@ def test_mistakes_in_each_file_are_told_with_its_lines_file_by_file() -> None:
         )
     )
 
-    assert [sentence.partition(" is ")[0].partition(" got ")[0] for sentence in told] == [
+    assert [sentence.partition(" is ")[0].partition(" got ")[0] for sentence in reported] == [
         "gateway.toml:2: port",
         "gateway.toml:3: [services.users] url",
         "a.toml:1: prot",
@@ -208,7 +206,7 @@ def test_mistakes_in_each_file_are_told_with_its_lines_file_by_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("include", "told"),
+    ("include", "reported"),
     [
         ("'a.toml'", 'include got a single value: expected a list such as ["common.toml"].'),
         ("{ a = 1 }", '[include] got a table: expected a list such as ["common.toml"].'),
@@ -226,16 +224,18 @@ def test_mistakes_in_each_file_are_told_with_its_lines_file_by_file() -> None:
         ),
     ],
 )
-def test_an_include_that_cannot_be_followed_is_told_with_its_line(include: str, told: str) -> None:
+def test_an_include_that_cannot_be_read_is_reported_with_its_line(
+    include: str, reported: str
+) -> None:
     path = files({"gateway.toml": f"include = {include}\n{NEEDED}", "a.toml": ""})
 
     [mistake] = mistakes(path)
 
-    assert mistake.startswith(f"gateway.toml:1: {told}")
+    assert mistake.startswith(f"gateway.toml:1: {reported}")
 
 
-def test_a_cycle_is_told_with_its_way_however_files_are_named() -> None:
-    told = mistakes(
+def test_a_cycle_of_includes_is_reported_with_its_files() -> None:
+    reported = mistakes(
         files(
             {
                 "gateway.toml": f"include = ['below/a.toml']\n{NEEDED}",
@@ -248,14 +248,14 @@ def test_a_cycle_is_told_with_its_way_however_files_are_named() -> None:
     should = "makes a cycle: expected none"
     first = "below/a.toml → below/b.toml → below/a.toml"
     second = "gateway.toml → below/a.toml → below/b.toml → gateway.toml"
-    assert told == (
+    assert reported == (
         f"below/b.toml:1: include#1 {should} ({first}).",
         f"below/b.toml:1: include#2 {should} ({second}).",
     )
 
 
-def test_included_files_that_are_no_toml_are_told_once_beside_other_mistakes() -> None:
-    told = mistakes(
+def test_an_included_file_that_is_not_toml_is_reported_once_with_other_mistakes() -> None:
+    reported = mistakes(
         files(
             {
                 "gateway.toml": "include = ['a.toml', 'b.toml', 'c.toml']\nport = 'x'",
@@ -266,12 +266,12 @@ def test_included_files_that_are_no_toml_are_told_once_beside_other_mistakes() -
         )
     )
 
-    assert [sentence.partition(" got ")[0].partition(": ")[0] for sentence in told] == [
+    assert [sentence.partition(" got ")[0].partition(": ")[0] for sentence in reported] == [
         "c.toml:2",
         "b.toml:1:5",
         "gateway.toml:2",
         "a.toml:2",
-    ]  # and nothing of base_url: it may be in one of those files
+    ]  # base_url is not reported as missing: one of those files may have it
 
 
 def test_an_include_counts_only_outside_tables() -> None:
@@ -308,9 +308,9 @@ def nested(leaves: Mapping[Keys, object]) -> Table:
     return table
 
 
-def write_all(said: list[Table], includes: Mapping[int, list[int]]) -> None:
+def write_all(tables: list[Table], includes: Mapping[int, list[int]]) -> None:
     """Write a file for each table, with the numbers of the files that it includes."""
-    for number, table in enumerate(said):
+    for number, table in enumerate(tables):
         names = [name_of(other) for other in includes.get(number, ())]
         Path(name_of(number)).write_text(
             f"include = {json.dumps(names)}\n{toml(table)}", encoding="utf-8"
@@ -318,16 +318,16 @@ def write_all(said: list[Table], includes: Mapping[int, list[int]]) -> None:
 
 
 def name_of(number: int) -> str:
-    """Name the file of a number; the first one is the one that is read."""
+    """Name the file of a number; the first file is the one that is read."""
     return f"{number}.toml"
 
 
 @settings(max_examples=examples(100), deadline=None)
-@given(said=st.lists(LEAVES, min_size=1, max_size=5))
-def test_in_any_chain_of_files_each_wins_over_those_after_it(
-    said: list[dict[Keys, object]],
+@given(tables_of_leaves=st.lists(LEAVES, min_size=1, max_size=5))
+def test_each_file_of_a_chain_wins_over_the_files_after_it(
+    tables_of_leaves: list[dict[Keys, object]],
 ) -> None:
-    tables = [nested(leaves) for leaves in said]
+    tables = [nested(leaves) for leaves in tables_of_leaves]
     write_all(tables, {number: [number + 1] for number in range(len(tables) - 1)})
 
     read = read_files(Path("0.toml"), SCHEMA)
@@ -337,19 +337,19 @@ def test_in_any_chain_of_files_each_wins_over_those_after_it(
         expected = laid_over(table, expected)
     assert read.files is not None
     assert (read.files.values, read.mistakes, read.conflicts) == (expected, (), {})
-    for number, leaves in reversed([*enumerate(said)]):
+    for number, leaves in reversed([*enumerate(tables_of_leaves)]):
         for keys, value in leaves.items():
-            if not any(keys in above for above in said[:number]):
+            if not any(keys in above for above in tables_of_leaves[:number]):
                 assert read.files.line(keys).startswith(f"{number}.toml:")
                 assert value_at(read.files.values, keys) == value
 
 
 @settings(max_examples=examples(100), deadline=None)
-@given(said=st.lists(LEAVES, min_size=2, max_size=5), data=st.data())
-def test_the_order_of_a_list_of_files_never_matters(
-    said: list[dict[Keys, object]], data: st.DataObject
+@given(tables_of_leaves=st.lists(LEAVES, min_size=2, max_size=5), data=st.data())
+def test_the_order_of_included_files_does_not_matter(
+    tables_of_leaves: list[dict[Keys, object]], data: st.DataObject
 ) -> None:
-    tables = [nested(leaves) for leaves in said]
+    tables = [nested(leaves) for leaves in tables_of_leaves]
     count = len(tables)
     includes = {
         number: data.draw(st.lists(st.integers(number + 1, count - 1), unique=True))
@@ -363,11 +363,11 @@ def test_the_order_of_a_list_of_files_never_matters(
     assert first.files is not None
     assert second.files is not None
     assert first.conflicts.keys() == second.conflicts.keys()
-    for keys in {keys for leaves in said for keys in leaves} - first.conflicts.keys():
+    for keys in {keys for leaves in tables_of_leaves for keys in leaves} - first.conflicts.keys():
         assert value_at(first.files.values, keys) == value_at(second.files.values, keys)
 
 
-def test_the_configuration_file_and_variables_win_over_the_defaults_of_an_installation(
+def test_the_file_and_variables_win_over_the_defaults_of_an_installation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = files(
@@ -388,7 +388,7 @@ def test_the_configuration_file_and_variables_win_over_the_defaults_of_an_instal
     assert origins(path)["max_ids"] == "image.toml:4"
 
 
-def test_a_missing_setting_is_not_expected_in_the_defaults_of_an_installation(
+def test_a_missing_setting_is_not_reported_in_the_defaults_of_an_installation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files({"image.toml": "prot = 1\n[sources.profile]\ntimeout = 'x'"})

@@ -1,4 +1,4 @@
-"""Where a source's keys are, as data, and from where they can never be had."""
+"""The settings of where a source's keys come from, and mistakes in them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def test_an_expression_is_compiled_when_it_is_read() -> None:
     assert KeyFromSettings(source="profile", expression="a.b").expression == "a.b"
 
 
-def test_keys_are_in_one_place_or_in_several_in_order() -> None:
+def test_keys_come_from_one_place_or_from_several_in_order() -> None:
     one, two = ({"source": name, "expression": "a"} for name in ("profile", "crm"))
     base = {"base_url": "http://billing"}
 
@@ -42,7 +42,7 @@ def test_keys_are_in_one_place_or_in_several_in_order() -> None:
         SourceSettings.model_validate({**base, "key_from": []})
 
 
-def test_a_lookup_has_another_name_than_an_endpoint() -> None:
+def test_a_lookup_cannot_have_the_name_of_an_endpoint() -> None:
     endpoint = {**LOOKUP, "fields": {"plan": "plan"}}
     both = {"base_url": "http://a", "endpoints": {"a": endpoint}, "lookups": {"a": LOOKUP}}
 
@@ -50,7 +50,7 @@ def test_a_lookup_has_another_name_than_an_endpoint() -> None:
         SourceSettings.model_validate(both)
 
 
-def test_a_lookup_sets_no_header_that_auth_writes() -> None:
+def test_a_lookup_cannot_set_a_header_of_auth() -> None:
     lookup = {"request": {**LOOKUP["request"], "headers": {"X-Key": "x"}}}
     auth = {"kind": "api_key", "header": "X-Key", "key": "k"}
 
@@ -71,7 +71,7 @@ def test_a_lookup_sets_no_header_that_auth_writes() -> None:
         {"a": ["b.x"], "b": ["b.x", "a"], "b.x": []},
     ],
 )
-def test_keys_may_be_from_any_other_source_and_those_from_another(
+def test_keys_may_come_from_any_other_source_in_several_steps(
     parents: Mapping[str, Sequence[str]],
 ) -> None:
     assert list(key_mistakes(parents)) == []
@@ -122,7 +122,7 @@ NO_CYCLE = "expected no cycle ({}): none of these sources can be called first"
         ),
     ],
 )
-def test_keys_that_can_never_be_had_are_told_each_once(
+def test_each_impossible_key_from_is_reported_once(
     parents: Mapping[str, Sequence[str]], mistakes: list[tuple[str, int | None, str]]
 ) -> None:
     assert list(key_mistakes(parents)) == [KeyMistake(*one) for one in mistakes]
@@ -135,7 +135,7 @@ def test_keys_that_can_never_be_had_are_told_each_once(
         max_size=5,
     )
 )
-def test_where_nothing_is_told_every_way_ends(parents: Mapping[str, Sequence[str]]) -> None:
+def test_sources_without_key_mistakes_have_no_cycle(parents: Mapping[str, Sequence[str]]) -> None:
     wrong = list(key_mistakes(parents))
 
     def ends(name: str, steps: int) -> bool:
@@ -174,17 +174,17 @@ request = { form = "list", path = "/customers", parameter = "emails" }
 """
 
 
-def test_each_place_that_cannot_work_is_told_with_its_file_table_and_line(write: Write) -> None:
+def test_each_impossible_key_from_is_reported_with_file_table_and_line(write: Write) -> None:
     path = write(SERVED + WRONG)
 
-    told = [one.partition(". ")[0].removesuffix(".") for one in mistakes(path)]
+    reported = [one.partition(". ")[0].removesuffix(".") for one in mistakes(path)]
 
     known = "expected one of profile, billing, billing.by_mail, billing.unused"
     known += " (did you mean profile?)"
     cycle = "expected no cycle ({}): none of these sources can be called first"
     used = 'expected source = "billing.unused" in the key_from of a source: nothing uses it'
     keyless = "answer has no key: expected the path of the value by which rows are looked up"
-    assert sorted(told) == [
+    assert sorted(reported) == [
         "gateway.toml:12: [sources.billing.key_from#2] source got 'billing.by_mail': "
         + cycle.format("billing ← billing.by_mail ← billing"),
         f"gateway.toml:14: [sources.billing.lookups.by_mail] {keyless}",
@@ -194,22 +194,22 @@ def test_each_place_that_cannot_work_is_told_with_its_file_table_and_line(write:
     ]
 
 
-def test_a_mistake_in_a_list_of_places_is_told_at_its_line(write: Write) -> None:
+def test_a_mistake_in_a_list_of_places_is_reported_at_its_line(write: Write) -> None:
     path = write(
         f"{SERVED}[sources.billing]\nkey_from = [\n"
         '  { source = "profile", expression = "a.[b" },\n'
         '  { source = "activity", expresion = "b" },\n]\n'
     )
 
-    told = mistakes(path)
+    reported = mistakes(path)
 
-    assert [one.partition(": ")[0] for one in told] == ["gateway.toml:5", "gateway.toml:6"]
-    assert "[sources.billing.key_from#1] expression got 'a.[b'" in told[0]
-    assert "expresion is not a setting: did you mean expression?" in told[1]
+    assert [one.partition(": ")[0] for one in reported] == ["gateway.toml:5", "gateway.toml:6"]
+    assert "[sources.billing.key_from#1] expression got 'a.[b'" in reported[0]
+    assert "expresion is not a setting: did you mean expression?" in reported[1]
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         ('answer = { rows = ["data"] }', "[sources.billing.lookups.by_mail.answer] has no key"),
         ("fields = { plan = 'plan' }", "[sources.billing.lookups.by_mail.fields] is not a setting"),
@@ -217,7 +217,7 @@ def test_a_mistake_in_a_list_of_places_is_told_at_its_line(write: Write) -> None
         ("request = {}", "[sources.billing.lookups.by_mail.request] form is missing"),
     ],
 )
-def test_a_lookup_that_cannot_work_is_told(write: Write, written: str, told: str) -> None:
+def test_a_mistake_in_a_lookup_is_reported(write: Write, written: str, reported: str) -> None:
     name = written.partition(" ")[0]
     lines = [line for line in BY_MAIL.splitlines() if not line.startswith(name)]
     places = 'billing.key_from = { source = "billing.by_mail", expression = "id" }'
@@ -226,10 +226,10 @@ def test_a_lookup_that_cannot_work_is_told(write: Write, written: str, told: str
     with pytest.raises(ConfigurationError) as caught:
         load_settings(config=path)
 
-    assert told in caught.value.mistakes[0]
+    assert reported in caught.value.mistakes[0]
 
 
-def test_the_schema_of_the_file_has_both_ways_to_write_places_and_lookups() -> None:
+def test_the_schema_accepts_lookups_and_both_forms_of_key_from() -> None:
     schema = Draft202012Validator(file_schema(WrittenSettings))
     one = {"source": "profile", "expression": "a"}
     lookup = {"key_from": [one], **LOOKUP}
@@ -245,7 +245,7 @@ def test_the_schema_of_the_file_has_both_ways_to_write_places_and_lookups() -> N
     assert not fits(lookups={"by_mail": {**lookup, "fields": {"plan": "plan"}}})
 
 
-def test_a_variable_may_have_a_list_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_may_set_a_list_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
     places = [{"source": name, "expression": "a"} for name in ("profile", "activity")]
     monkeypatch.setenv("GATEWAY_SOURCES__BILLING__KEY_FROM", json.dumps(places))
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
@@ -256,7 +256,7 @@ def test_a_variable_may_have_a_list_of_places(monkeypatch: pytest.MonkeyPatch) -
     assert [place.source for place in billing.origins] == ["profile", "activity"]
 
 
-def test_requests_and_answers_of_lookups_have_the_defaults_of_all_sources(write: Write) -> None:
+def test_lookups_have_the_defaults_of_all_sources(write: Write) -> None:
     path = write(
         f'{NEEDED}billing.key_from = {{ source = "billing.by_mail", expression = "id" }}\n{BY_MAIL}'
         "[source_defaults]\nrequest.headers = { X-A = 'a' }\nanswer = { fold_case = true }\n"

@@ -1,4 +1,4 @@
-"""On which line each key of a TOML text stands."""
+"""The line of each key of a TOML text."""
 
 import tomllib
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ STATEMENT = (
 
 
 def is_toml(text: str) -> bool:
-    """Tell whether a text is TOML."""
+    """Return whether a text is TOML."""
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -66,7 +66,7 @@ def is_toml(text: str) -> bool:
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    """Write a text, of whatever statements go together; each single value has its number."""
+    """Write a text of statements that are valid together; each single value has its number."""
     text = ""
     for statement in draw(st.lists(STATEMENT, max_size=12)):
         longer = text + statement + draw(ENDING)
@@ -76,7 +76,7 @@ def texts(draw: st.DrawFn) -> str:
 
 
 def places(value: object, keys: Keys = ()) -> Iterator[Keys]:
-    """List everything that a text has."""
+    """List the keys of all values."""
     if keys:
         yield keys
     for key, inner in (as_table(value) or {}).items():
@@ -86,7 +86,7 @@ def places(value: object, keys: Keys = ()) -> Iterator[Keys]:
 
 
 @given(text=texts())
-def test_everything_that_a_text_has_is_on_the_line_where_one_finds_it(text: str) -> None:
+def test_each_value_has_the_line_where_it_is_written(text: str) -> None:
     values = tomllib.loads(text)
     lines = TomlLines(text)
 
@@ -161,11 +161,11 @@ y = 1
     ],
 )
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_the_line_of_a_place_is_told(keys: Keys, line: int | None, ending: str) -> None:
+def test_a_place_has_a_line(keys: Keys, line: int | None, ending: str) -> None:
     assert TomlLines(TEXT.replace("\n", ending)).of(keys) == line
 
 
-def test_what_is_not_there_is_near_the_table_around_it() -> None:
+def test_a_missing_value_has_the_line_of_its_table() -> None:
     lines = TomlLines(TEXT)
 
     assert lines.near(("sources", "billing", "missing", "deep")) == 3
@@ -174,7 +174,7 @@ def test_what_is_not_there_is_near_the_table_around_it() -> None:
     assert lines.near(("port",)) == 2
 
 
-def test_tables_in_braces_over_several_lines_are_indexed_as_toml_1_1_has_them() -> None:
+def test_an_inline_table_over_several_lines_has_lines_as_in_toml_1_1() -> None:
     lines = TomlLines('a = {\n  b = 1, # one\n  c = "\\e",\n}\nd = 1\n')
 
     assert [lines.of(keys) for keys in [("a", "b"), ("a", "c"), ("d",)]] == [2, 3, 5]

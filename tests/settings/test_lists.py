@@ -1,4 +1,4 @@
-"""A list that is read page by page, as settings: what is right, and what is wrong with the rest."""
+"""The settings of a list that is read page by page."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ API_KEY = {"kind": "api_key", "key": "k", "parameter": "token"}
 NAMES = {"kind": "api_key", "key": "k", "header": "X-Key"}
 
 
-def wrong(values: dict[str, Any]) -> str:
-    """Tell what is wrong with settings."""
+def messages_about(values: dict[str, Any]) -> str:
+    """Return the messages about settings that are refused."""
     with pytest.raises(ValidationError) as raised:
         ListSettings.model_validate(values)
     return "; ".join(error["msg"] for error in raised.value.errors())
@@ -46,7 +46,7 @@ def wrong(values: dict[str, Any]) -> str:
         {"path": "/search", "template": '{"customer": "{key}"}'},
     ],
 )
-def test_a_list_needs_little_and_is_part_of_the_settings_of_a_source(
+def test_a_list_of_a_source_needs_few_settings(
     place: dict[str, Any], own: dict[str, Any], way: PagingWay
 ) -> None:
     invoices = {"rows": ["data"], **place, **own}
@@ -93,13 +93,13 @@ def test_a_list_needs_little_and_is_part_of_the_settings_of_a_source(
         ({**LIST, "first_page": 2}, "less than or equal to 1"),
     ],
 )
-def test_what_cannot_work_is_refused_and_what_would_be_right_is_said(
+def test_a_list_that_cannot_work_is_refused_with_the_expected_value(
     values: dict[str, Any], why: str
 ) -> None:
-    assert why in wrong(values)
+    assert why in messages_about(values)
 
 
-def test_a_parameter_for_cursors_is_free_where_pages_are_counted() -> None:
+def test_a_list_with_page_numbers_may_have_a_parameter_named_cursor() -> None:
     values = {**LIST, "page_parameter": "page", "parameters": {"cursor": "x"}}
 
     assert ListSettings.model_validate(values).all_parameters == ("customer", "page", "cursor")
@@ -113,7 +113,7 @@ def test_a_parameter_for_cursors_is_free_where_pages_are_counted() -> None:
         ({"headers": {"x-key": "v"}}, NAMES, "expected no x-key in lists.invoices.headers"),
     ],
 )
-def test_a_list_does_not_write_what_auth_writes(
+def test_a_list_cannot_set_a_parameter_or_header_of_auth(
     own: dict[str, Any], auth: dict[str, Any], why: str
 ) -> None:
     values = {"base_url": "http://b", "auth": auth, "lists": {"invoices": {**LIST, **own}}}
@@ -123,12 +123,12 @@ def test_a_list_does_not_write_what_auth_writes(
 
 
 @pytest.mark.parametrize("name", ["", "Invoices", "1", "a-b", "a.b"])
-def test_a_list_has_a_plain_name(name: str) -> None:
+def test_a_list_has_a_name_of_letters_and_digits(name: str) -> None:
     with pytest.raises(ValidationError, match="a letter first"):
         SourceSettings.model_validate({"base_url": "http://b", "lists": {name: LIST}})
 
 
-def test_a_list_is_not_described_and_said_to_be_missing() -> None:
+def test_a_list_is_not_in_both_lists_and_without_lists() -> None:
     values = {"base_url": "http://b", "lists": {"invoices": LIST}, "without_lists": ["invoices"]}
 
     with pytest.raises(ValidationError, match="expected invoices in lists or in without_lists"):

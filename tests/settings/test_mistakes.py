@@ -1,4 +1,4 @@
-"""What is wrong with settings: where, what was found, what would be right."""
+"""Messages about mistakes in settings: the place, the value found, the value expected."""
 
 import re
 
@@ -30,7 +30,7 @@ base_url = "x"
 """
 
 
-def test_every_mistake_of_file_and_variables_is_told_at_once_with_its_place(
+def test_all_mistakes_of_file_and_variables_are_reported_with_their_places(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_PROT", "1")
@@ -38,10 +38,10 @@ def test_every_mistake_of_file_and_variables_is_told_at_once_with_its_place(
     monkeypatch.setenv("GATEWAY_LOG__FORMAT", "xml")
     monkeypatch.setenv("GATEWAY_SOURCES__BILLING__COALESCE", "on")
 
-    told = mistakes(write(ALL_WRONG))
+    reported = mistakes(write(ALL_WRONG))
 
     assert [
-        sentence.split(" got ")[0].split(" is ")[0].split(" names")[0] for sentence in told
+        sentence.split(" got ")[0].split(" is ")[0].split(" names")[0] for sentence in reported
     ] == [
         "GATEWAY_PROT",
         "GATEWAY_SOURCES__BILLING__COALESCE",
@@ -65,36 +65,36 @@ def test_every_mistake_of_file_and_variables_is_told_at_once_with_its_place(
         "gateway.toml:17: [billing]",
         "gateway.toml: [sources.activity] base_url",
     ]
-    assert SECRET not in "".join(told)
+    assert SECRET not in "".join(reported)
 
 
-def test_what_a_variable_wins_over_is_not_judged_but_names_are(
+def test_a_value_overridden_by_a_variable_is_not_checked_but_its_name_is(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "81")
     monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__TIMEOUT", "1")
 
-    told = mistakes(write(f'port = "x"\nprot = 1{NEEDED}profile.timeout = -1'))
+    reported = mistakes(write(f'port = "x"\nprot = 1{NEEDED}profile.timeout = -1'))
 
-    assert told == ("gateway.toml:2: prot is not a setting: did you mean port?",)
+    assert reported == ("gateway.toml:2: prot is not a setting: did you mean port?",)
 
 
-def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
+def test_a_mistake_in_a_variable_names_the_variable_beside_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__TOKEN", f"{SECRET} x")
 
-    told = mistakes(write(f'{NEEDED}profile.auth = {{ kind = "bearer", token = "{SECRET}" }}'))
+    reported = mistakes(write(f'{NEEDED}profile.auth = {{ kind = "bearer", token = "{SECRET}" }}'))
 
-    assert [sentence.split(" got ")[0] for sentence in told] == [
+    assert [sentence.split(" got ")[0] for sentence in reported] == [
         "GATEWAY_SOURCES__PROFILE__AUTH__TOKEN",
         "gateway.toml:6: [sources.profile.auth] token",
     ]
-    assert SECRET not in "".join(told)
+    assert SECRET not in "".join(reported)
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         ('port = "80"', "port got '80': expected a whole number, without quotes. Port "),
         ("port = 80.0", "port got 80.0: expected a whole number. Port "),
@@ -114,43 +114,45 @@ def test_a_mistake_of_a_variable_that_wins_over_the_file_names_the_variable(
         ("[log]\nqqqqqq = 1", "[log] qqqqqq is not a setting: expected one of level, format"),
     ],
 )
-def test_a_wrong_value_or_name_is_told_with_what_was_found_and_what_would_be_right(
-    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+def test_a_wrong_value_or_name_is_reported_with_the_expected_one(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, reported: str
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name}__BASE_URL", "http://x")
 
     [mistake] = mistakes(write(written))
 
-    assert mistake.partition(": ")[2].startswith(told)
+    assert mistake.partition(": ")[2].startswith(reported)
 
 
-def test_a_name_of_a_source_that_logs_could_not_have_is_told(write: Write) -> None:
-    told = mistakes(write(f"{NEEDED}[sources.Support]\nbase_url = 'http://x'\n"))
+def test_a_name_of_a_source_with_capital_letters_is_reported(write: Write) -> None:
+    reported = mistakes(write(f"{NEEDED}[sources.Support]\nbase_url = 'http://x'\n"))
 
-    assert told[0] == (
+    assert reported[0] == (
         "gateway.toml:6: [sources.Support] is not a valid name here: expected small letters,"
         " digits and _, such as latest_invoice."
     )
 
 
-def test_a_file_that_cannot_be_read_is_told_beside_the_mistakes_of_variables(
+def test_an_unreadable_file_is_reported_with_the_mistakes_of_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GATEWAY_CONFIG", "nowhere.toml")
     monkeypatch.setenv("GATEWAY_PORT", "http")
 
-    told = mistakes()
+    reported = mistakes()
 
-    assert len(told) == 2  # and nothing of base_url: it may be in that file
-    assert told[0].startswith("nowhere.toml cannot be read: No such file or directory; expected")
-    assert told[1].startswith("GATEWAY_PORT got 'http'")
+    assert len(reported) == 2  # base_url is not reported as missing: that file may have it
+    assert reported[0].startswith(
+        "nowhere.toml cannot be read: No such file or directory; expected"
+    )
+    assert reported[1].startswith("GATEWAY_PORT got 'http'")
 
 
-def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variable(
+def test_a_missing_setting_is_reported_with_its_table_and_variable(
     write: Write,
 ) -> None:
-    told = mistakes(write("[sources.profile]\ntimeout = 1\n[sources]\nbilling = {}\n"))
+    reported = mistakes(write("[sources.profile]\ntimeout = 1\n[sources]\nbilling = {}\n"))
 
     meaning = "is missing: Base address of the service. For instance base_url = "
     for place, sentence in zip(
@@ -159,7 +161,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
             "gateway.toml:4: [sources.billing]",
             "gateway.toml: [sources.activity]",
         ),
-        told,
+        reported,
         strict=True,
     ):
         assert sentence.startswith(f'{place} base_url {meaning}"https://service.internal/api". ')
@@ -168,7 +170,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         ("auth = { kind = 'beerer' }", ":4: [services.users.auth] kind got 'beerer': did you mea"),
         ("auth = { kind = 'x' }", ":4: [services.users.auth] kind got 'x': expected one of 'none'"),
@@ -214,18 +216,18 @@ def test_what_is_missing_is_told_with_the_line_of_its_table_and_with_its_variabl
         ("plan = 3", ":4: [services.users] plan got a single value: expected a table."),
     ],
 )
-def test_mistakes_below_kinds_of_tables_lists_and_free_names_are_told_at_their_place(
-    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+def test_mistakes_in_tagged_tables_lists_and_free_names_are_reported_in_place(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, reported: str
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
 
     [mistake] = mistakes_own(write(SERVICE + written))
 
-    assert mistake.startswith(f"gateway.toml{told}")
+    assert mistake.startswith(f"gateway.toml{reported}")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "reported"),
     [
         ("AUTH__KIND", "x", "__AUTH__KIND got 'x': expected one of 'none', 'bearer', 'basic'."),
         (
@@ -248,19 +250,19 @@ def test_mistakes_below_kinds_of_tables_lists_and_free_names_are_told_at_their_p
         ("LIMIT", "few", "__LIMIT got 'few': expected a whole number or 'none'."),
     ],
 )
-def test_mistakes_of_variables_below_them_name_the_variable(
-    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+def test_mistakes_in_variables_of_nested_settings_name_the_variable(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reported: str
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
     monkeypatch.setenv(f"GATEWAY_SERVICES__USERS__{name}", value)
 
     [mistake] = mistakes_own(write(f"{SERVICE}auth = {{ kind = 'bearer', token.env = 'TOKEN' }}"))
 
-    assert told in mistake
+    assert reported in mistake
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         (
             "auth = { kind = 'api_key', key.env = 'TOKEN' }",
@@ -289,19 +291,19 @@ def test_mistakes_of_variables_below_them_name_the_variable(
         ),
     ],
 )
-def test_mistakes_of_how_a_service_is_reached_are_told_with_their_line(
-    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+def test_mistakes_in_auth_tls_and_proxy_are_reported_with_their_line(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, reported: str
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
 
     [mistake] = mistakes(write(f"{NEEDED}billing.{written}"))
 
-    assert mistake.startswith(f"gateway.toml:6: {told}")
+    assert mistake.startswith(f"gateway.toml:6: {reported}")
     assert SECRET not in mistake
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "reported"),
     [
         ("AUTH__ALGORITHMS", "RS256,HS", ["(#2) got 'HS': expected 'RS256', "]),
         ("AUTH__ALGORITHMS", "a,b", ["(#1) got 'a': expected 'RS", "(#2) got 'b': expected 'RS"]),
@@ -312,8 +314,8 @@ def test_mistakes_of_how_a_service_is_reached_are_told_with_their_line(
         ("TYPES", "x", ['is not a JSON object: expected one such as {"name": {"description": ']),
     ],
 )
-def test_each_mistake_of_a_variable_is_told_once(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: list[str]
+def test_each_mistake_in_a_variable_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reported: list[str]
 ) -> None:
     for source in ("PROFILE", "BILLING", "ACTIVITY"):
         monkeypatch.setenv(f"GATEWAY_SOURCES__{source}__BASE_URL", "http://x")
@@ -325,11 +327,11 @@ def test_each_mistake_of_a_variable_is_told_once(
 
     assert [
         sentence.removeprefix(f"GATEWAY_{name} ")[: len(part)]
-        for sentence, part in zip(found, told, strict=True)
-    ] == told
+        for sentence, part in zip(found, reported, strict=True)
+    ] == reported
 
 
-def test_a_path_that_is_one_text_is_told_what_a_path_looks_like(write: Write) -> None:
+def test_a_path_written_as_one_text_is_reported_with_an_example(write: Write) -> None:
     text = f'{NEEDED}profile.answer = {{ key = "properties.id" }}'
 
     [mistake] = mistakes(write(text))
@@ -337,7 +339,7 @@ def test_a_path_that_is_one_text_is_told_what_a_path_looks_like(write: Write) ->
     assert ' key got a single value: expected a list such as ["properties", "id"]. ' in mistake
 
 
-def test_a_pattern_that_a_later_python_reads_in_another_way_is_told(write: Write) -> None:
+def test_a_pattern_that_a_later_python_reads_differently_is_reported(write: Write) -> None:
     path = write(f"user_id_pattern = '[[a-z]+'\n{NEEDED}")
 
     [mistake] = mistakes(path)
@@ -348,7 +350,7 @@ def test_a_pattern_that_a_later_python_reads_in_another_way_is_told(write: Write
     )
 
 
-def test_a_pattern_that_is_none_is_told_once(write: Write) -> None:
+def test_an_invalid_pattern_is_reported_once(write: Write) -> None:
     [mistake] = mistakes(write(f"user_id_pattern = '[a-z'\n{NEEDED}"))
 
     assert "user_id_pattern got '[a-z'" in mistake
@@ -372,18 +374,18 @@ def test_a_pattern_that_is_none_is_told_once(write: Write) -> None:
         ),
     ],
 )
-def test_the_form_of_a_text_is_said_in_words_with_an_example(
+def test_the_expected_form_of_a_text_is_described_with_an_example(
     write: Write, text: str, place: str, expected: str
 ) -> None:
-    told = mistakes(write(f"{NEEDED}\n{text}"))
+    reported = mistakes(write(f"{NEEDED}\n{text}"))
 
-    [one] = [sentence for sentence in told if f"{place} got" in sentence]
+    [one] = [sentence for sentence in reported if f"{place} got" in sentence]
     assert expected in one
     assert "[A-Z" not in one
     assert "[a-z" not in one
 
 
-def test_no_message_about_a_variable_shows_a_regular_expression(
+def test_messages_about_variables_show_no_regular_expression(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for one in variables():
@@ -391,15 +393,17 @@ def test_no_message_about_a_variable_shows_a_regular_expression(
         if one.path and not name.endswith(("__KIND", "__MODE")):
             monkeypatch.setenv(name, "\t( ^")
 
-    told = mistakes()
+    reported = mistakes()
 
-    assert len(told) > 100
+    assert len(reported) > 100
     expression = re.compile(r"\[A-Za-z|\[a-z|\[0-9|\\[dw]|\{1,")
-    shown = [sentence.split()[0] for sentence in told if expression.search(sentence)]
-    assert shown == ["GATEWAY_USER_ID_PATTERN"]  # its value is one: the message has an example
+    shown = [sentence.split()[0] for sentence in reported if expression.search(sentence)]
+    assert shown == [
+        "GATEWAY_USER_ID_PATTERN"
+    ]  # its value is a regular expression: the message has an example
 
 
-def test_a_file_that_cannot_be_read_may_have_what_is_missing(write: Write) -> None:
-    [told] = mistakes(write("port = 1\nport = "))
+def test_settings_are_not_reported_as_missing_from_a_file_that_cannot_be_read(write: Write) -> None:
+    [reported] = mistakes(write("port = 1\nport = "))
 
-    assert "gateway.toml:2" in told
+    assert "gateway.toml:2" in reported

@@ -1,4 +1,4 @@
-"""The settings as values: what is right, what is wrong, and that secrets stay secret."""
+"""The models of settings: valid values, refused values, and secrets that are never shown."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -51,9 +51,7 @@ def groups(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         ("http://users/a%20b", "http://users/a%20b"),
     ],
 )
-def test_a_base_url_is_an_http_address_and_loses_the_slashes_at_its_end(
-    url: str, kept: str
-) -> None:
+def test_a_base_url_is_kept_without_slashes_at_its_end(url: str, kept: str) -> None:
     assert source(base_url=url).base_url == kept
 
 
@@ -85,7 +83,7 @@ def test_a_base_url_is_an_http_address_and_loses_the_slashes_at_its_end(
         ("http://[::1", "expected an address"),
     ],
 )
-def test_what_is_no_base_url_is_refused_with_the_reason(url: str, why: str) -> None:
+def test_an_invalid_base_url_is_refused_with_the_reason(url: str, why: str) -> None:
     with pytest.raises(ValidationError, match="(?i)" + re.escape(why)):
         source(base_url=url)
 
@@ -94,7 +92,7 @@ def test_what_is_no_base_url_is_refused_with_the_reason(url: str, why: str) -> N
     url=st.text(max_size=40)
     | st.text(alphabet="ab/?#@:%[]1. \\", max_size=12).map(lambda rest: f"http://h{rest}")
 )
-def test_any_accepted_base_url_can_have_a_target_put_behind_it(url: str) -> None:
+def test_a_target_can_be_appended_to_any_accepted_base_url(url: str) -> None:
     try:
         base = source(base_url=url).base_url
     except ValidationError:
@@ -105,7 +103,7 @@ def test_any_accepted_base_url_can_have_a_target_put_behind_it(url: str) -> None
 
 
 @pytest.mark.parametrize("auth", SECRETS)
-def test_a_secret_is_in_no_text_of_the_settings(auth: Mapping[str, str]) -> None:
+def test_a_secret_is_never_in_a_text_of_the_settings(auth: Mapping[str, str]) -> None:
     settings = settings_for_fakes()
     proxy = {"url": "http://proxy", "username": "u", "password": SECRET}
     one = source(auth=auth, proxy=proxy)
@@ -115,7 +113,7 @@ def test_a_secret_is_in_no_text_of_the_settings(auth: Mapping[str, str]) -> None
     assert not [text for text in texts if SECRET in text]
 
 
-def test_a_token_that_is_refused_is_not_quoted_either() -> None:
+def test_a_refused_token_is_not_quoted() -> None:
     with pytest.raises(ValidationError) as caught:
         source(
             auth={"kind": "bearer", "token": f"{SECRET} with spaces"},
@@ -139,9 +137,7 @@ def test_a_token_that_is_refused_is_not_quoted_either() -> None:
         ("max_connections", [0, 10_001]),
     ],
 )
-def test_a_number_that_makes_no_sense_for_a_source_is_refused(
-    name: str, wrong: list[object]
-) -> None:
+def test_a_number_out_of_range_for_a_source_is_refused(name: str, wrong: list[object]) -> None:
     for value in wrong:
         with pytest.raises(ValidationError, match=name):
             source(**{name: value})
@@ -162,16 +158,14 @@ def test_a_number_that_makes_no_sense_for_a_source_is_refused(
         ("log", [{"level": "loud"}, {"format": "xml"}]),
     ],
 )
-def test_a_value_that_makes_no_sense_for_the_gateway_is_refused(
-    name: str, wrong: list[object]
-) -> None:
+def test_an_invalid_value_for_the_gateway_is_refused(name: str, wrong: list[object]) -> None:
     sources = settings_for_fakes().sources
     for value in wrong:
         with pytest.raises(ValidationError, match=name):
             Settings.model_validate({"sources": sources, name: value})
 
 
-def test_only_the_addresses_of_the_sources_are_needed() -> None:
+def test_only_the_addresses_of_the_sources_are_required() -> None:
     settings = Settings(sources=settings_for_fakes().sources)
 
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
@@ -185,7 +179,7 @@ def test_only_the_addresses_of_the_sources_are_needed() -> None:
 
 
 @pytest.mark.parametrize("model", list(groups(Settings)), ids=lambda model: model.__name__)
-def test_settings_know_no_other_names_never_change_and_describe_each(
+def test_models_of_settings_are_frozen_closed_and_described(
     model: type[BaseModel],
 ) -> None:
     assert model.model_config.get("extra") == "forbid"
@@ -195,13 +189,13 @@ def test_settings_know_no_other_names_never_change_and_describe_each(
         assert field.description.endswith(".")
 
 
-def test_a_setting_can_not_be_changed() -> None:
+def test_a_setting_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings_for_fakes().port = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
 
 
 @given(value=st.uuids())
-def test_every_uuid_is_an_id_by_default_in_either_case(value: object) -> None:
+def test_a_uuid_in_any_case_is_an_id_by_default(value: object) -> None:
     assert UUID_PATTERN.fullmatch(str(value))
     assert UUID_PATTERN.fullmatch(str(value).upper())
 
@@ -221,5 +215,5 @@ def test_every_uuid_is_an_id_by_default_in_either_case(value: object) -> None:
         "urn:uuid:00000000-0000-4000-8000-000000000001",
     ],
 )
-def test_nothing_else_is_an_id_by_default(text: str) -> None:
+def test_a_text_that_is_not_a_uuid_is_not_an_id_by_default(text: str) -> None:
     assert not UUID_PATTERN.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Ways through nested values."""
+"""Functions on nested values."""
 
 import pytest
 
@@ -43,11 +43,11 @@ def test_a_place_is_named_as_in_toml(keys: Keys, name: str, place: str) -> None:
         (("d", "e"), NOTHING),
     ],
 )
-def test_a_value_is_found_or_not(keys: Keys, value: object) -> None:
+def test_a_value_is_found_by_its_keys(keys: Keys, value: object) -> None:
     assert value_at(VALUES, keys) == value
 
 
-def test_tables_are_laid_over_each_other_key_by_key_and_lists_as_a_whole() -> None:
+def test_tables_are_merged_key_by_key_and_lists_are_replaced() -> None:
     above = {"a": {"x": 1, "y": [1]}, "b": {"x": 1}, "c": 1}
     below = {"a": {"y": [2, 3], "z": 2}, "b": 2, "c": {"x": 2}, "d": 2}
 
@@ -60,7 +60,7 @@ def test_tables_are_laid_over_each_other_key_by_key_and_lists_as_a_whole() -> No
     assert below == {"a": {"y": [2, 3], "z": 2}, "b": 2, "c": {"x": 2}, "d": 2}
 
 
-def test_single_values_are_replaced_where_they_are() -> None:
+def test_single_values_are_replaced_in_place() -> None:
     assert replaced(VALUES, lambda keys, value: (dotted(keys), value)) == {
         "a": {"b": [("a.b#1", 1), {"c": ("a.b#2.c", 2)}]},
         "d": ("d", 3),

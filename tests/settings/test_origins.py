@@ -1,4 +1,4 @@
-"""Where each setting is from, and what of a file counts beside variables."""
+"""A table set by a variable and by a file."""
 
 import pytest
 from pydantic import SecretStr
@@ -8,7 +8,7 @@ from tests.settings.loading import SECRET, SERVICE, load_own
 from tests.settings.models import Bearer, NoAuthModel
 
 
-def test_a_variable_that_asks_for_another_kind_of_table_replaces_all_of_the_file_s(
+def test_a_variable_with_another_kind_replaces_the_table_of_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SERVICES__USERS__AUTH__KIND", "none")
@@ -18,7 +18,7 @@ def test_a_variable_that_asks_for_another_kind_of_table_replaces_all_of_the_file
     assert users.auth == NoAuthModel()
 
 
-def test_a_variable_that_asks_for_the_same_kind_leaves_the_rest_of_the_file_s(
+def test_a_variable_with_the_same_kind_keeps_the_other_values_of_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)

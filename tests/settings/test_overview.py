@@ -1,4 +1,4 @@
-"""The settings in effect and where each is from."""
+"""The overview of the settings in effect and their origins."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.settings.models import TestSettings
 
 
 def shown(path: Path, *, everything: bool = False) -> list[str]:
-    """Show our settings; spaces between columns are one."""
+    """Show our settings, with one space between columns."""
     reading = read_settings(Settings, env_file=Path(".env"), config=path)
     table = overview(reading, everything=everything)
     return [" ".join(line.split()) for line in table.splitlines()]
@@ -60,7 +60,7 @@ def test_each_setting_that_is_set_is_shown_with_its_origin(
     assert lines[-1].endswith(" more have their defaults; --all shows them, too.")
 
 
-def test_all_of_them_are_shown_on_demand(write: Write) -> None:
+def test_all_settings_are_shown_on_demand(write: Write) -> None:
     lines = shown(write(NEEDED), everything=True)
 
     always = [one for one in variables_of(Settings) if not one.dependent]
@@ -73,7 +73,7 @@ def test_all_of_them_are_shown_on_demand(write: Write) -> None:
     assert not any("--all" in line for line in lines)
 
 
-def test_columns_stand_below_each_other(write: Write) -> None:
+def test_columns_are_aligned(write: Write) -> None:
     reading = read_settings(Settings, env_file=None, config=write(NEEDED))
 
     head, *lines = overview(reading, everything=False).splitlines()[:4]
@@ -82,7 +82,7 @@ def test_columns_stand_below_each_other(write: Write) -> None:
     assert all(line[column:].startswith("gateway.toml:") for line in lines)
 
 
-def test_lists_of_tables_and_names_of_one_s_own_have_a_row_for_each_value(
+def test_lists_of_tables_and_free_names_have_a_row_for_each_value(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)

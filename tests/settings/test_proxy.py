@@ -1,4 +1,4 @@
-"""What can be said of a proxy."""
+"""The settings of a proxy."""
 
 import pytest
 from pydantic import ValidationError
@@ -23,7 +23,7 @@ SECRET = "canary-secret"
         ({"url": "http://proxy", "username": "a", "password": f"{SECRET}\n"}, "no control char"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(given: dict[str, str], why: str) -> None:
+def test_an_invalid_proxy_is_refused_with_the_reason(given: dict[str, str], why: str) -> None:
     with pytest.raises(ValidationError) as caught:
         ProxySettings.model_validate(given)
 
@@ -31,7 +31,7 @@ def test_what_cannot_be_is_refused_with_the_reason(given: dict[str, str], why: s
     assert SECRET not in str(caught.value)
 
 
-def test_a_password_is_in_no_text() -> None:
+def test_the_password_of_a_proxy_is_never_shown() -> None:
     proxy = ProxySettings.model_validate(
         {"url": "http://proxy:3128", "username": "me", "password": SECRET}
     )

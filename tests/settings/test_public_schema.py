@@ -1,4 +1,4 @@
-"""Mistakes in the tables of a schema: each is told at the start with its file, table and line."""
+"""Mistakes in the tables of a schema: each is reported with its file, table and line."""
 
 import json
 
@@ -55,15 +55,15 @@ def enum(*lines: str) -> str:
     return '[enums.Level]\ndescription = "A level."\n' + "".join(f"{line}\n" for line in lines)
 
 
-def kind(name: str, **fields: str) -> str:
+def object_type(name: str, **fields: str) -> str:
     """Write the table of an object."""
     lines = [f'{key} = {{ type = "{one}", description = "." }}' for key, one in fields.items()]
     head = f'[types.{name}]\ndescription = "An object."\n[types.{name}.fields]\n'
     return head + "".join(f"{line}\n" for line in lines)
 
 
-def told(text: str, write: Write) -> list[str]:
-    """List the mistakes of a file that has the sources and a text, without what is the same in all.
+def mistakes_in(text: str, write: Write) -> list[str]:
+    """List the mistakes of a file that has the sources and a text, without the name of the file.
 
     Lines are counted from the beginning of the text.
     """
@@ -84,7 +84,7 @@ TAKEN = "is a type of the schema already: expected another name"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        # What a field needs.
+        # The settings that a field requires.
         (field(source=None), ["1: [user.open] source is missing: Source that the field is read"]),
         (field(type=None), ["1: [user.open] type is missing: Type in GraphQL's notation"]),
         (field(description=None), ["1: [user.open] description is missing: Description of the"]),
@@ -93,7 +93,7 @@ TAKEN = "is a type of the schema already: expected another name"
         (field(description=""), ["4: [user.open] description got ''"]),
         (field(sorce="x"), ["6: [user.open] sorce is not a setting: did you mean source?"]),
         ("[user]\nopen = 3\n", ["2: [user] open got a single value: expected a table"]),
-        # Its name.
+        # The name of a field.
         (field('"9a"'), [f"1: [user.9a] {NAME}"]),
         (field("__a"), [f"1: [user.__a] {NAME}"]),
         (field("a-b"), [f"1: [user.a-b] {NAME}"]),
@@ -108,7 +108,7 @@ TAKEN = "is a type of the schema already: expected another name"
                 )
             ],
         ),
-        # Its source.
+        # The source of a field.
         (
             field(source="crm"),
             [
@@ -134,7 +134,7 @@ TAKEN = "is a type of the schema already: expected another name"
             "[sources.crm]\nbase_url = 'http://crm'\n" + field(source="crm"),
             ["1: [sources.crm] request is missing: How a request names the users"],
         ),
-        # Its type.
+        # The type of a field.
         (
             field(type="Intt"),
             ["3: [user.open] type names Intt, which is not known: did you mean Int?"],
@@ -148,7 +148,7 @@ TAKEN = "is a type of the schema already: expected another name"
             ["3: [user.open] type got 'Int } type X { a': expected a type of GraphQL"],
         ),
         (field(type="User"), ["3: [user.open] type names User, which is not known"]),
-        # Its value.
+        # The value of a field.
         (
             field(value="a["),
             ["6: [user.open] value got 'a[': column 3: expected more, got the end"],
@@ -170,7 +170,7 @@ TAKEN = "is a type of the schema already: expected another name"
                 )
             ],
         ),
-        # Who may see it.
+        # The policy of a field.
         *[
             (field(may=one), [f"5: [user.open] may got '{one}': {POLICY}"])
             for one in ("", "public or a", "self or self", "a b", "self or")
@@ -241,22 +241,25 @@ TAKEN = "is a type of the schema already: expected another name"
             ],
         ),
         # Objects.
-        (kind("A", b="B") + kind("B", a="[A!]"), ["8: [types.B.fields.a] type makes a circle"]),
-        (kind("A", a="A"), ["4: [types.A.fields.a] type makes a circle of objects: A → A"]),
-        (kind("A", b="Bx"), ["4: [types.A.fields.b] type names Bx, which is not known"]),
+        (
+            object_type("A", b="B") + object_type("B", a="[A!]"),
+            ["8: [types.B.fields.a] type makes a circle"],
+        ),
+        (object_type("A", a="A"), ["4: [types.A.fields.a] type makes a circle of objects: A → A"]),
+        (object_type("A", b="Bx"), ["4: [types.A.fields.b] type names Bx, which is not known"]),
         *[
-            (kind(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
+            (object_type(one, a="Int"), [f"1: [types.{one}] {TAKEN}"])
             for one in (
                 *("Event", "Money", "BillingStatus", "InvoiceEdge", "InvoiceConnection", "User"),
                 *("String", "PageInfo"),
             )
         ],
         *[
-            (kind(one, a="Int"), [f"1: [types.{one}] {ROOT}: expected another name"])
+            (object_type(one, a="Int"), [f"1: [types.{one}] {ROOT}: expected another name"])
             for one in ("Query", "Mutation", "Subscription")
         ],
         (
-            kind("_A", a="Int"),
+            object_type("_A", a="Int"),
             [
                 (
                     "1: [types._A] is not a valid name here: expected a name of GraphQL that begins"
@@ -264,9 +267,9 @@ TAKEN = "is a type of the schema already: expected another name"
                 )
             ],
         ),
-        (kind('"A b"', a="Int"), ['1: [types."A b"] is not a valid name here']),
+        (object_type('"A b"', a="Int"), ['1: [types."A b"] is not a valid name here']),
         (
-            TICKET + kind("TicketEdge", a="Int") + field(connection=True, type="Ticket"),
+            TICKET + object_type("TicketEdge", a="Int") + field(connection=True, type="Ticket"),
             [f"4: [types.TicketEdge] {TAKEN}"],
         ),
         (
@@ -305,7 +308,7 @@ TAKEN = "is a type of the schema already: expected another name"
         (enum(), ["1: [enums.Level] values is missing: The values of the enum, by name"]),
         (enum("values = {}"), ["3: [enums.Level.values] got a table"]),
         (
-            kind("Level", a="Int") + enum("values.LOW = {}"),
+            object_type("Level", a="Int") + enum("values.LOW = {}"),
             ["5: [enums.Level] is in [types.Level], too: expected one of both"],
         ),
         # The schema as a whole.
@@ -365,17 +368,17 @@ TAKEN = "is a type of the schema already: expected another name"
         ),
     ],
 )
-def test_each_mistake_is_told_at_its_line_with_what_would_be_right(
+def test_a_mistake_in_a_schema_is_reported_at_its_line_with_the_expected_value(
     text: str, expected: list[str], write: Write
 ) -> None:
-    found = told(text, write)
+    found = mistakes_in(text, write)
 
     assert len(found) == len(expected)
     for one, beginning in zip(found, expected, strict=True):
         assert one.startswith(beginning)
 
 
-UNMADE = {
+INVALID_FIELDS = {
     "an unknown type": field(type="Intt"),
     "an unknown source": field(source="suport"),
     "no policy": field(may=None),
@@ -393,26 +396,26 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("wrong", UNMADE.values(), ids=UNMADE)
+@pytest.mark.parametrize("wrong", INVALID_FIELDS.values(), ids=INVALID_FIELDS)
 @pytest.mark.parametrize("read", READ.values(), ids=READ)
-def test_a_field_that_cannot_be_made_is_told_once(wrong: str, read: str, write: Write) -> None:
+def test_an_invalid_field_is_reported_once(wrong: str, read: str, write: Write) -> None:
     read = read.replace("[sources.support]\n", "")  # the sources end with its table
 
-    [one] = told(read + wrong, write)
+    [one] = mistakes_in(read + wrong, write)
 
     assert "[user.open]" in one
 
 
-def test_beside_a_field_that_cannot_be_made_other_mistakes_are_told(write: Write) -> None:
+def test_other_mistakes_are_reported_beside_an_invalid_field(write: Write) -> None:
     text = "[sources.support.fields]\nopen = 'x'\nopn = 'y'\n" + field(type="Intt")
 
-    assert [one.partition(":")[0] for one in told(text, write)] == ["3", "6"]
+    assert [one.partition(":")[0] for one in mistakes_in(text, write)] == ["3", "6"]
 
 
-def test_a_list_of_a_field_that_is_hidden_is_told(write: Write) -> None:
+def test_a_list_of_a_hidden_field_is_reported(write: Write) -> None:
     listed = "[sources.billing.lists.invoices]\npath = '/all'\nparameter = 'id'\n"
 
-    [one] = told("[user.invoices]\nhidden = true\n" + listed, write)
+    [one] = mistakes_in("[user.invoices]\nhidden = true\n" + listed, write)
 
     assert one.startswith("3: [sources.billing.lists.invoices] is no list of billing")
 
@@ -423,16 +426,16 @@ ALL_AT_ONCE = [
     field("c", may=None),
     field("d", value="a["),
     field("username"),
-    kind("A", b="B", c="Nothing"),
-    kind("B", a="A"),
+    object_type("A", b="B", c="Nothing"),
+    object_type("B", a="A"),
     enum('unknown = "LO"', "values.LOW = {}"),
     '[schema]\nexistence = "profil"\n',
     "[sources.profile.fields]\nnick = 'x'\n",
 ]
 
 
-def test_all_mistakes_are_told_at_once(write: Write) -> None:
-    found = told("".join(ALL_AT_ONCE), write)
+def test_all_mistakes_in_a_schema_are_reported_together(write: Write) -> None:
+    found = mistakes_in("".join(ALL_AT_ONCE), write)
 
     tables = sorted(one.partition("[")[2].partition("]")[0] for one in found)
     assert tables == [
@@ -445,20 +448,20 @@ def test_all_mistakes_are_told_at_once(write: Write) -> None:
     ]
 
 
-def test_names_that_python_and_graphql_use_otherwise_are_no_mistakes(write: Write) -> None:
+def test_names_that_python_or_graphql_use_are_accepted(write: Write) -> None:
     names = ("class", "None", "mro", "key", "field_x", "x", "type", "_a", "model_dump", "user")
     text = "".join(field(name, type="Level") for name in names)
-    types = kind("Ticket2", id="ID", key="Int") + kind("Edge", a="Ticket2")
+    types = object_type("Ticket2", id="ID", key="Int") + object_type("Edge", a="Ticket2")
 
     settings = load(write(SOURCES + text + types + enum("values.mro = {}", "values.Query = {}")))
 
     assert list(settings.user) == list(names)
 
 
-def test_a_field_whose_answers_may_be_stored_is_one_of_a_user(write: Write) -> None:
+def test_cache_control_of_an_unknown_field_is_reported(write: Write) -> None:
     text = "[cache_control]\nfields = { displayName = 60, openTickets = 5, plam = 30 }\n"
 
-    found = told(text + field("openTickets"), write)
+    found = mistakes_in(text + field("openTickets"), write)
 
     assert found == [
         "2: [cache_control.fields] plam which is no field of a user: did you mean plan?"

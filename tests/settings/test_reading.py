@@ -1,4 +1,4 @@
-"""Settings from a file and from variables: which wins, and that both are equals."""
+"""Settings from a file and from variables: which value wins, and that both give the same."""
 
 import json
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from tests.properties import examples
 from tests.settings.conftest import Write
 from tests.settings.loading import NEEDED, SECRET, load, load_own
 from tests.settings.models import Bearer, Paging, Rule
-from tests.settings.schemas import always_there
-from tests.settings.toml import toml, written
+from tests.settings.schemas import single_value_schema
+from tests.settings.toml import toml, toml_value
 
 
-def test_a_file_holds_settings_in_tables_named_as_they_are(write: Write) -> None:
+def test_a_file_has_settings_in_tables_with_their_names(write: Write) -> None:
     settings = load(
         write(
             'port = 81\nuser_id_pattern = "u-\\\\d+"\n'
@@ -43,7 +43,7 @@ def test_a_file_holds_settings_in_tables_named_as_they_are(write: Write) -> None
     assert settings.sources["activity"].cache.max_entries == 10_000
 
 
-def test_the_variable_names_the_file_and_the_argument_wins_over_it(
+def test_the_argument_wins_over_the_variable_that_names_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Path("other.toml")
@@ -60,7 +60,7 @@ def test_dot_env_may_name_the_file_too(write: Write) -> None:
     assert load().port == 81
 
 
-def test_a_variable_wins_over_dot_env_and_that_over_the_file_setting_by_setting(
+def test_a_variable_wins_over_dot_env_and_dot_env_over_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(
@@ -78,7 +78,7 @@ def test_a_variable_wins_over_dot_env_and_that_over_the_file_setting_by_setting(
     assert profile.base_url == "http://profile"
 
 
-def test_a_variable_with_json_wins_only_over_what_it_names(
+def test_a_variable_with_json_overrides_only_the_settings_in_it(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCES", '{"profile": {"retry": {"max_retries": 1}}}')
@@ -90,7 +90,7 @@ def test_a_variable_with_json_wins_only_over_what_it_names(
     assert (profile.retry.max_retries, profile.retry.max_delay, profile.timeout) == (1, 2, 3)
 
 
-def test_an_empty_variable_is_none_and_the_file_counts(
+def test_an_empty_variable_does_not_override_the_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "")
@@ -123,7 +123,7 @@ X-Key = { env = "TOKEN" }
 """
 
 
-def test_tables_in_lists_kinds_of_tables_and_names_of_one_s_own_come_from_a_file(
+def test_lists_of_tables_tagged_tables_and_free_names_come_from_a_file(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
@@ -140,7 +140,9 @@ def test_tables_in_lists_kinds_of_tables_and_names_of_one_s_own_come_from_a_file
     assert users.limit == 3
 
 
-def test_variables_reach_into_all_of_them(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_override_nested_settings_of_a_file(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
     for name, value in {
         "AUTH__REALM": "mine",
@@ -171,7 +173,7 @@ def test_variables_reach_into_all_of_them(write: Write, monkeypatch: pytest.Monk
     assert users.limit == "none"
 
 
-def test_a_list_of_a_variable_is_read_without_any_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_in_a_variable_is_read_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_SERVICES__USERS__URL", "http://users")
     monkeypatch.setenv("GATEWAY_SERVICES__USERS__RULES", '[{"status": 410, "token": "x"}]')
 
@@ -189,7 +191,7 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     "type": st.sampled_from(["User", "Employee", "x_1"]),
     "extends": st.just("default"),
     "existence": st.sampled_from(["profile", "billing"]),
-    "module": st.nothing(),  # a file means its own folder, and a variable the working folder
+    "module": st.nothing(),  # relative to the file's folder, or to the working folder
     "description": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
     "plural": st.sampled_from(["people", "_all"]),
     "url": st.sampled_from(["redis://store", "valkeys+cluster://a:1,b", "redis+sentinel://a/b/2"]),
@@ -200,8 +202,8 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
 }
 
 
-def valid(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | float | bool]:
-    """Make values that a setting of ours may have."""
+def valid_values(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | float | bool]:
+    """Make valid values of one of our settings."""
     if variable.path[-1] in SPECIAL:
         return SPECIAL[variable.path[-1]]
     if "enum" in schema:
@@ -215,9 +217,9 @@ def valid(variable: Variable, schema: Table) -> st.SearchStrategy[str | int | fl
 
 
 SINGLE = {
-    one: valid(one, schema)
+    one: valid_values(one, schema)
     for one in variables_of(Settings)
-    if (schema := always_there(SCHEMA, one)) is not None
+    if (schema := single_value_schema(SCHEMA, one)) is not None
 }
 SOME = st.fixed_dictionaries(
     {one: values for one, values in SINGLE.items() if one.required},
@@ -231,7 +233,7 @@ TOKENS = st.dictionaries(
 
 @hypothesis.settings(deadline=None, max_examples=examples(50))  # two whole readings each
 @given(values=SOME, tokens=TOKENS)
-def test_any_settings_in_a_file_are_what_they_are_in_variables(
+def test_settings_are_the_same_in_a_file_and_in_variables(
     values: Mapping[Variable, str | int | float | bool], tokens: Mapping[str, str]
 ) -> None:
     table: Table = {}
@@ -285,14 +287,14 @@ KINDS: list[Table] = [
 
 
 @pytest.mark.parametrize("auth", KINDS, ids=lambda auth: auth["kind"])
-def test_each_way_to_know_who_asks_is_the_same_in_a_file_and_in_variables(
+def test_each_kind_of_auth_is_the_same_in_a_file_and_in_variables(
     auth: Table, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_file: Table = {**auth}
     for name in {"token", "password", "key", "client_secret"} & auth.keys():
         monkeypatch.setenv("OF_THE_FILE", auth[name])
         in_file[name] = {"env": "OF_THE_FILE"}
-    by_file = load(write(f"{NEEDED}billing.auth = {written(in_file)}")).sources["billing"].auth
+    by_file = load(write(f"{NEEDED}billing.auth = {toml_value(in_file)}")).sources["billing"].auth
 
     for name, value in auth.items():
         text = value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Secrets of a file: named by variable or file, and never shown."""
+"""References to secrets in a file: by variable or by file. Secrets are never shown."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def token_of(source: SourceSettings) -> str:
     return source.auth.token.get_secret_value()
 
 
-def test_secrets_come_from_variables_and_files_that_the_file_names(
+def test_secrets_come_from_variables_and_files_named_in_the_configuration(
     write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "secrets").mkdir()
@@ -30,7 +30,7 @@ def test_secrets_come_from_variables_and_files_that_the_file_names(
         'billing.auth = { kind = "bearer", token = { file = "secrets/billing" } }\n'
         f"activity.auth = {{ kind = 'bearer', token.file = '{tmp_path / 'absolute'}' }}\n"
     )
-    monkeypatch.chdir("/")  # a path is below the file's folder, wherever one is
+    monkeypatch.chdir("/")  # a path is relative to the file's folder, and not to the working folder
 
     sources = load(tmp_path / path).sources
 
@@ -46,7 +46,7 @@ def test_dot_env_may_have_the_variable_of_a_secret(write: Write) -> None:
     assert token_of(load(path).sources["profile"]) == "from-dot-env"
 
 
-def test_a_secret_that_a_variable_wins_over_need_not_be_there(
+def test_a_secret_overridden_by_a_variable_may_be_missing(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCES__PROFILE__AUTH__TOKEN", "here")
@@ -56,7 +56,7 @@ def test_a_secret_that_a_variable_wins_over_need_not_be_there(
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         (f'"{SECRET}"', "got a secret itself: expected { env = "),
         ("3", "got a secret itself: expected { env = "),
@@ -78,8 +78,8 @@ def test_a_secret_that_a_variable_wins_over_need_not_be_there(
         ('{ env = "SPACED" }', "got a secret value from the variable SPACED: expected letters"),
     ],
 )
-def test_a_secret_that_is_not_named_or_not_there_is_told_with_its_line_and_never_shown(
-    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str, told: str
+def test_a_wrong_reference_to_a_secret_is_reported_without_the_secret(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str, reported: str
 ) -> None:
     monkeypatch.setenv("EMPTY", "")
     monkeypatch.setenv("SPACED", f"{SECRET} x")
@@ -91,7 +91,7 @@ def test_a_secret_that_is_not_named_or_not_there_is_told_with_its_line_and_never
     [mistake] = mistakes(write(f"{NEEDED}billing.auth = {{ kind = 'bearer', token = {written} }}"))
 
     assert mistake.startswith("gateway.toml:6: [sources.billing.auth] token ")
-    assert told in mistake
+    assert reported in mistake
     assert SECRET not in mistake
 
 
@@ -126,9 +126,7 @@ CANARIES = [
 
 
 @pytest.mark.parametrize("written", CANARIES)
-def test_a_secret_that_stands_where_it_should_not_is_never_shown(
-    write: Write, written: str
-) -> None:
+def test_a_misplaced_secret_is_never_shown(write: Write, written: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(write(f"[sources.billing]\n{written}\n"))
 

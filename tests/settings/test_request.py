@@ -1,4 +1,4 @@
-"""How a request is written, as settings: what is right, and what is wrong with the rest."""
+"""The settings of requests to sources: valid ones and refused ones."""
 
 import re
 from typing import Any
@@ -20,15 +20,15 @@ BODY = {"form": "body", "path": "/read", "template": '["{key}"]'}
 EACH = {"form": "each", "path": "/users/{key}"}
 
 
-def wrong(request: dict[str, Any]) -> str:
-    """Tell what is wrong with settings."""
+def messages_about(request: dict[str, Any]) -> str:
+    """Return the messages about settings that are refused."""
     with pytest.raises(ValidationError) as raised:
         REQUEST.validate_python(request)
     return "; ".join(error["msg"] for error in raised.value.errors())
 
 
 @pytest.mark.parametrize("request_", [REPEAT, LIST, FILTER, BODY, EACH])
-def test_each_form_needs_little_and_is_part_of_the_settings_of_a_source(
+def test_each_form_of_request_needs_few_settings(
     request_: dict[str, Any],
 ) -> None:
     made = SourceSettings.model_validate({"base_url": "http://profile", "request": request_})
@@ -38,7 +38,7 @@ def test_each_form_needs_little_and_is_part_of_the_settings_of_a_source(
     assert SourceSettings.model_validate(made.model_dump()) == made
 
 
-def test_a_source_without_it_is_asked_by_the_default_contract() -> None:
+def test_a_source_without_request_settings_has_the_default_contract() -> None:
     assert SourceSettings.model_validate({"base_url": "http://profile"}).request is None
 
 
@@ -83,14 +83,16 @@ def test_a_source_without_it_is_asked_by_the_default_contract() -> None:
         ({**EACH, "max_concurrent_calls": 0}, "greater than or equal to 1"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_with_the_reason(request_: dict[str, Any], why: str) -> None:
-    assert why in wrong(request_)
+def test_a_request_that_cannot_be_sent_is_refused_with_the_reason(
+    request_: dict[str, Any], why: str
+) -> None:
+    assert why in messages_about(request_)
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/users", "/v1/users.json", "/a%20b/c:d;e=1/", "/Users('x')"]
 )
-def test_a_path_is_that_of_an_address(path: str) -> None:
+def test_the_path_of_an_address_is_accepted(path: str) -> None:
     assert REQUEST.validate_python({**REPEAT, "path": path}).path == path
 
 
@@ -101,12 +103,12 @@ def test_a_path_is_that_of_an_address(path: str) -> None:
         *("/../admin", "/a/..", "/./a", "/a/%2e%2E/b", '/a"b', "/a\\b", "/{", "/%2"),
     ],
 )
-def test_what_is_no_path_is_refused(path: str) -> None:
-    assert "expected" in wrong({**REPEAT, "path": path})
+def test_an_invalid_path_is_refused(path: str) -> None:
+    assert "expected" in messages_about({**REPEAT, "path": path})
 
 
 @given(path=st.text("/.%2eE{}keyab?#\\ ", max_size=12).map(lambda text: f"/{text}"))
-def test_an_accepted_path_leads_nowhere_else(path: str) -> None:
+def test_an_accepted_path_has_no_query_and_no_dot_segments(path: str) -> None:
     try:
         made = REQUEST.validate_python({**EACH, "path": path})
     except ValidationError:
@@ -139,10 +141,8 @@ def test_an_accepted_path_leads_nowhere_else(path: str) -> None:
         ({"X-A": "1", "x-a": "2"}, "each header once"),
     ],
 )
-def test_a_header_that_would_do_more_than_it_says_is_refused(
-    headers: dict[str, str], why: str
-) -> None:
-    assert why in wrong({**REPEAT, "headers": headers})
+def test_a_header_with_another_use_or_form_is_refused(headers: dict[str, str], why: str) -> None:
+    assert why in messages_about({**REPEAT, "headers": headers})
 
 
 @pytest.mark.parametrize("headers", [{"Accept": "application/hal+json"}, {"X-Api-Version": "a b"}])
@@ -151,7 +151,7 @@ def test_any_other_header_can_be_sent(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\ud800", "\udfff"])
-def test_what_is_no_text_is_refused_at_every_place(text: str) -> None:
+def test_a_lone_surrogate_is_refused_at_every_place(text: str) -> None:
     for request in (
         {**REPEAT, "path": f"/{text}"},
         {**REPEAT, "parameters": {"a": text}},
@@ -163,4 +163,4 @@ def test_what_is_no_text_is_refused_at_every_place(text: str) -> None:
         {**FILTER, "join": text},
         {**BODY, "template": f'["{text}"]'},
     ):
-        assert wrong(request)
+        assert messages_about(request)

@@ -1,4 +1,4 @@
-"""The settings of how answers are read."""
+"""The settings of how responses of sources are read."""
 
 import pytest
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ WHOLE = {
 }
 
 
-def test_all_of_it_can_be_said_as_a_file_says_it() -> None:
+def test_all_settings_of_a_response_are_read_from_a_table() -> None:
     settings = AnswerSettings.model_validate(WHOLE)
 
     assert settings.rows == ("data", 0, "urn:a.b:c")
@@ -24,7 +24,7 @@ def test_all_of_it_can_be_said_as_a_file_says_it() -> None:
     assert settings.more.has_more == ("has_more",)
 
 
-def test_without_a_word_the_answer_is_a_list_of_rows() -> None:
+def test_a_response_is_a_list_of_rows_by_default() -> None:
     settings = AnswerSettings()
 
     assert settings.rows == ()
@@ -57,7 +57,7 @@ def test_without_a_word_the_answer_is_a_list_of_rows() -> None:
         ({"more": {"cursor_parameter": "a b"}}, ("more", "cursor_parameter"), "ASCII"),
     ],
 )
-def test_a_mistake_is_found_where_it_is(
+def test_a_mistake_in_a_response_setting_has_its_place(
     changes: dict[str, object], place: tuple[str | int, ...], message: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -68,7 +68,7 @@ def test_a_mistake_is_found_where_it_is(
     assert message in str(caught.value)
 
 
-def test_a_bad_expression_is_found_where_it_is_with_all_others() -> None:
+def test_all_bad_expressions_are_reported_with_their_places() -> None:
     fields = {"email": "emails[", "locale": "locale", "username": "frist(a)"}
     with pytest.raises(ValidationError) as caught:
         SourceSettings.model_validate({"base_url": "http://a", "fields": fields})
@@ -80,7 +80,7 @@ def test_a_bad_expression_is_found_where_it_is_with_all_others() -> None:
     assert "column 8: expected more, got the end" in str(caught.value)
 
 
-def test_a_source_has_the_default_contract_unless_it_says_otherwise() -> None:
+def test_a_source_has_the_default_contract_by_default() -> None:
     settings = SourceSettings.model_validate({"base_url": "http://a"})
 
     assert settings.answer is None

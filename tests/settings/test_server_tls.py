@@ -1,4 +1,4 @@
-"""The certificate of the gateway: what is wrong with its files is told at the start."""
+"""The certificate of the gateway: mistakes in its files are reported at the start."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ Files = dict[str, Path]
 
 @pytest.fixture
 def files(certificates: Certificates, tmp_path: Path) -> Files:
-    """Give a certificate and its key, that key encrypted, another key, and no PEM at all."""
+    """Give a certificate and its key, the key encrypted, another key, and a file without PEM."""
     certificate, key = certificates.client("server")
     _, other = certificates.client("other")
     encrypted, text = tmp_path / "encrypted.key", tmp_path / "text.pem"
@@ -52,7 +52,7 @@ def files(certificates: Certificates, tmp_path: Path) -> Files:
     ],
     ids=["a key", "an encrypted key", "clients with certificates"],
 )
-def test_files_that_fit_together_are_taken(files: Files, chosen: dict[str, str]) -> None:
+def test_a_certificate_with_its_key_is_accepted(files: Files, chosen: dict[str, str]) -> None:
     settings = ServerTlsSettings.model_validate(
         {name: files.get(value, value) for name, value in chosen.items()}
     )
@@ -60,7 +60,7 @@ def test_files_that_fit_together_are_taken(files: Files, chosen: dict[str, str])
     assert SECRET not in repr(settings)
 
 
-def test_one_file_may_have_both(files: Files, tmp_path: Path) -> None:
+def test_one_file_may_have_certificate_and_key(files: Files, tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(files["key"].read_bytes() + files["certificate"].read_bytes())
 
@@ -88,7 +88,9 @@ KEY_TO_IT = "in key the key to it, with its password in key_password"
         ),
     ],
 )
-def test_what_does_not_fit_is_told(files: Files, chosen: dict[str, str], right: str) -> None:
+def test_files_that_do_not_fit_together_are_reported(
+    files: Files, chosen: dict[str, str], right: str
+) -> None:
     with pytest.raises(ValidationError, match=right):
         ServerTlsSettings.model_validate(
             {name: files.get(value, value) for name, value in chosen.items()}

@@ -1,4 +1,4 @@
-"""What the environment says."""
+"""The values of variables in the environment."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from app.settings.variables import from_variables, read_environment
 from tests.settings.models import Frozen, TestSettings
 
 
-def test_dot_env_adds_what_the_environment_lacks_whatever_the_case_of_our_names(
+def test_dot_env_adds_missing_variables_in_any_case(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("gateway_port", "81")
@@ -29,7 +29,7 @@ def test_dot_env_adds_what_the_environment_lacks_whatever_the_case_of_our_names(
     assert environment.origin("GATEWAY_WORKERS") == "GATEWAY_WORKERS in .env"
 
 
-def test_each_value_knows_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_value_has_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_SOURCES", '{"BILLING": {"timeout": 1, "cache": {"ttl": 2}}}')
     monkeypatch.setenv("GATEWAY_SOURCES__BILLING__CACHE__TTL", "3")
 
@@ -44,7 +44,7 @@ def test_each_value_knows_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Either(Frozen):
-    """Settings of which one may be a text or a list."""
+    """Settings with a value that is a text or a list."""
 
     either: str | list[str] = ""
 
@@ -52,7 +52,7 @@ class Either(Frozen):
 @pytest.mark.parametrize(
     ("text", "value"), [("x", "x"), ("[x", "[x"), ('{"x": 1}', '{"x": 1}'), ('["x"]', ["x"])]
 )
-def test_what_may_be_a_text_or_a_list_is_a_text_unless_it_is_a_list_in_json(
+def test_a_text_or_list_is_a_text_unless_it_is_a_json_list(
     monkeypatch: pytest.MonkeyPatch, text: str, value: object
 ) -> None:
     monkeypatch.setenv("GATEWAY_EITHER", text)
@@ -72,7 +72,7 @@ def test_what_may_be_a_text_or_a_list_is_a_text_unless_it_is_a_list_in_json(
         ("8", ["8"]),
     ],
 )
-def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
+def test_a_list_of_texts_is_json_or_separated_by_commas(
     monkeypatch: pytest.MonkeyPatch, written: str, items: list[str]
 ) -> None:
     monkeypatch.setenv("GATEWAY_HOSTS", written)
@@ -82,7 +82,7 @@ def test_a_list_of_texts_is_json_or_texts_with_commas_between_them(
     assert (found.values, found.mistakes) == ({"hosts": items}, [])
 
 
-def test_a_path_is_json_or_names_and_numbers_with_commas_between_them(
+def test_a_path_is_json_or_separated_by_commas(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCES__A__ANSWER__ROWS", "data, 0,users")
@@ -98,7 +98,7 @@ def test_a_path_is_json_or_names_and_numbers_with_commas_between_them(
     ("written", "read"),
     [("a", "a"), ("a, b", ["a", "b"]), ('["a,b"]', ["a,b"]), ("8", "8")],
 )
-def test_one_text_or_several_may_have_commas_between_them(
+def test_one_or_several_texts_may_be_separated_by_commas(
     monkeypatch: pytest.MonkeyPatch, written: str, read: object
 ) -> None:
     monkeypatch.setenv("GATEWAY_AUTH__AUDIENCE", written)
@@ -109,7 +109,7 @@ def test_one_text_or_several_may_have_commas_between_them(
 
 
 @pytest.mark.parametrize(
-    ("name", "written", "told"),
+    ("name", "written", "reported"),
     [
         (
             "HOSTS",
@@ -143,17 +143,17 @@ def test_one_text_or_several_may_have_commas_between_them(
         ),
     ],
 )
-def test_what_should_be_json_and_is_not_is_told_with_an_example(
-    monkeypatch: pytest.MonkeyPatch, name: str, written: str, told: str
+def test_a_value_that_is_not_json_is_reported_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, reported: str
 ) -> None:
     monkeypatch.setenv(f"GATEWAY_{name}", written)
 
     [mistake] = from_variables(read_environment(None), Settings, standing={}).mistakes
 
-    assert mistake.startswith(f"GATEWAY_{name} is not a JSON {told}")
+    assert mistake.startswith(f"GATEWAY_{name} is not a JSON {reported}")
 
 
-def test_free_names_are_those_of_the_file_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_names_match_those_of_the_file_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_EXTRA__MYUSERS__URL", "http://users")
     monkeypatch.setenv("GATEWAY_EXTRA__OTHERS__URL", "http://others")
 

@@ -1,4 +1,4 @@
-"""What all sources share is written once: the defaults of all sources."""
+"""The defaults of all sources."""
 
 import json
 import tomllib
@@ -32,7 +32,7 @@ def origins(path: Path) -> Mapping[str, str]:
     return {row.name: row.origin for row in rows(read(None, check=lambda _: (), config=path))}
 
 
-def test_each_source_has_the_defaults_and_its_own_setting_wins(write: Write) -> None:
+def test_a_source_s_own_setting_wins_over_the_defaults(write: Write) -> None:
     path = write(
         f"{NEEDED}billing.timeout = 3\nbilling.retry.max_retries = 5\nbilling.hedge = false\n"
         "[source_defaults]\ntimeout = 1\nhedge = true\nretry = { max_retries = 1, base_delay = 2 }"
@@ -47,7 +47,7 @@ def test_each_source_has_the_defaults_and_its_own_setting_wins(write: Write) -> 
     assert [source.retry.max_delay for source in sources.values()] == [1, 1, 1]
 
 
-def test_an_address_may_be_that_of_all_sources(write: Write) -> None:
+def test_a_base_url_may_be_a_default_of_all_sources(write: Write) -> None:
     sources = load(
         write(
             "[source_defaults]\nbase_url = 'http://all'\n"
@@ -62,7 +62,7 @@ def test_an_address_may_be_that_of_all_sources(write: Write) -> None:
     ]
 
 
-def test_variables_set_defaults_which_a_source_s_own_setting_in_the_file_replaces(
+def test_a_source_s_own_setting_in_the_file_wins_over_defaults_of_variables(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCE_DEFAULTS__TIMEOUT", "4")
@@ -86,7 +86,7 @@ def test_variables_set_defaults_which_a_source_s_own_setting_in_the_file_replace
     assert found["sources.profile.cache.enabled"] == "gateway.toml:10 [source_defaults]"
 
 
-def test_a_source_may_do_without_some_of_them(write: Write) -> None:
+def test_a_source_may_exclude_some_defaults(write: Write) -> None:
     sources = load(
         write(
             "[source_defaults]\nproxy = { url = 'http://proxy' }\ntimeout = 1\n"
@@ -99,7 +99,7 @@ def test_a_source_may_do_without_some_of_them(write: Write) -> None:
     assert [source.timeout for source in sources.values()] == [1, 2, 1]
 
 
-def test_a_kind_of_auth_is_replaced_as_a_whole_and_the_same_kind_is_merged(
+def test_auth_of_another_kind_is_replaced_and_of_the_same_kind_is_merged(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
@@ -119,7 +119,7 @@ def test_a_kind_of_auth_is_replaced_as_a_whole_and_the_same_kind_is_merged(
     assert sources["activity"].auth == NoAuth(kind="none")
 
 
-def test_a_table_that_says_no_kind_adds_to_the_tables_of_the_kinds_that_have_the_setting(
+def test_a_default_without_a_form_applies_to_forms_with_the_setting(
     write: Write,
 ) -> None:
     sources = load(
@@ -151,7 +151,7 @@ answer = { rows = ["items"], key = ["owner"] }
 """
 
 
-def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of_their_source(
+def test_defaults_of_requests_and_answers_apply_to_each_endpoint(
     write: Write,
 ) -> None:
     path = write(
@@ -179,7 +179,7 @@ def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         ("timout = 1", "[source_defaults] timout is not a setting: did you mean "),
         ("timeout = '1'", "[source_defaults] timeout got '1': expected a number, without quotes"),
@@ -216,21 +216,21 @@ def test_requests_and_answers_of_endpoints_have_the_defaults_instead_of_those_of
         ),
     ],
 )
-def test_a_mistake_in_a_default_is_told_once_with_its_line(
-    write: Write, written: str, told: str
+def test_a_mistake_in_a_default_is_reported_once_with_its_line(
+    write: Write, written: str, reported: str
 ) -> None:
     [mistake] = mistakes(write(f"{NEEDED}[source_defaults]\n{written}"))
 
-    assert mistake.startswith(f"gateway.toml:7: {told}")
+    assert mistake.startswith(f"gateway.toml:7: {reported}")
 
 
-def test_defaults_that_are_no_table_are_told(write: Write) -> None:
+def test_defaults_that_are_not_a_table_are_reported(write: Write) -> None:
     assert mistakes(write(f"source_defaults = 3{NEEDED}")) == (
         "gateway.toml:1: source_defaults is no table: expected a table.",
     )
 
 
-def test_a_default_that_every_source_replaces_is_not_judged(write: Write) -> None:
+def test_a_default_that_every_source_replaces_is_not_checked(write: Write) -> None:
     text = NEEDED + "".join(f"{name}.proxy = {{ url = 'http://proxy' }}\n" for name in SOURCES)
 
     sources = load(write(f"{text}[source_defaults.proxy]\nurl = 'no address'")).sources
@@ -238,23 +238,23 @@ def test_a_default_that_every_source_replaces_is_not_judged(write: Write) -> Non
     assert [one.proxy and one.proxy.url for _, one in sources.items()] == ["http://proxy"] * 3
 
 
-def test_a_mistake_of_a_variable_that_sets_a_default_names_the_variable(
+def test_a_mistake_in_a_variable_of_a_default_names_the_variable(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SOURCE_DEFAULTS__TIMEOUT", "soon")
     monkeypatch.setenv("GATEWAY_SOURCE_DEFAULTS__TIMOUT", "1")
     monkeypatch.setenv("GATEWAY_SOURCE_DEFAULTS__RETRY", '{"max_retries": 99}')
 
-    told = mistakes(write(NEEDED))
+    reported = mistakes(write(NEEDED))
 
-    assert [sentence.partition(" got ")[0].partition(" is ")[0] for sentence in told] == [
+    assert [sentence.partition(" got ")[0].partition(" is ")[0] for sentence in reported] == [
         "GATEWAY_SOURCE_DEFAULTS__TIMOUT",
         "GATEWAY_SOURCE_DEFAULTS__TIMEOUT",
         "GATEWAY_SOURCE_DEFAULTS__RETRY__MAX_RETRIES",
     ]
 
 
-def test_what_a_default_and_a_source_s_own_setting_make_together_is_told_at_the_source(
+def test_a_conflict_of_a_default_and_a_source_is_reported_at_the_source(
     write: Write,
 ) -> None:
     Path("ca.pem").write_text("", encoding="utf-8")
@@ -271,7 +271,7 @@ def test_what_a_default_and_a_source_s_own_setting_make_together_is_told_at_the_
 
 
 @pytest.mark.parametrize("name", ["headers", "fields", "qqq"])
-def test_only_names_of_defaults_can_be_done_without(write: Write, name: str) -> None:
+def test_only_names_of_defaults_can_be_excluded(write: Write, name: str) -> None:
     [mistake] = mistakes(write(f"{NEEDED}billing.without_source_defaults = ['{name}']"))
 
     assert mistake.startswith(
@@ -296,7 +296,7 @@ def test_only_names_of_defaults_can_be_done_without(write: Write, name: str) -> 
         ("include = 'common.toml'", False),
     ],
 )
-def test_the_schema_of_the_file_has_defaults_and_included_files(
+def test_the_schema_of_the_file_accepts_defaults_and_included_files(
     written: str, *, allowed: bool
 ) -> None:
     validator = Draft202012Validator(file_schema(WrittenSettings))
@@ -370,7 +370,7 @@ def table_of(leaves: Mapping[Keys, object], auth: Mapping[str, object] | None) -
     common_auth=AUTH,
     own=st.tuples(*[st.tuples(SETTINGS, AUTH)] * len(SOURCES)),
 )
-def test_defaults_are_the_same_as_all_of_them_written_out_in_each_source(
+def test_defaults_are_the_same_as_settings_repeated_in_each_source(
     common: Mapping[Keys, Any],
     common_auth: Mapping[str, Any] | None,
     own: tuple[tuple[Mapping[Keys, Any], Mapping[str, Any] | None], ...],

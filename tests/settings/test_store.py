@@ -1,4 +1,4 @@
-"""The address of a shared store, and what goes with it."""
+"""The settings of a shared store: its address and what belongs to it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.settings.store import StoreSettings
         ("redis+cluster://a:1,b:2", "cluster", False, [("a", 1), ("b", 2)], None, 0),
     ],
 )
-def test_an_address_says_where_the_store_is(  # noqa: PLR0917 # the columns of the table
+def test_an_address_gives_hosts_topology_and_database_of_the_store(  # noqa: PLR0917 # the columns of the table
     url: str,
     topology: str,
     tls: bool,  # noqa: FBT001 # a column of the table
@@ -35,7 +35,7 @@ def test_an_address_says_where_the_store_is(  # noqa: PLR0917 # the columns of t
 
 
 @pytest.mark.parametrize(
-    ("values", "what"),
+    ("values", "expected"),
     [
         ({"url": "http://a"}, "an address such as redis://host:6379/0"),
         ({"url": "redis://user:secret@a"}, "no user and no password in it"),
@@ -49,11 +49,11 @@ def test_an_address_says_where_the_store_is(  # noqa: PLR0917 # the columns of t
         ({"url": "redis://a", "sentinel_password": "x"}, "redis+sentinel:// in url"),
     ],
 )
-def test_a_wrong_address_is_refused_with_what_would_be_right(
-    values: dict[str, Any], what: str
+def test_a_wrong_address_of_a_store_is_refused_with_the_expected_form(
+    values: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         StoreSettings.model_validate(values)
 
-    assert what in str(caught.value)
+    assert expected in str(caught.value)
     assert "secret" not in str(caught.value).replace("secret_", "")

@@ -1,4 +1,4 @@
-"""What can be said of certificates, and what is told at the start when it cannot be right."""
+"""The settings of certificates: mistakes are reported at the start."""
 
 import ssl
 from pathlib import Path
@@ -21,7 +21,7 @@ SECRET = "canary-secret"
 
 
 def refused(base_url: str = "https://users", **tls: object) -> str:
-    """Tell why it is refused."""
+    """Return the message about TLS settings that are refused."""
     with pytest.raises(ValidationError) as caught:
         SourceSettings.model_validate({"base_url": base_url, "tls": tls})
     assert SECRET not in str(caught.value)
@@ -37,7 +37,7 @@ def encrypted(key: Path) -> Path:
     return path
 
 
-def test_certificates_are_always_checked_and_the_name_of_the_host_too() -> None:
+def test_the_certificate_and_host_name_are_always_verified() -> None:
     context = TlsSettings().context()
 
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -45,7 +45,7 @@ def test_certificates_are_always_checked_and_the_name_of_the_host_too() -> None:
     assert "verify" not in str(TlsSettings.model_fields)
 
 
-def test_a_key_may_be_in_the_file_of_its_certificate_or_encrypted(
+def test_a_client_key_may_be_in_the_file_of_its_certificate_or_encrypted(
     certificates: Certificates, tmp_path: Path
 ) -> None:
     certificate, key = certificates.client()
@@ -61,14 +61,14 @@ def test_a_key_may_be_in_the_file_of_its_certificate_or_encrypted(
     assert SECRET not in repr(TlsSettings.model_validate(given))
 
 
-def test_a_file_that_is_not_there_or_not_named_whole_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_relative_path_is_reported(tmp_path: Path) -> None:
     assert "expected an absolute path, such as /etc/ssl/ca.pem" in refused(ca_file="ca.pem")
     assert "can be read: No such file" in refused(ca_file=tmp_path / "ca.pem")
     assert "can be read: Is a directory" in refused(client_certificate=tmp_path)
     assert "no path has a NUL in it" in refused(ca_file="/a\0b")
 
 
-def test_a_file_that_has_not_what_it_should_is_told(
+def test_a_file_with_the_wrong_content_is_reported(
     certificates: Certificates, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.pem"
@@ -93,7 +93,7 @@ def test_a_file_that_has_not_what_it_should_is_told(
         assert "expected in client_certificate a certificate in PEM" in refused(**wrong)
 
 
-def test_nothing_is_said_that_has_no_effect(certificates: Certificates) -> None:
+def test_a_setting_without_effect_is_reported(certificates: Certificates) -> None:
     _, key = certificates.client()
 
     assert "expected client_certificate beside client_key" in refused(client_key=key)

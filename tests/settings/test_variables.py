@@ -1,4 +1,4 @@
-"""Which variables there are."""
+"""The list of variables."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ OWN = {
 }
 
 
-def test_each_value_has_a_variable_and_lists_and_free_names_have_one_together() -> None:
+def test_each_value_has_a_variable_and_each_list_has_one() -> None:
     assert set(OWN) == {
         "URL",
         *("REQUEST__PARAMETER", "REQUEST__FILTER"),
@@ -25,7 +25,7 @@ def test_each_value_has_a_variable_and_lists_and_free_names_have_one_together() 
     }
 
 
-def test_defaults_are_written_as_they_would_stand_in_the_environment() -> None:
+def test_defaults_are_written_as_values_of_variables() -> None:
     assert OWN["URL"].default is None
     assert OWN["RULES"].default == "[]"
     assert OWN["FIELDS"].default == "{}"
@@ -34,7 +34,7 @@ def test_defaults_are_written_as_they_would_stand_in_the_environment() -> None:
     assert OWN["GATEWAY_PORT"].default == "80"
 
 
-def test_only_what_is_missing_without_anything_else_is_required() -> None:
+def test_only_a_value_without_a_default_is_required() -> None:
     assert [name for name, one in OWN.items() if one.required] == ["URL"]
     dependent = {name for name, one in OWN.items() if one.dependent}
     assert dependent == {name for name in OWN if name.startswith(("AUTH", "PAGING", "PLAN"))} - {
@@ -42,14 +42,14 @@ def test_only_what_is_missing_without_anything_else_is_required() -> None:
     }
 
 
-def test_secrets_are_known_as_such() -> None:
+def test_variables_of_secrets_are_marked() -> None:
     assert {name for name, one in OWN.items() if one.secret} == {
         "AUTH__TOKEN",
         "AUTH__PASSWORD",
     }
 
 
-def test_the_default_of_a_table_counts_more_than_those_of_its_values() -> None:
+def test_the_default_of_a_table_wins_over_those_of_its_values() -> None:
     class Outer(Frozen):
         paging: Paging = Paging(size=3, cursor="mine")
 
@@ -60,7 +60,7 @@ def test_the_default_of_a_table_counts_more_than_those_of_its_values() -> None:
     assert not listed["GATEWAY_PAGING__SIZE"].dependent
 
 
-def test_the_tag_of_a_union_has_the_default_of_its_table_and_none_of_one_kind_of_it() -> None:
+def test_the_tag_of_a_union_has_the_default_of_its_table() -> None:
     class Outer(Frozen):
         chosen: Annotated[NoAuthModel | Bearer, Field(discriminator="kind")] = NoAuthModel()
         optional: Annotated[NoAuthModel | Bearer, Field(discriminator="kind")] | None = None
@@ -73,7 +73,7 @@ def test_the_tag_of_a_union_has_the_default_of_its_table_and_none_of_one_kind_of
     assert listed["GATEWAY_NEEDED__KIND"].required
 
 
-def test_a_model_within_itself_has_an_end() -> None:
+def test_a_recursive_model_has_a_finite_list_of_variables() -> None:
     class Tree(BaseModel):
         name: str
         left: "Tree | None" = None
@@ -81,6 +81,6 @@ def test_a_model_within_itself_has_an_end() -> None:
     assert [one.name for one in variables_of(Tree)] == ["GATEWAY_NAME"]
 
 
-def test_the_variable_of_the_file_is_none_of_a_setting() -> None:
+def test_the_variable_of_the_configuration_file_is_not_a_setting() -> None:
     assert CONFIG.name == name_of(("config",)) == "GATEWAY_CONFIG"
     assert "config" not in Settings.model_fields

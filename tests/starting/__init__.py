@@ -1,1 +1,1 @@
-"""From running services to a first configuration file."""
+"""Tests of `user-gateway init`, which writes a first configuration file."""

@@ -1,4 +1,4 @@
-"""Shared by the tests of a first configuration file."""
+"""The fixture of the tests of `user-gateway init`."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no variable and no file of the machine be seen."""
+    """Hide the variables and files of the machine from the settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)

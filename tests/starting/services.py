@@ -1,4 +1,4 @@
-"""Services that know a few users, each by requests of another form; and the command over them."""
+"""Services that know a few users, by different forms of request, and the command over them."""
 
 import asyncio
 import json
@@ -22,8 +22,8 @@ EMPLOYEES: Sequence[Row] = [
     for number, name in enumerate(("Ada", "Ben", "Cy"), 1)
 ]
 
-Asked = Callable[[HttpRequest], Sequence[str] | None]
-"""Reads from a request whom it asks for; ``None`` if it does not understand it."""
+ReadIds = Callable[[HttpRequest], Sequence[str] | None]
+"""Reads the requested ids from a request; ``None`` if there are none in a known form."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +31,29 @@ class Service:
     """A service.
 
     Attributes:
-        path: Where it has its users.
-        asked: How it is asked for some of them; it has all of them otherwise.
-        by_path: Whether it has each user below the path.
-        key: The member with the id of a row.
-        around: Puts an answer around the rows.
+        path: The path of its users.
+        requested_ids: Reads the requested ids; without ids the response has all users.
+        by_path: Whether each user has a path below.
+        key: The member of a row with the id of its user.
+        wrap: Makes a response from the rows.
         rows: The rows.
     """
 
     path: str = "/employees"
-    asked: Asked = lambda _: None
+    requested_ids: ReadIds = lambda _: None
     by_path: bool = False
     key: str = "id"
-    around: Callable[[Sequence[Row]], object] = lambda rows: rows
+    wrap: Callable[[Sequence[Row]], object] = lambda rows: rows
     rows: Sequence[Row] = tuple(EMPLOYEES)
 
     async def __call__(self, exchange: HttpExchange) -> None:
-        """Answer a request."""
+        """Respond to a request."""
         request = exchange.request
         one = request.path.removeprefix(f"{self.path}/")
         if request.path == self.path:
-            asked = self.asked(request)
-            rows = [row for row in self.rows if asked is None or str(row[self.key]) in asked]
-            await exchange.say(json.dumps(self.around(rows)).encode())
+            ids = self.requested_ids(request)
+            rows = [row for row in self.rows if ids is None or str(row[self.key]) in ids]
+            await exchange.say(json.dumps(self.wrap(rows)).encode())
         elif self.by_path and (found := self._row(one)) is not None:
             await exchange.say(json.dumps(found).encode())
         else:
@@ -74,23 +74,23 @@ def _query(request: HttpRequest) -> str:
     return request.target.partition("?")[2]
 
 
-def repeated(name: str) -> Asked:
-    """Have a parameter repeated for each user."""
+def repeated(name: str) -> ReadIds:
+    """Read a parameter that is repeated for each user."""
     return lambda request: values(request, name) or None
 
 
-def only_first(name: str) -> Asked:
-    """Read a parameter once, whatever follows."""
+def only_first(name: str) -> ReadIds:
+    """Read only the first value of a parameter."""
     return lambda request: values(request, name)[:1] or None
 
 
-def with_commas(name: str) -> Asked:
-    """Have the users in one parameter."""
+def with_commas(name: str) -> ReadIds:
+    """Read ids with commas between them from one parameter."""
     return lambda request: values(request, name)[0].split(",") if values(request, name) else None
 
 
 def postgrest(request: HttpRequest) -> Sequence[str] | None:
-    """Read users as PostgREST does, and understand nothing else."""
+    """Read ids in the notation of PostgREST, and no other."""
     [value] = values(request, "id") or [""]
     one, many = re.fullmatch(r"eq\.(.+)", value), re.fullmatch(r"in\.\((.+)\)", value)
     if many is not None:
@@ -99,41 +99,41 @@ def postgrest(request: HttpRequest) -> Sequence[str] | None:
 
 
 def scim(request: HttpRequest) -> Sequence[str] | None:
-    """Read a filter as SCIM has it."""
+    """Read ids from a filter of SCIM."""
     found = values(request, "filter")
     return re.findall(r'id eq "([^"]+)"', found[0]) if found else None
 
 
-def saying_only(body: bytes, status: str = "200 OK", **headers: str) -> Answer:
-    """Answer everything the same."""
+def always(body: bytes, status: str = "200 OK", **headers: str) -> Answer:
+    """Send the same response to each request."""
     return lambda exchange: exchange.say(
         body, status, {name.replace("_", "-"): value for name, value in headers.items()}
     )
 
 
 async def init(*arguments: str, given: str = "") -> Result:
-    """Run the command as a user would, beside the servers of the test."""
+    """Run the command as a user does, while the servers of the test run."""
     runner = CliRunner(env={"COLUMNS": "100"})
     result = await asyncio.to_thread(runner.invoke, main, ["init", *arguments], given)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def written() -> dict[str, Any]:
+def written_settings() -> dict[str, Any]:
     """Read the file that the command has written."""
     return tomllib.loads(text_of_file())
 
 
 def text_of_file() -> str:
-    """Read the text of that file."""
+    """Read the text of the file."""
     return Path(FILE).read_text(encoding="utf-8")
 
 
 def is_written() -> bool:
-    """Tell whether there is such a file."""
+    """Return whether the file exists."""
     return Path(FILE).exists()
 
 
 def write_file(text: str) -> None:
-    """Write such a file."""
+    """Write the file."""
     Path(FILE).write_text(text, encoding="utf-8")

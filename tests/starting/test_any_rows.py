@@ -1,4 +1,4 @@
-"""Whatever rows are like, the file loads, and the gateway answers with the rows' values."""
+"""For any rows, the written file loads, and the gateway returns the values of the rows."""
 
 import json
 import string
@@ -64,7 +64,7 @@ texts = st.one_of(
     st.dates().map(date.isoformat),
     st.datetimes(min_value=datetime(1970, 1, 1)).map(datetime.isoformat),  # noqa: DTZ001 # naive on purpose
     st.datetimes(
-        min_value=datetime(1970, 1, 1),  # noqa: DTZ001 # the time zone is said beside it
+        min_value=datetime(1970, 1, 1),  # noqa: DTZ001 # the time zone is in the next argument
         timezones=st.just(UTC),
     ).map(datetime.isoformat),
 )
@@ -92,7 +92,7 @@ rows = st.dictionaries(names, json_values, max_size=8).map(lambda row: {**row, "
 
 
 class Expected:
-    """What the gateway has to answer, by the row itself."""
+    """The values that the gateway has to return for a row."""
 
     def __init__(self, sources: Sequence[ProposedSource]) -> None:
         self._types: Mapping[str, ProposedType] = {
@@ -127,7 +127,7 @@ class Expected:
 
 
 def _moment(value: str | int) -> datetime:
-    """Return the moment that a text or a count is."""
+    """Return the moment that a text or a number means."""
     if isinstance(value, int):
         return datetime.fromtimestamp(value, UTC)
     found = datetime.fromisoformat(value)
@@ -144,17 +144,17 @@ def _in_minor_units(value: Json) -> Json:
     return {"amount": int(Decimal(str(amount)).scaleb(places)), "currency": currency}
 
 
-def alike(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and times in it
-    """Compare an answer with what is expected: times as moments."""
+def is_equal(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and times in it
+    """Compare a response with the expected one: times as moments."""
     if isinstance(expected, datetime):
         return isinstance(got, str) and datetime.fromisoformat(got) == expected
     if isinstance(expected, list):
         wanted: list[Any] = expected  # pyright: ignore[reportUnknownVariableType] # JSON
-        return len(got) == len(wanted) and all(map(alike, got, wanted))
+        return len(got) == len(wanted) and all(map(is_equal, got, wanted))
     if isinstance(expected, dict):
         members = cast("Json", expected)
         return got.keys() == members.keys() and all(
-            alike(got[one], members[one]) for one in members
+            is_equal(got[one], members[one]) for one in members
         )
     return got == expected and isinstance(got, bool) is isinstance(expected, bool)
 
@@ -165,7 +165,7 @@ def alike(got: Any, expected: Any) -> bool:  # noqa: ANN401 # decoded JSON, and 
 @example({"id": USER, "first name": "A", "firstName": "B", "first_name": "C", "__x": 1})
 @example({"id": USER, "attributes": {"id": 5, "name": "A"}, "name": None})
 @example({"id": USER, "share": [2**53 + 1, 0.5]})
-async def test_the_file_loads_and_the_gateway_answers_with_the_values_of_the_row(
+async def test_the_gateway_returns_the_values_of_the_row_by_the_written_file(
     tmp_path_factory: pytest.TempPathFactory, row: Json
 ) -> None:
     answer: Any = json.loads(json.dumps([row]))
@@ -209,16 +209,16 @@ async def test_the_file_loads_and_the_gateway_answers_with_the_values_of_the_row
     [user] = body["data"]["users"]
     expected = Expected(sources)
     for one in sources[0].fields:
-        assert alike(user[one.name], expected.field(one, row)), (one, user)
+        assert is_equal(user[one.name], expected.field(one, row)), (one, user)
 
 
 @given(rows)
-def test_each_member_of_a_row_is_a_field_or_said_to_be_left_out(row: Json) -> None:
+def test_each_member_of_a_row_is_a_field_or_reported_as_left_out(row: Json) -> None:
     service = FoundService(
         source="hr",
         base_url="http://hr",
         request=RepeatRequest(form="repeat", path="/users", parameter="id"),
-        answer=find_rows([row], [USER]).settings,  # type: ignore[union-attr] # the row is there
+        answer=find_rows([row], [USER]).settings,  # type: ignore[union-attr] # the row is found
         rows=[row],
         shown="",
     )

@@ -1,4 +1,4 @@
-"""`user-gateway init` over real servers: how they are asked, what is written, and what is said."""
+"""`user-gateway init` over real servers: its requests, the written file, and its messages."""
 
 import asyncio
 import json
@@ -22,17 +22,17 @@ from tests.starting.services import (
     FILE,
     Row,
     Service,
+    always,
     init,
     is_written,
     only_first,
     postgrest,
     repeated,
-    saying_only,
     scim,
     text_of_file,
     with_commas,
     write_file,
-    written,
+    written_settings,
 )
 
 SECRET = "canary-secret"
@@ -45,7 +45,7 @@ ALL = "{ users(ids: [%s]) { id %s } }"
 
 @asynccontextmanager
 async def gateway() -> AsyncGenerator[httpx.AsyncClient]:
-    """Run the gateway by the file that the command has written."""
+    """Run the gateway with the file that the command has written."""
     settings = load_settings(config=Path(FILE), serving=True)
     assert not forbidden(settings, settings.host)
     app = create_app(settings, make_log(settings.log))
@@ -58,8 +58,8 @@ async def gateway() -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-async def asked(query: str) -> Any:  # noqa: ANN401 # decoded JSON
-    """Ask the gateway by the file that the command has written."""
+async def query_gateway(query: str) -> Any:  # noqa: ANN401 # decoded JSON
+    """Send a query to the gateway with the file that the command has written."""
     async with gateway() as client:
         response = await client.post("/graphql", json={"query": query})
         return response.json()
@@ -69,22 +69,24 @@ async def asked(query: str) -> Any:  # noqa: ANN401 # decoded JSON
     ("service", "request_settings", "answer"),
     [
         (
-            Service(asked=repeated("id")),
+            Service(requested_ids=repeated("id")),
             {"form": "repeat", "path": "/employees", "parameter": "id"},
             {"key": ["id"]},
         ),
         (
-            Service(asked=with_commas("ids"), by_path=True),
+            Service(requested_ids=with_commas("ids"), by_path=True),
             {"form": "list", "path": "/employees", "parameter": "ids"},
             {"key": ["id"]},
         ),
         (
-            Service(asked=repeated("employee_id")),
+            Service(requested_ids=repeated("employee_id")),
             {"form": "repeat", "path": "/employees", "parameter": "employee_id"},
             {"key": ["id"]},
         ),
         (
-            Service(asked=only_first("userId"), around=lambda rows: {"data": rows, "total": 3}),
+            Service(
+                requested_ids=only_first("userId"), wrap=lambda rows: {"data": rows, "total": 3}
+            ),
             {"form": "each", "path": "/employees", "parameter": "userId"},
             {"rows": ["data"], "key": ["id"]},
         ),
@@ -94,17 +96,21 @@ async def asked(query: str) -> Any:  # noqa: ANN401 # decoded JSON
             {"many": False, "key": ["id"]},
         ),
         (
-            Service(asked=repeated("ids"), around=lambda rows: {"by": {r["id"]: r for r in rows}}),
+            Service(
+                requested_ids=repeated("ids"), wrap=lambda rows: {"by": {r["id"]: r for r in rows}}
+            ),
             {"form": "repeat", "path": "/employees", "parameter": "ids"},
             {"rows": ["by"], "by_key": True},
         ),
         (
-            Service(asked=repeated("id"), around=lambda rows: {"items": rows, "has_more": False}),
+            Service(
+                requested_ids=repeated("id"), wrap=lambda rows: {"items": rows, "has_more": False}
+            ),
             {"form": "repeat", "path": "/employees", "parameter": "id"},
             {"rows": ["items"], "key": ["id"], "more": {"has_more": ["has_more"]}},
         ),
         (
-            Service(asked=postgrest),
+            Service(requested_ids=postgrest),
             {
                 "form": "list",
                 "path": "/employees",
@@ -116,26 +122,26 @@ async def asked(query: str) -> Any:  # noqa: ANN401 # decoded JSON
             {"key": ["id"]},
         ),
         (
-            Service(asked=scim, around=lambda rows: {"Resources": rows}),
+            Service(requested_ids=scim, wrap=lambda rows: {"Resources": rows}),
             {"form": "filter", "path": "/employees", "parameter": "filter", "escape": "backslash"},
             {"rows": ["Resources"], "key": ["id"]},
         ),
     ],
 )
-async def test_the_form_of_requests_is_found_out_and_the_file_gives_right_answers(
+async def test_the_form_of_requests_is_found_and_the_file_works(
     service: Service, request_settings: Mapping[str, object], answer: Mapping[str, object]
 ) -> None:
     async with serving(service) as server:
         result = await init("--id", "e2", "--source", f"hr={server.base_url}")
 
         assert result.exit_code == 0, result.output
-        source = written()["sources"]["hr"]
+        source = written_settings()["sources"]["hr"]
         assert source == {
             "base_url": server.base_url,
             "request": request_settings,
             "answer": answer,
         }
-        got = await asked(ALL % ('"e3", "nobody", "e2"', "firstName hiredOn"))
+        got = await query_gateway(ALL % ('"e3", "nobody", "e2"', "firstName hiredOn"))
 
     assert got == {
         "data": {
@@ -159,23 +165,23 @@ async def test_the_form_of_requests_is_found_out_and_the_file_gives_right_answer
         "{base}/v1/employees?id=e1",
     ],
 )
-async def test_an_address_may_say_where_the_id_is(address: str) -> None:
-    service = Service(path="/v1/employees", asked=repeated("id"), by_path=True)
+async def test_an_address_may_show_the_place_of_the_id(address: str) -> None:
+    service = Service(path="/v1/employees", requested_ids=repeated("id"), by_path=True)
     async with serving(service) as server:
         result = await init("--id", "e1", "--source", f"hr={address.format(base=server.base_url)}")
 
         assert result.exit_code == 0, result.output
-        assert written()["sources"]["hr"] == {
+        assert written_settings()["sources"]["hr"] == {
             "base_url": f"{server.base_url}/v1",
             "request": {"form": "repeat", "path": "/employees", "parameter": "id"},
             "answer": {"key": ["id"]},
         }
 
 
-async def test_a_user_of_two_services_is_merged_and_names_that_clash_get_that_of_their_source() -> (
-    None
-):
-    tickets = Service("/tickets", asked=with_commas("requester"), key="requester", rows=TICKETS)
+async def test_a_user_of_two_services_has_the_fields_of_both() -> None:
+    tickets = Service(
+        "/tickets", requested_ids=with_commas("requester"), key="requester", rows=TICKETS
+    )
     async with serving(Service(by_path=True)) as hr, serving(tickets) as support:
         result = await init(
             *("--id", "e1", "--id", "e2"),
@@ -184,7 +190,7 @@ async def test_a_user_of_two_services_is_merged_and_names_that_clash_get_that_of
         )
 
         assert result.exit_code == 0, result.output
-        got = await asked(ALL % ('"e1"', "firstName supportFirstName stats { openNow }"))
+        got = await query_gateway(ALL % ('"e1"', "firstName supportFirstName stats { openNow }"))
 
     assert got == {
         "data": {
@@ -198,18 +204,18 @@ async def test_a_user_of_two_services_is_merged_and_names_that_clash_get_that_of
             ]
         }
     }
-    assert {one["may"] for one in written()["user"].values()} == {"self"}
+    assert {one["may"] for one in written_settings()["user"].values()} == {"self"}
 
 
-@pytest.mark.parametrize("service", [Service(by_path=True), Service(asked=repeated("id"))])
+@pytest.mark.parametrize("service", [Service(by_path=True), Service(requested_ids=repeated("id"))])
 @pytest.mark.parametrize("ids", [("e9", "e1", "e2"), ("e1", "e9", "e2")])
-async def test_an_id_without_a_row_is_named_and_the_file_is_written_by_the_others(
+async def test_an_unknown_id_is_reported_and_the_file_is_written(
     service: Service, ids: Sequence[str]
 ) -> None:
     async with serving(service) as server:
         options = [part for one in ids for part in ("--id", one)]
         result = await init(*options, "--source", f"hr={server.base_url}")
-        got = await asked(ALL % ('"e3", "e9"', "firstName"))
+        got = await query_gateway(ALL % ('"e3", "e9"', "firstName"))
 
     assert result.exit_code == 0, result.output
     assert "hr: it knows no user with the id e9." in result.output
@@ -217,14 +223,14 @@ async def test_an_id_without_a_row_is_named_and_the_file_is_written_by_the_other
     assert got == {"data": {"users": [{"id": "e3", "firstName": "Cy"}, None]}}
 
 
-async def test_a_parameter_may_be_called_like_the_source() -> None:
-    service = Service(path="/directory", asked=repeated("employee"))
+async def test_a_parameter_may_have_the_name_of_the_source() -> None:
+    service = Service(path="/directory", requested_ids=repeated("employee"))
     async with serving(service) as server:
         address = f"employees={server.base_url}/directory"
         result = await init("--id", "e1", "--source", address)
 
     assert result.exit_code == 0, result.output
-    assert written()["sources"]["employees"]["request"] == {
+    assert written_settings()["sources"]["employees"]["request"] == {
         "form": "repeat",
         "path": "/directory",
         "parameter": "employee",
@@ -239,7 +245,7 @@ async def test_a_password_in_an_address_is_refused_and_never_shown() -> None:
     assert "hunter2" not in result.output
 
 
-async def test_the_file_has_no_value_of_a_row() -> None:
+async def test_the_file_has_no_values_of_rows() -> None:
     async with serving(Service(by_path=True)) as server:
         result = await init("--id", "e1", "--source", f"hr={server.base_url}/employees")
 
@@ -250,7 +256,7 @@ async def test_the_file_has_no_value_of_a_row() -> None:
     assert "e1" not in text
 
 
-async def test_sources_check_is_well_with_the_file() -> None:
+async def test_sources_check_passes_with_the_file() -> None:
     async with serving(Service(by_path=True)) as server:
         await init("--id", "e1", "--source", f"hr={server.base_url}/employees")
         arguments = ["sources", "check", "--ids", "e1,e2", "--config", FILE]
@@ -272,39 +278,39 @@ async def test_an_existing_file_is_not_changed_and_nothing_is_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "expected"),
     [
-        (saying_only(b"<html>Sign in</html>", Content_Type="text/html"), "is a page in HTML"),
-        (saying_only(b"hello"), "is no JSON"),
+        (always(b"<html>Sign in</html>", Content_Type="text/html"), "is a page in HTML"),
+        (always(b"hello"), "is no JSON"),
         (
-            saying_only(b"", "302 Found", Location="https://sso.example.com/"),
+            always(b"", "302 Found", Location="https://sso.example.com/"),
             "leads to another address (https://sso.example.com/)",
         ),
-        (saying_only(b"{}", "503 Service Unavailable"), "Try again when the service works"),
-        (saying_only(b'{"error": "x"}', "401 Unauthorized"), "--auth hr=bearer:HR_TOKEN"),
-        (saying_only(b'{"error": "x"}', "403 Forbidden"), "sources.hr.auth"),
-        (saying_only(b"[]"), "it knows no user of this id"),
-        (saying_only(json.dumps(EMPLOYEES).encode()), "answers do not depend on the id"),
-        (saying_only(json.dumps(EMPLOYEES[0]).encode()), "answers do not depend on the id"),
-        (saying_only(b'{"name": "Ada"}'), "answers do not depend on the id"),
-        (saying_only(json.dumps([EMPLOYEES[0]] * 2).encode()), "several rows of one user"),
+        (always(b"{}", "503 Service Unavailable"), "Try again when the service works"),
+        (always(b'{"error": "x"}', "401 Unauthorized"), "--auth hr=bearer:HR_TOKEN"),
+        (always(b'{"error": "x"}', "403 Forbidden"), "sources.hr.auth"),
+        (always(b"[]"), "it knows no user of this id"),
+        (always(json.dumps(EMPLOYEES).encode()), "answers do not depend on the id"),
+        (always(json.dumps(EMPLOYEES[0]).encode()), "answers do not depend on the id"),
+        (always(b'{"name": "Ada"}'), "answers do not depend on the id"),
+        (always(json.dumps([EMPLOYEES[0]] * 2).encode()), "several rows of one user"),
         (Service(by_path=True, rows=EMPLOYEES[1:]), "Check the id"),
     ],
 )
-async def test_a_service_without_the_user_is_told_with_what_to_do(
-    answer: Any,  # noqa: ANN401 # what a server answers
-    said: str,
+async def test_a_service_without_the_user_is_reported_with_a_hint(
+    answer: Any,  # noqa: ANN401 # a handler of a server
+    expected: str,
 ) -> None:
     async with serving(answer) as server:
         result = await init("--id", "e1", "--source", f"hr={server.base_url}/employees")
 
     assert result.exit_code == 1
-    assert said in result.stderr
+    assert expected in result.stderr
     assert not is_written()
 
 
-async def test_all_services_that_do_not_answer_are_told_at_once() -> None:
-    async with serving(saying_only(b"[]")) as server:
+async def test_all_failing_services_are_reported_together() -> None:
+    async with serving(always(b"[]")) as server:
         result = await init(
             *("--id", "e1", "--source", "hr=http://127.0.0.1:9"),
             *("--source", f"support={server.base_url}"),
@@ -315,7 +321,7 @@ async def test_all_services_that_do_not_answer_are_told_at_once() -> None:
     assert "support: it knows no user" in result.stderr
 
 
-async def test_a_row_that_does_not_say_whose_it_is_counts_where_others_are_unknown() -> None:
+async def test_a_row_without_a_key_is_used_if_other_users_are_unknown() -> None:
     plan: Row = {"user": "e1", "tier": "pro"}
 
     async def answer(exchange: Any) -> None:  # noqa: ANN401 # an exchange
@@ -325,7 +331,7 @@ async def test_a_row_that_does_not_say_whose_it_is_counts_where_others_are_unkno
 
     async with serving(answer) as server:
         result = await init("--id", "e1", "--source", f"billing={server.base_url}/users/e1/plan")
-        got = await asked(ALL % ('"e1", "e2"', "tier"))
+        got = await query_gateway(ALL % ('"e1", "e2"', "tier"))
 
     assert result.exit_code == 0
     assert got == {"data": {"users": [{"id": "e1", "tier": "pro"}, None]}}
@@ -351,7 +357,7 @@ async def test_a_row_that_does_not_say_whose_it_is_counts_where_others_are_unkno
         ),
     ],
 )
-async def test_credentials_are_sent_and_the_file_only_names_their_variable(
+async def test_credentials_are_sent_and_the_file_names_only_their_variable(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     header: tuple[str, str],
@@ -370,19 +376,19 @@ async def test_credentials_are_sent_and_the_file_only_names_their_variable(
     async with serving(answer) as server:
         source = f"hr={server.base_url}/employees"
         result = await init("--id", "e1", "--source", source, "--auth", f"hr={kind}")
-        got = await asked(ALL % ('"e1"', "firstName"))
+        got = await query_gateway(ALL % ('"e1"', "firstName"))
 
     assert result.exit_code == 0, result.output
-    assert written()["sources"]["hr"]["auth"] == table
+    assert written_settings()["sources"]["hr"]["auth"] == table
     assert SECRET not in text_of_file() + result.output
     assert "export HR_SECRET=…" in result.stdout
     assert got["data"]["users"][0]["firstName"] == "Ada"
 
 
-async def test_credentials_that_are_missing_or_refused_are_told(
+async def test_missing_or_refused_credentials_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with serving(saying_only(b"{}", "401 Unauthorized")) as server:
+    async with serving(always(b"{}", "401 Unauthorized")) as server:
         arguments = ("--id", "e1", "--source", f"hr={server.base_url}", "--auth")
         missing = await init(*arguments, "hr=bearer:HR_SECRET")
         assert not server.requests
@@ -396,7 +402,7 @@ async def test_credentials_that_are_missing_or_refused_are_told(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--source", "hr"], "expected NAME=ADDRESS"),
         (["--source", "HR=http://localhost:1"], "small letters, digits and _ in NAME"),
@@ -405,15 +411,15 @@ async def test_credentials_that_are_missing_or_refused_are_told(
         (["--source", "hr=a", "--id", "e 1"], "expected an id of letters, digits"),
     ],
 )
-async def test_options_that_are_wrong_are_refused(arguments: list[str], said: str) -> None:
+async def test_wrong_options_are_refused(arguments: list[str], expected: str) -> None:
     result = await init(*arguments)
 
     assert result.exit_code == 2
-    assert said in " ".join(result.stderr.split())
+    assert expected in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "expected"),
     [
         ("hr=ftp://localhost/users", "expected an address such as"),
         ("hr=http://localhost:1/{id}/{id}", "expected {id} once"),
@@ -421,25 +427,27 @@ async def test_options_that_are_wrong_are_refused(arguments: list[str], said: st
         ("hr=http://localhost:1/?api_key=canary&id={id}", "--auth NAME=parameter:api_key:VARIABLE"),
     ],
 )
-async def test_addresses_that_cannot_be_used_are_told(source: str, said: str) -> None:
+async def test_wrong_addresses_are_reported(source: str, expected: str) -> None:
     result = await init("--id", "e1", "--source", source)
 
     assert result.exit_code == 1
-    assert said in result.stderr
+    assert expected in result.stderr
     assert "canary" not in result.output
 
 
-async def test_what_the_options_do_not_say_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_options_are_prompted_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPPORT_TOKEN", SECRET)
-    tickets = Service("/tickets", asked=repeated("requester"), key="requester", rows=TICKETS)
+    tickets = Service(
+        "/tickets", requested_ids=repeated("requester"), key="requester", rows=TICKETS
+    )
 
-    async def closed(exchange: Any) -> None:  # noqa: ANN401 # an exchange
+    async def with_credentials(exchange: Any) -> None:  # noqa: ANN401 # an exchange
         if exchange.request.header("authorization"):
             await tickets(exchange)
         else:
             await exchange.say(b"{}", "401 Unauthorized")
 
-    async with serving(Service(by_path=True)) as hr, serving(closed) as support:
+    async with serving(Service(by_path=True)) as hr, serving(with_credentials) as support:
         there = f"{support.base_url}/tickets?requester={{id}}"
         given = "\n".join(
             [
@@ -452,9 +460,9 @@ async def test_what_the_options_do_not_say_is_asked_for(monkeypatch: pytest.Monk
         result = await init(given=f"{given}\n")
 
         assert result.exit_code == 0, result.output
-        got = await asked(ALL % ('"e1"', "firstName stats { openNow }"))
+        got = await query_gateway(ALL % ('"e1"', "firstName stats { openNow }"))
 
-    assert list(written()["sources"]) == ["hr", "support"]
+    assert list(written_settings()["sources"]) == ["hr", "support"]
     assert "expected an id of letters" in result.stdout
     assert "hr: it knows no user of this id" in result.stdout
     assert "support: status 401" in result.stdout
@@ -462,14 +470,14 @@ async def test_what_the_options_do_not_say_is_asked_for(monkeypatch: pytest.Monk
     assert got["data"]["users"][0] == {"id": "e1", "firstName": "Ada", "stats": {"openNow": 1}}
 
 
-async def test_ids_that_are_numbers_are_asked_for_as_numbers() -> None:
+async def test_numeric_ids_are_requested_as_numbers() -> None:
     rows = [{"id": number, "userId": 7, "age": 40 + number} for number in (7, 8)]
-    service = Service("/users", asked=repeated("id"), rows=rows)
+    service = Service("/users", requested_ids=repeated("id"), rows=rows)
     async with serving(service) as server:
         result = await init("--id", "7", "--source", f"hr={server.base_url}")
-        got = await asked(ALL % ('"8"', "userId age"))
+        got = await query_gateway(ALL % ('"8"', "userId age"))
 
     assert result.exit_code == 0, result.output
-    assert written()["user_id_pattern"] == "[0-9]{1,18}"
-    assert written()["sources"]["hr"]["answer"] == {"key": ["id"]}
+    assert written_settings()["user_id_pattern"] == "[0-9]{1,18}"
+    assert written_settings()["sources"]["hr"]["answer"] == {"key": ["id"]}
     assert got == {"data": {"users": [{"id": "8", "userId": "7", "age": 48}]}}

@@ -1,4 +1,4 @@
-"""What is proposed for rows: names, types, expressions, and what is left out."""
+"""The proposed schema for rows: names, types, expressions, and members that are left out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def service(*rows: Row, source: str = "hr") -> FoundService:
-    """Make a service that has rows."""
+    """Make a service with rows."""
     return FoundService(
         source=source,
         base_url="http://hr",
@@ -66,7 +66,7 @@ def test_a_public_name_is_in_camel_case(name: str, public: str | None) -> None:
         ("_2Fa", False, "Type2Fa"),
     ],
 )
-def test_the_type_of_an_object_is_called_after_its_field(
+def test_the_type_of_an_object_is_named_after_its_field(
     name: str, *, of_item: bool, made: str
 ) -> None:
     assert type_name_of(name, of_item=of_item) == made
@@ -118,7 +118,7 @@ def test_the_type_of_an_object_is_called_after_its_field(
         ("orders", [[{"n": 1}, {"m": 2}]], "[Order!]", None),
     ],
 )
-def test_a_type_is_that_of_all_values_that_were_seen(
+def test_the_type_of_a_field_fits_all_its_values(
     name: str, values: Sequence[object], type_: str, value: str | None
 ) -> None:
     [source] = propose([service(*({"id": "a", name: one} for one in values))])
@@ -140,14 +140,14 @@ def test_a_type_is_that_of_all_values_that_were_seen(
         ([[[[[[[["deep"]]]]]]]], "nested too deep"),
     ],
 )
-def test_what_has_no_type_yet_is_left_out_and_said(value: object, why: str) -> None:
+def test_a_member_without_a_known_type_is_left_out_and_reported(value: object, why: str) -> None:
     [source] = propose([service({"id": "a", "odd": value})])
 
     assert not source.fields
     assert source.left_out["odd"].endswith(why)
 
 
-def test_names_that_are_taken_get_the_name_of_their_source_or_a_number() -> None:
+def test_a_duplicate_name_gets_the_name_of_its_source_or_a_number() -> None:
     hr = service({"id": "a", "user_name": "x", "userName": "y", "user name": "z"})
     crm = service({"id": "a", "userName": "x", "crmUserName": "y"}, source="crm")
 
@@ -164,7 +164,7 @@ def test_names_that_are_taken_get_the_name_of_their_source_or_a_number() -> None
     }
 
 
-def test_an_id_that_is_not_the_key_is_that_of_the_source() -> None:
+def test_an_id_that_is_not_the_key_gets_the_name_of_its_source() -> None:
     billing = service({"id": "acc-1", "userId": "a"}, source="billing")
     [source] = propose(
         [
@@ -182,7 +182,7 @@ def test_an_id_that_is_not_the_key_is_that_of_the_source() -> None:
     assert types_of(source) == {"billingId": ("ID", "id")}
 
 
-def test_objects_that_are_the_same_share_a_type_and_others_get_the_name_of_what_is_around() -> None:
+def test_equal_objects_share_a_type_and_others_get_longer_names() -> None:
     place = {"city": "Graz"}
     row = {
         "id": "a",

@@ -1,4 +1,4 @@
-"""The commands for a first configuration file do what README and its page say, as they stand."""
+"""The commands for a first configuration file work as README and its page show them."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from tests.demo_data import demo_data
 from tests.examples.serving import clean_environment, free_port, program
 from tests.examples.serving import serving as serving_app
 from tests.fakes.http_server import HttpExchange, serving
-from tests.starting.services import EMPLOYEES, Row, Service, repeated, written
+from tests.starting.services import EMPLOYEES, Row, Service, repeated, written_settings
 
 ROOT = Path(app.__file__).parents[1]
 TOKEN = "canary-secret"
@@ -25,7 +25,7 @@ REQUESTERS: Sequence[Row] = [{"id": one["id"], "open": 3} for one in EMPLOYEES]
 
 
 def commands(page: str, addresses: Mapping[str, str]) -> Sequence[Sequence[str]]:
-    """Read the commands of a page's block, to run this code and call the services of the test."""
+    """Read the commands of a page, with this program and the addresses of the test's services."""
     text = (ROOT / page).read_text(encoding="utf-8")
     [block] = re.findall(r"```sh\n(user-gateway init .*?)```", text, re.DOTALL)
     assert [one for one in addresses if one not in block] == []
@@ -36,22 +36,22 @@ def commands(page: str, addresses: Mapping[str, str]) -> Sequence[Sequence[str]]
     return [(sys.executable, "-m", "app", *line[1:]) for line in lines]
 
 
-async def asked(
+async def run_commands_of(
     page: str, addresses: Mapping[str, str], query: str, variables: Mapping[str, str]
 ) -> Any:  # noqa: ANN401 # tests compare it
-    """Write the first file as a page says, serve it, and ask."""
+    """Write the first file by the commands of a page, serve it, and send a query."""
     init, serve = commands(page, addresses)
     port = str(free_port())
     environment = {**variables, "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
         *init,
         env=clean_environment(environment),
-        stdin=asyncio.subprocess.DEVNULL,  # nothing has to be asked
+        stdin=asyncio.subprocess.DEVNULL,  # the command has no question
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
     running = program(
         (*serve, "--port", port), ready="Press CTRL+C", folder=Path(), environment=environment
     )
@@ -61,24 +61,24 @@ async def asked(
             return (await client.post(url, json={"query": query})).json()
 
 
-async def closed(exchange: HttpExchange) -> None:
-    """Answer those who have the token."""
+async def with_credentials(exchange: HttpExchange) -> None:
+    """Respond to requests with the token."""
     if exchange.request.header("authorization") == [f"Bearer {TOKEN}"]:
-        await Service("/requesters", asked=repeated("ids"), rows=REQUESTERS)(exchange)
+        await Service("/requesters", requested_ids=repeated("ids"), rows=REQUESTERS)(exchange)
     else:
         await exchange.say(b"{}", "401 Unauthorized")
 
 
-async def test_the_first_file_is_written_and_served_by_the_commands_of_its_page() -> None:
-    async with serving(Service(by_path=True)) as hr, serving(closed) as support:
-        answer = await asked(
+async def test_the_commands_of_the_page_write_and_serve_the_first_file() -> None:
+    async with serving(Service(by_path=True)) as hr, serving(with_credentials) as support:
+        answer = await run_commands_of(
             "docs/how-to/schema.md",
             {"http://localhost:4001": hr.base_url, "http://localhost:4002": support.base_url},
             '{ users(ids: ["e1", "e2"]) { firstName hiredOn open } }',
             {"SUPPORT_TOKEN": TOKEN},
         )
 
-    assert list(written()["sources"]) == ["hr", "support"]
+    assert list(written_settings()["sources"]) == ["hr", "support"]
     assert answer == {
         "data": {
             "users": [
@@ -98,7 +98,7 @@ async def test_the_commands_of_the_readme_work_over_the_services_of_the_demo() -
             )
             for place, one in enumerate((made.profile, made.billing, made.activity))
         }
-        answer = await asked(
+        answer = await run_commands_of(
             "README.md",
             addresses,
             '{ user(id: "00000000-0000-4000-8000-000000000001")'

@@ -1,4 +1,4 @@
-"""The pattern of ids, and the user who does not exist."""
+"""The pattern of ids, and the unknown user of a probe."""
 
 import pytest
 
@@ -18,7 +18,7 @@ NIL = "00000000-0000-0000-0000-000000000000"
         ([NIL, "x"], "é", "0"),
     ],
 )
-def test_the_pattern_is_the_narrowest_and_nobody_has_the_other_id(
+def test_the_pattern_is_the_narrowest_and_the_other_id_is_unknown(
     ids: list[str], others: str, stranger: str
 ) -> None:
     users = tried_users(ids)
@@ -29,6 +29,6 @@ def test_the_pattern_is_the_narrowest_and_nobody_has_the_other_id(
 
 
 @pytest.mark.parametrize("user", ["", "e 1", "a,b", "{id}", "../x", "é", "a\nb", "x" * 129])
-def test_an_id_that_is_not_safe_everywhere_is_refused(user: str) -> None:
+def test_an_id_with_unsafe_characters_is_refused(user: str) -> None:
     with pytest.raises(UserIdError, match="expected an id of letters"):
         tried_users([user])

@@ -27,7 +27,7 @@ that has a single value is also [a variable](settings.md), and a variable wins.
 
 
 class SchemaNode(BaseModel):
-    """A part of a JSON Schema: what it allows, and what it says of itself."""
+    """A part of a JSON Schema: the allowed values, with titles and descriptions."""
 
     description: str = Field(default="", description="What the value is.")
     type: str | list[str] = Field(default="", description="Its JSON type or types.")
@@ -81,7 +81,7 @@ class FilePage:
         self._written: list[str] = []
 
     def text(self) -> str:
-        """Write it.
+        """Write the page.
 
         Returns:
             The text, in Markdown.
@@ -132,7 +132,7 @@ class FilePage:
         )
 
     def _is_table(self, node: SchemaNode) -> bool:
-        """Tell whether a value is a table with settings of its own."""
+        """Return whether a value is a table with its own settings."""
         found = self._schema.definitions.get(node.definition)
         return found is not None and bool(found.properties)
 
@@ -151,12 +151,12 @@ class FilePage:
         return table(("Key", "Value", "Default", "Meaning"), rows)
 
     def _meaning(self, node: SchemaNode) -> str:
-        """Say what a value is: in the words of its place, or of its form."""
+        """Return the description of a value: that of its place, or that of its form."""
         found = self._schema.definitions.get(node.definition)
         return node.description or paragraphs(found.description if found else "")
 
     def _type(self, node: SchemaNode) -> str:
-        """Say what a value looks like."""
+        """Describe the type of a value."""
         if node.named is not None:
             named = self._type(node.named)
             return f"tables by name: {named}" if node.named.ref else "names and values"
@@ -192,7 +192,7 @@ class FilePage:
 
     @staticmethod
     def _default(table_of: SchemaNode, name: str, node: SchemaNode) -> str:
-        """Say what is there when the file says nothing."""
+        """Write the default of a setting."""
         if name in table_of.required:
             return "**needed**"
         return "" if node.default is None else code(json.dumps(node.default, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""The page of the HTTP interface: each answer in it is one that the gateway gave."""
+"""The page of the HTTP interface: each response in it is one that the gateway has sent."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -107,20 +107,20 @@ _RESPONSE_HEADERS = {
 
 
 class ErrorExtensions(BaseModel):
-    """What an error says to programs."""
+    """The extensions of an error."""
 
     code: str = Field(description="The code.")
 
 
 class AnswerError(BaseModel):
-    """An error of an answer."""
+    """An error of a response."""
 
     message: str = Field(description="What was wrong, and what would be right.")
     extensions: ErrorExtensions = Field(description="What it says to programs.")
 
 
 class Answer(BaseModel):
-    """What is read of an answer."""
+    """The parts of a response that the page needs."""
 
     errors: Sequence[AnswerError] = Field(default=(), description="The errors.")
 
@@ -130,7 +130,7 @@ class HttpCase:
     """A request of the page.
 
     Attributes:
-        name: What it is, in words.
+        name: Its name on the page.
         content: Its body.
         headers: Its headers, besides `Accept`.
         method: Its method.
@@ -138,7 +138,7 @@ class HttpCase:
         changes: Settings that differ from the defaults.
         failing: Whether billing fails.
         accept: The media type that it accepts; both when absent.
-        times: How often it is sent; the last answer counts.
+        times: The number of times that it is sent; the last response counts.
     """
 
     name: str
@@ -241,7 +241,7 @@ async def http_page() -> str:
 
 
 def _same(there: Sequence[str], described: Mapping[str, str]) -> None:
-    """Hold the descriptions to what the code has."""
+    """Check that the descriptions match the paths and headers of the code."""
     if odd := {*there} ^ {*described}:
         raise LookupError(f"tests/docs/generated/http.py: described, or there, but not both: {odd}")
 
@@ -254,7 +254,7 @@ def _public_paths() -> Sequence[str]:
 
 
 async def _row(case: HttpCase) -> Sequence[str]:
-    """Send a request in both forms, and write what it is answered."""
+    """Send a request with both media types, and write the responses."""
     new = await _answer(case, case.accept or NEW)
     old = await _answer(case, case.accept or OLD)
     error = _first_error(new.content)
@@ -263,7 +263,7 @@ async def _row(case: HttpCase) -> Sequence[str]:
 
 
 def _first_error(content: bytes) -> AnswerError | None:
-    """Read the first error of an answer; ``None`` if there is none."""
+    """Read the first error of a response; ``None`` if there is none."""
     try:
         errors = Answer.model_validate_json(content).errors
     except ValidationError:
@@ -298,7 +298,7 @@ async def _answer(case: HttpCase, accept: str) -> httpx.Response:
 
 
 def _refusals() -> Sequence[Sequence[str]]:
-    """Write what a connection itself answers."""
+    """Write the responses that the connection itself sends."""
     connections = settings_for_fakes().connections
     refusals = (
         not_http(),

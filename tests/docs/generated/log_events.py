@@ -1,6 +1,6 @@
 """The rows of docs/operations/log-events.md: levels and keys are read from the code.
 
-What an event means, and what to do then, is written by hand.
+The meaning of an event, and what to do about it, is written by hand.
 """
 
 import ast
@@ -30,7 +30,7 @@ OF_THE_CALL = {"request_id"}
 
 @dataclass(slots=True)
 class LoggedEvent:
-    """What one event has, by the page or by the code.
+    """The levels and keys of one event, on the page or in the code.
 
     Attributes:
         levels: Its levels.
@@ -43,11 +43,11 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class LoggingCode:
-    """What the code says of log events.
+    """The log events of the code.
 
     Attributes:
-        events: The events by name. Keys that are put together elsewhere are not among theirs.
-        words: All names and texts of the code: each key of an event is one of them.
+        events: The events by name, without keys that are composed in other places.
+        words: All names and texts of the code; each key of an event is one of them.
     """
 
     events: Mapping[str, LoggedEvent]
@@ -56,7 +56,7 @@ class LoggingCode:
 
 @cache
 def logging_code() -> LoggingCode:
-    """Read all calls that log an event, once: parsing all of the code takes long.
+    """Read all calls that log an event. The result is cached, because parsing takes long.
 
     Returns:
         The events.
@@ -95,7 +95,7 @@ def events_of(page: str) -> Mapping[str, LoggedEvent]:
 
 
 def log_events_page(page: str) -> str:
-    """Write the levels and keys of the rows anew. Which event has a row, and where, stays as it is.
+    """Write the levels and keys of the rows again. The events and the order of rows do not change.
 
     Args:
         page: The page as it is.

@@ -1,4 +1,4 @@
-"""Markdown, as the generated pages write it."""
+"""Functions that write the Markdown of the generated pages."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Write a cell: in one line, and no bar ends it."""
+    """Write a cell: in one line, with bars escaped."""
     return re.sub(r"\s+", " ", text.strip()).replace("|", "&#124;")
 
 
@@ -51,7 +51,7 @@ def paragraphs(text: str) -> str:
 
 
 def page(*parts: str) -> str:
-    """Put a page together.
+    """Join the parts of a page.
 
     Args:
         parts: Its headings, paragraphs and tables; empty ones are left out.

@@ -28,7 +28,7 @@ def row_of(info: MetricInfo) -> str:
 
 
 def metrics_page(page: str) -> str:
-    """Write the rows of the page anew. Which metric has a row, and where, stays as it is.
+    """Write the rows of the page again. The metrics and the order of rows do not change.
 
     Args:
         page: The page as it is.

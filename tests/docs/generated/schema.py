@@ -79,7 +79,7 @@ def _fields(nodes: Sequence[FieldDefinitionNode] | None) -> str:
 
 
 def _meaning(node: FieldDefinitionNode) -> str:
-    """Say what a field is, and each of its arguments."""
+    """Describe a field and each of its arguments."""
     arguments = [
         f"{code(one.name.value)}: {_description(one.description)}" for one in node.arguments or ()
     ]
@@ -87,7 +87,7 @@ def _meaning(node: FieldDefinitionNode) -> str:
 
 
 def _arguments(nodes: Sequence[InputValueDefinitionNode] | None) -> str:
-    """Write the arguments of a field as a document would."""
+    """Write the arguments of a field in the notation of a document."""
     written = [
         f"{one.name.value}: {print_ast(one.type)}"
         + (f" = {print_ast(one.default_value)}" if one.default_value else "")

@@ -1,4 +1,4 @@
-"""The page of settings: what variables are, and the tables of `user-gateway settings`."""
+"""The page of settings: an introduction, and the tables of `user-gateway settings`."""
 
 from app.cli.settings import settings_tables
 

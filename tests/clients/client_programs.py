@@ -1,4 +1,4 @@
-"""The clients of the guide's table: each asks the gateway, and prints what it makes of it."""
+"""The clients of the guide's table: each sends a document, and prints its result."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from tests.npm import running
 
 
 class ShownError(BaseModel):
-    """An error, as a client shows it."""
+    """An error in the result of a client."""
 
     message: str = Field(description="Its message.")
     path: str = Field(description="Its path, with dots.")
@@ -30,35 +30,35 @@ class ShownError(BaseModel):
 
 
 class SentRequest(BaseModel):
-    """A request that a client sent, and the head of its answer."""
+    """A request that a client sent, and the head of its response."""
 
     method: str = Field(description="Its method.")
     document: bool = Field(description="Whether it has the text of a document.")
-    status: int = Field(description="The status of the answer.")
-    etag: str | None = Field(description="The `ETag` of the answer.")
+    status: int = Field(description="The status of the response.")
+    etag: str | None = Field(description="The `ETag` of the response.")
 
 
 class ClientResult(BaseModel):
-    """What a client makes of an answer."""
+    """The result of a client."""
 
     data: Any = Field(description="The data that it gives to a page.")
     errors: list[ShownError] = Field(description="The errors that it gives to a page.")
-    sent: list[SentRequest] = Field(description="What it sent.")
+    sent: list[SentRequest] = Field(description="The requests that it sent.")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a client asks.
+    """The options of a request by a client.
 
     Attributes:
-        variables: Of the operation.
-        grouped: Whether it asks for one error of each source.
-        hashed: Whether it sends the hash of the document, and not the document.
-        get: Whether it sends GET.
-        after: Whether it asks for a second page of invoices.
-        again: Whether it asks again for what it has (`If-None-Match`).
-        error_policy: Apollo Client's.
-        token: The caller's, if it has one.
+        variables: The variables of the operation.
+        grouped: Whether the client requests one error for each source.
+        hashed: Whether the client sends the hash of the document, and not the document.
+        get: Whether the client sends GET.
+        after: Whether the client requests a second page of invoices.
+        again: Whether the client repeats the request with `If-None-Match`.
+        error_policy: The error policy of Apollo Client.
+        token: The token of the caller, if there is one.
     """
 
     variables: Mapping[str, Any]
@@ -72,15 +72,15 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Asking(ABC):
-    """A client that asks the gateway over the fakes.
+class ClientProgram(ABC):
+    """A client of the gateway over the fakes.
 
     Attributes:
-        node: How to call Node.
+        node: The programs of Node.
         services: The services.
         folder: An empty folder.
-        settings: Those of the gateway.
-        callers: Whose tokens the gateway knows; without them, everybody may ask.
+        settings: The settings of the gateway.
+        callers: The callers whose tokens the gateway knows; without them, it needs no tokens.
     """
 
     node: NodePrograms
@@ -89,15 +89,15 @@ class Asking(ABC):
     settings: Settings = field(default_factory=settings_for_fakes)
     callers: DemoCallers | None = None
 
-    async def ask(self, document: str, options: Options) -> ClientResult:
-        """Ask, and read what the client prints.
+    async def send(self, document: str, options: Options) -> ClientResult:
+        """Send a document, and read the result that the client prints.
 
         Args:
             document: The document.
-            options: How the client asks.
+            options: The options of the request.
 
         Returns:
-            What it makes of the answer.
+            The result.
         """
         arguments = self.arguments(document, options)
         settings = self.settings
@@ -117,7 +117,7 @@ class Asking(ABC):
 
     @abstractmethod
     def arguments(self, document: str, options: Options) -> Sequence[str]:
-        """Make the arguments of the client's program, whose first one is its name."""
+        """Make the arguments of the client's program; the first one is its name."""
 
     def written(self, document: str, options: Options) -> str:
         """Write the options for the program, and the manifest that codegen would write."""
@@ -128,38 +128,38 @@ class Asking(ABC):
         return json.dumps({**asdict(options), **policy, **named})
 
 
-class ApolloClient(Asking):
+class ApolloClient(ClientProgram):
     """Apollo Client 4."""
 
     def arguments(self, document: str, options: Options) -> Sequence[str]:
-        """Make the arguments of the client's program, whose first one is its name."""
+        """Make the arguments of the client's program; the first one is its name."""
         return ("apollo.mjs", document, self.written(document, options))
 
 
-class Urql(Asking):
+class Urql(ClientProgram):
     """urql 6."""
 
     def arguments(self, document: str, options: Options) -> Sequence[str]:
-        """Make the arguments of the client's program, whose first one is its name."""
+        """Make the arguments of the client's program; the first one is its name."""
         preflight = {"fetchOptions": {"headers": {"GraphQL-Require-Preflight": "1"}}}
         post = {"preferGetMethod": False}
         ours = json.dumps(preflight if options.get else post)
         return ("urql.mjs", document, ours, self.written(document, options))
 
 
-class Fetch(Asking):
+class Fetch(ClientProgram):
     """Plain `fetch`."""
 
     def arguments(self, document: str, options: Options) -> Sequence[str]:
-        """Make the arguments of the client's program, whose first one is its name."""
+        """Make the arguments of the client's program; the first one is its name."""
         return ("fetch.mjs", document, self.written(document, options))
 
 
-class Relay(Asking):
+class Relay(ClientProgram):
     """Relay 21; its compiler writes the manifest."""
 
     def arguments(self, document: str, options: Options) -> Sequence[str]:
-        """Make the arguments of the client's program, whose first one is its name."""
+        """Make the arguments of the client's program; the first one is its name."""
         written = self.written(document, options)
         page = f'import {{ graphql }} from "relay-runtime";\n\ngraphql`{document}`;\n'
         artifacts, complaint = compiled(
