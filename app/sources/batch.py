@@ -456,12 +456,15 @@ async def wait_for_fetches(fetches: "Sequence[PendingFetch[Any]]") -> None:
 
     Args:
         fetches: The keys, at least one.
+
+    Raises:
+        Exception: A bug of ours in a look-up. No other wait goes on then.
     """
     try:
         for one in fetches:
             if one.arrival is not None:
                 await one.arrival
-    except asyncio.CancelledError:
+    except BaseException:  # also when the wait is cancelled
         for one in fetches:
             one.end()
         raise

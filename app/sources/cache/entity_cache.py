@@ -167,12 +167,12 @@ class CachedSource(Generic[R]):
             return lookup
         shared = self._shared if self._shared is not None and self._shared.is_usable else None
         if shared is not None and (asked := self._to_ask_for(lookup, places, shared)):
-            lookup.arrival = asyncio.get_running_loop().create_future()
+            arrival = lookup.arrival = asyncio.get_running_loop().create_future()
             shared.read(
                 identity,
                 [keys[place] for place in asked],
                 [entries[place] for place in asked],
-                lambda found: self._resume(lookup, asked, found),
+                lambda found: self._resume(lookup, arrival, asked, found),
             )
             return lookup
         self._decide(lookup, places)
@@ -262,9 +262,31 @@ class CachedSource(Generic[R]):
         ]
 
     def _resume(
+        self,
+        lookup: PendingLookup[R],
+        arrival: asyncio.Future[None],
+        places: Sequence[int],
+        found: StoredEntries[R],
+    ) -> None:
+        """Go on with a look-up, after the shared store has answered or failed. It never raises."""
+        bug: Exception | None = None
+        try:
+            self._go_on(lookup, places, found)
+        except Exception as error:  # noqa: BLE001 # the request that waits gets it
+            bug = error
+        if arrival.done():
+            return  # the request has ended
+        if bug is None:
+            arrival.set_result(None)
+        else:
+            arrival.set_exception(bug)
+
+    def _go_on(
         self, lookup: PendingLookup[R], places: Sequence[int], found: StoredEntries[R]
     ) -> None:
-        """Go on with a look-up, after the shared store has answered or failed."""
+        """Decide how entries may be used, with those of the store, and fetch the other keys."""
+        if isinstance(found, Exception):
+            raise found
         shared = None if found is None else self._shared
         if found is not None and shared is not None:
             self._take_newer(lookup, places, found, shared)
@@ -276,8 +298,6 @@ class CachedSource(Generic[R]):
                 self._fetch_missing(lookup, renews=shared is None)
         else:
             self.hits += len(lookup.keys)
-        if lookup.arrival is not None and not lookup.arrival.done():
-            lookup.arrival.set_result(None)
 
     def _take_newer(
         self,

@@ -13,8 +13,9 @@ from app.sources.cache.store import Entry
 
 R = TypeVar("R", bound=Record)
 
-StoredEntries: TypeAlias = Sequence[Entry[R] | None] | None
-"""The entry of each key of a look-up in the shared store; ``None`` for all if it did not answer."""
+StoredEntries: TypeAlias = Sequence[Entry[R] | None] | Exception | None
+"""The entry of each key of a look-up in the shared store; ``None`` for all if it did not answer. A
+bug of ours that prevented the reading is a value, so that nobody waits for ever."""
 
 
 class CollectLookup(Protocol[R]):
@@ -43,7 +44,8 @@ class PendingLookup(Struct, Generic[R], eq=False):
         context: The request.
         uses: How each entry may be used, in the same order; empty if all are fresh.
         fetched: The other keys; ``None`` if every key is in the cache.
-        arrival: Done when the shared store has answered; ``None`` if it is not asked.
+        arrival: Done when the shared store has answered; ``None`` if it is not asked. It raises a
+            bug of ours.
         ended: Whether the request no longer waits.
     """
 

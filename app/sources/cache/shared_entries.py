@@ -129,13 +129,19 @@ class SharedEntries(Generic[R]):
                 decoded: this entry is the result, with new times.
             then: Called once and always. It gets the entry of each user; ``None`` for one that is
                 not there, or that cannot be used. ``None`` for all if the store did not answer in
-                time.
+                time. It does not raise.
         """
+
+        def hand_out(answer: ReadAnswer) -> None:
+            found: StoredEntries[R]
+            try:
+                found = self._entries_in(identity, users, known, answer)
+            except Exception as bug:  # noqa: BLE001 # the request that waits gets it
+                found = bug
+            then(found)
+
         prefix = f"{self._prefix}{identity}:"
-        self._store.reads.add(
-            [prefix + user for user in users],
-            lambda answer: then(self._entries_in(identity, users, known, answer)),
-        )
+        self._store.reads.add([prefix + user for user in users], hand_out)
 
     def _entries_in(
         self,
@@ -143,7 +149,7 @@ class SharedEntries(Generic[R]):
         users: Sequence[UserId],
         known: Sequence[Entry[R] | None],
         answer: ReadAnswer,
-    ) -> StoredEntries[R]:
+    ) -> Sequence[Entry[R] | None] | None:
         """Read the entries in an answer of the store, and count them."""
         if isinstance(answer, StoreFailure):
             self._lookups.add(len(users), self._name, "unavailable")
