@@ -41,7 +41,7 @@ from app.sources.telemetry import SourceTelemetry
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.properties import examples
-from tests.sources.crowd import RESERVE, Crowd, Word
+from tests.sources.crowd import RESERVE, CacheModel, Word
 from tests.sources.upstream import (
     NAME,
     PersonRecord,
@@ -676,8 +676,8 @@ class CacheAndModel(RuleBasedStateMachine):
         self.early = early
         self.todo: list[Callable[[], None]] = []
         ages = {"ttl": 2.0, "stale_while_revalidate": behind, "stale_if_error": if_error}
-        self.crowd = Crowd(source_settings(contract, unknown_ttl=1.0, **ages))
-        self.loop.run_until_complete(self.crowd.cached.__aenter__())
+        self.model = CacheModel(source_settings(contract, unknown_ttl=1.0, **ages))
+        self.loop.run_until_complete(self.model.cached.__aenter__())
 
     @rule(
         identity=st.sampled_from(["ann", "ann", "bob"]),
@@ -685,12 +685,14 @@ class CacheAndModel(RuleBasedStateMachine):
         seconds=st.sampled_from([None, RESERVE + 0.25, 1.0, 3.0, 60.0]),
         after=AFTER,
     )
-    def come(self, identity: str, users: list[UserId], seconds: float | None, after: int) -> None:
-        self.do(after, lambda: self.crowd.come(identity, users, seconds))
+    def add_caller(
+        self, identity: str, users: list[UserId], seconds: float | None, after: int
+    ) -> None:
+        self.do(after, lambda: self.model.add_caller(identity, users, seconds))
 
     @rule(which=st.integers(0, 5), after=AFTER)
-    def give_up(self, which: int, after: int) -> None:
-        self.do(after, lambda: self.crowd.give_up(which))
+    def cancel_caller(self, which: int, after: int) -> None:
+        self.do(after, lambda: self.model.cancel_caller(which))
 
     @rule(
         which=st.integers(0, 5),
@@ -698,17 +700,17 @@ class CacheAndModel(RuleBasedStateMachine):
         after=AFTER,
     )
     def answer(self, which: int, words: list[Word], after: int) -> None:
-        self.do(after, lambda: self.crowd.answer(which, words))
+        self.do(after, lambda: self.model.answer(which, words))
 
     @rule(seconds=st.sampled_from([0.25, 0.75, 1.0, 2.0, 5.0]), after=AFTER)
     def pass_time(self, seconds: float, after: int) -> None:
-        self.do(after, lambda: self.crowd.clock.advance(seconds))
+        self.do(after, lambda: self.model.clock.advance(seconds))
 
     @rule(users=USERS, words=WORDS, seconds=st.sampled_from([0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 8.0]))
     def ask(self, users: list[UserId], words: list[Word], seconds: float) -> None:
-        self.do(9, lambda: self.crowd.come("ann", users, None))
-        self.do(9, lambda: self.crowd.answer(-1, words))
-        self.do(9, lambda: self.crowd.clock.advance(seconds))
+        self.do(9, lambda: self.model.add_caller("ann", users, None))
+        self.do(9, lambda: self.model.answer(-1, words))
+        self.do(9, lambda: self.model.clock.advance(seconds))
 
     def do(self, after: int, what: Callable[[], None]) -> None:
         """Add an action to those that wait; run them all if the loop takes turns after it."""
@@ -722,7 +724,7 @@ class CacheAndModel(RuleBasedStateMachine):
         for do in todo:
             do()
         if after > 3:
-            await self.crowd.settle()
+            await self.model.settle()
             return
         for _ in range(after):
             await asyncio.sleep(0)
@@ -730,7 +732,7 @@ class CacheAndModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         async def end() -> None:
             await self.happen(0)
-            await self.crowd.end(early=self.early)
+            await self.model.end(early=self.early)
 
         try:
             self.loop.run_until_complete(end())
