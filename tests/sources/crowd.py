@@ -1,8 +1,8 @@
-"""Callers of a cached source, its upstream, and a plain model that says what each should get.
+"""Callers of a cached source, its upstream, and a plain model of what each caller should get.
 
-The model knows nothing of futures and timeouts. It keeps a table of what was stored and a table of
-the trips that are on their way, both by identity and user. The callers and the upstream of the test
-keep these tables in the moments in which something happens to them, and compare.
+The model has no futures and no timeouts. It keeps a table of the stored entries and a table of the
+batches in flight, both by identity and user. The callers and the upstream of the test update these
+tables at each of their steps, and compare.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ Key = tuple[str, UserId]
 
 
 Word = Literal["record", "unknown", "failed", "rejected", "bug"]
-"""What the upstream says of a user; a bug spoils the whole call."""
+"""The kind of result of a user; a bug fails the whole call."""
 
 ROUNDS = 12
-"""How many seconds a caller may take to end once every call is answered at once."""
+"""Seconds that a caller may take to end after all calls have ended."""
 
 
-GIVEN_UP = (Code.SOURCE_TIMEOUT, Code.SOURCE_UNAVAILABLE)
-"""What a caller hears whose trip is called off."""
+CANCEL_CODES = (Code.SOURCE_TIMEOUT, Code.SOURCE_UNAVAILABLE)
+"""The codes for a caller whose batch is cancelled."""
 
 
 class BugError(Exception):
@@ -49,26 +49,26 @@ class BugError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is stored, and since when."""
+class StoredEntry:
+    """An entry in the cache, and the time at which it was stored."""
 
     record: PersonRecord | None
     at: float
 
 
 @dataclass(eq=False, slots=True)
-class Trip:
-    """A call to the upstream that somebody caused.
+class ExpectedBatch:
+    """A batch to the upstream, caused by a caller.
 
     Attributes:
-        identity: For whom.
-        users: About whom, in their order.
-        until: When it has to be over.
-        waiting: How many wait for it.
-        kept: Whether it goes on when nobody does.
-        end: What the upstream waits for; ``None`` before it is called.
-        said: What came of it; ``None`` before.
-        answered: Whether that is what the upstream said.
+        identity: The identity of the call.
+        users: The users of the call, in order.
+        until: The time at which it has to end.
+        waiting: The number of callers that wait for it.
+        kept: Whether it continues without a caller.
+        end: The future that the upstream waits for; ``None`` before the call.
+        said: The results; ``None`` before it ends.
+        answered: Whether the results are those of the upstream.
     """
 
     identity: str
@@ -81,27 +81,27 @@ class Trip:
     answered: bool = False
 
     @property
-    def called_off(self) -> bool:
-        """Whether nobody wants it any more."""
+    def cancelled(self) -> bool:
+        """Whether it is cancelled because no caller waits for it."""
         return self.said is None and not self.waiting and not self.kept
 
 
 @dataclass(eq=False, slots=True)
-class Visit:
-    """A caller who waits.
+class WaitingCaller:
+    """A caller that waits.
 
     Attributes:
-        joined: For whom the caller waits, and for which trips.
-        until: When the caller gives up.
+        joined: The batches that the caller waits for, by user.
+        until: The time at which the caller stops waiting.
     """
 
-    joined: Mapping[UserId, Trip]
+    joined: Mapping[UserId, ExpectedBatch]
     until: float
 
 
 @dataclass
-class CrowdCounts:
-    """How often what happened."""
+class CacheCounts:
+    """The counters of the cache."""
 
     hits: int = 0
     stale_hits: int = 0
@@ -110,27 +110,27 @@ class CrowdCounts:
 
 
 @dataclass
-class Crowd:
-    """Everybody. It is also the upstream: a ``Source``.
+class CacheModel:
+    """The callers and the model. It is also the upstream: a ``Source``.
 
     Attributes:
-        settings: Those of the source.
-        callers: Everybody who came.
-        gave_up: Those who were cancelled.
-        trips: Every trip, in the order in which they were caused.
-        closing: Whether the cached source is being left.
+        settings: The settings of the source.
+        callers: All callers.
+        cancelled_callers: The cancelled callers.
+        batches: All batches, in the order in which they were caused.
+        closing: Whether the cached source is being closed.
     """
 
     settings: SourceSettings
     name: str = NAME
     clock: ManualClock = field(default_factory=ManualClock)
     callers: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
-    gave_up: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    trips: list[Trip] = field(default_factory=list[Trip])
+    cancelled_callers: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    batches: list[ExpectedBatch] = field(default_factory=list[ExpectedBatch])
     closing: bool = False
-    _visits: list[Visit] = field(default_factory=list[Visit])
-    _stored: dict[Key, Kept] = field(default_factory=dict[Key, Kept])
-    _counts: CrowdCounts = field(default_factory=CrowdCounts)
+    _waiting: list[WaitingCaller] = field(default_factory=list[WaitingCaller])
+    _stored: dict[Key, StoredEntry] = field(default_factory=dict[Key, StoredEntry])
+    _counts: CacheCounts = field(default_factory=CacheCounts)
     _made: int = 0
 
     def __post_init__(self) -> None:
@@ -145,84 +145,86 @@ class Crowd:
             telemetry=SourceTelemetry(Telemetry()),
         )
 
-    # What the upstream does.
+    # The upstream
 
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> FetchResult[Said]:
-        """Be called: for a trip that somebody caused, and for nobody who is on a trip already."""
-        (trip,) = (
-            trip
-            for trip in self.trips
-            if (trip.identity, trip.users) == (context.identity, list(keys))
-            and trip.end is None
-            and not trip.called_off
+        """Check that the batch is expected and no user is in flight twice; wait for its end."""
+        (batch,) = (
+            batch
+            for batch in self.batches
+            if (batch.identity, batch.users) == (context.identity, list(keys))
+            and batch.end is None
+            and not batch.cancelled
         )
-        under_way = {(one.identity, user) for one in self.running() for user in one.users}
-        assert not under_way & {(trip.identity, user) for user in keys}
+        in_flight = {(one.identity, user) for one in self.running() for user in one.users}
+        assert not in_flight & {(batch.identity, user) for user in keys}
         assert context.deadline is not None
-        assert context.deadline.at == trip.until
-        trip.end = asyncio.get_running_loop().create_future()
+        assert context.deadline.at == batch.until
+        batch.end = asyncio.get_running_loop().create_future()
         try:
-            said = await trip.end
+            said = await batch.end
         except asyncio.CancelledError:
-            trip.end.cancel()
-            if not trip.called_off and not self.closing:
-                assert self.clock.seconds >= trip.until
-                trip.said = dict.fromkeys(keys, failure(Code.SOURCE_TIMEOUT))
+            batch.end.cancel()
+            if not batch.cancelled and not self.closing:
+                assert self.clock.seconds >= batch.until
+                batch.said = dict.fromkeys(keys, failure(Code.SOURCE_TIMEOUT))
             raise
-        trip.said = said
+        batch.said = said
         if isinstance(said, BugError):
             raise said
-        trip.answered = True
+        batch.answered = True
         for user, one in said.items():
             if one is None or isinstance(one, PersonRecord):
-                self._stored[trip.identity, user] = Kept(one, self.clock.seconds)
+                self._stored[batch.identity, user] = StoredEntry(one, self.clock.seconds)
         return FetchResult(list(said.values()), SourceTrace(calls=1))
 
     def answer(self, which: int, words: Sequence[Word]) -> None:
         """End one of the calls, if one runs."""
         if not (running := self.running()):
             return
-        trip = running[which % len(running)]
-        assert trip.end is not None
+        batch = running[which % len(running)]
+        assert batch.end is not None
         if "bug" in words:
-            trip.end.set_result(BugError())
+            batch.end.set_result(BugError())
             return
         said: dict[UserId, Said] = {}
-        for number, user in enumerate(trip.users):
+        for number, user in enumerate(batch.users):
             self._made += 1
             match words[number % len(words)]:
                 case "record":
-                    said[user] = PersonRecord(id=user, identity=trip.identity, version=self._made)
+                    said[user] = PersonRecord(id=user, identity=batch.identity, version=self._made)
                 case "unknown":
                     said[user] = None
                 case "rejected":
                     said[user] = failure(Code.SOURCE_REJECTED)
                 case _:
                     said[user] = failure()
-        trip.end.set_result(said)
+        batch.end.set_result(said)
 
-    def running(self) -> list[Trip]:
-        """List the trips that the upstream has been called for and has not ended."""
-        return [trip for trip in self.trips if trip.end is not None and not trip.end.done()]
+    def running(self) -> list[ExpectedBatch]:
+        """List the batches whose call has begun and has not ended."""
+        return [batch for batch in self.batches if batch.end is not None and not batch.end.done()]
 
-    # What callers do.
+    # The callers
 
-    def come(self, identity: str, users: Sequence[UserId], seconds: float | None) -> None:
-        """Have a caller come who has so many seconds."""
-        caller = asyncio.get_running_loop().create_task(self._visit(identity, users, seconds))
+    def add_caller(self, identity: str, users: Sequence[UserId], seconds: float | None) -> None:
+        """Start a caller with a deadline in ``seconds``."""
+        caller = asyncio.get_running_loop().create_task(self._ask(identity, users, seconds))
         self.callers.append(caller)
 
-    def give_up(self, which: int) -> None:
-        """Cancel one of the callers, if one is there."""
-        if there := [one for one in self.callers if not one.done() and one not in self.gave_up]:
+    def cancel_caller(self, which: int) -> None:
+        """Cancel one of the callers, if there is one."""
+        if there := [
+            one for one in self.callers if not one.done() and one not in self.cancelled_callers
+        ]:
             caller = there[which % len(there)]
             caller.cancel()
-            self.gave_up.add(caller)
+            self.cancelled_callers.add(caller)
 
-    async def _visit(self, identity: str, users: Sequence[UserId], seconds: float | None) -> None:
-        """Ask, and compare what comes with what should."""
+    async def _ask(self, identity: str, users: Sequence[UserId], seconds: float | None) -> None:
+        """Ask for users, and compare the results with the expected ones."""
         now = self.clock.seconds
         held = {user: self._stored.get((identity, user)) for user in users}
         old = [user for user in users if self._is_used(held[user], now, is_old=True)]
@@ -231,32 +233,36 @@ class Crowd:
             for user in users
             if user not in old and not self._is_used(held[user], now, is_old=False)
         ]
-        own, visit = self._depart(identity, missing, old, seconds)
+        own, waiting_caller = self._enqueue(identity, missing, old, seconds)
         self._counts.hits += len(users) - len(missing) - len(old)
         self._counts.misses += len(missing)
-        self._counts.shared += sum(trip is not own for trip in visit.joined.values())
+        self._counts.shared += sum(batch is not own for batch in waiting_caller.joined.values())
         deadline = None if seconds is None else Deadline(now + seconds, self.clock)
         context, requests = RequestContext("r", identity=identity, deadline=deadline), Requests()
         try:
             answers = await requests.results(self.cached.enqueue(users, context), users, context)
         finally:
-            self._arrive(visit)
+            self._leave(waiting_caller)
 
         ages: list[float] = []
         for user, answer in zip(users, answers, strict=True):
             kept = held[user]
-            if user in visit.joined and isinstance(bug := visit.joined[user].said, BugError):
+            if user in waiting_caller.joined and isinstance(
+                bug := waiting_caller.joined[user].said, BugError
+            ):
                 assert answer is bug
                 continue
-            said = self._said(visit, user)
+            said = self._said(waiting_caller, user)
             covered = user in missing and self._is_covered(kept, said)
             if kept is not None and (user not in missing or covered):
                 assert answer is kept.record
                 ages += [self.clock.seconds - kept.at] if covered or user in old else []
             elif isinstance(said, SourceFailure):
                 assert isinstance(answer, SourceFailure)
-                either = self.closing and user in missing and visit.joined[user].said is None
-                assert answer.code is said.code or (either and answer.code in GIVEN_UP)
+                either = (
+                    self.closing and user in missing and waiting_caller.joined[user].said is None
+                )
+                assert answer.code is said.code or (either and answer.code in CANCEL_CODES)
             else:
                 assert answer is said
             if isinstance(answer, PersonRecord):
@@ -265,76 +271,78 @@ class Crowd:
         trace = requests.trace_of(context)
         assert trace.stale == max(ages, default=None)
         assert trace.keys == len(users)
-        took = own is not None and own.answered and own in visit.joined.values()
+        took = own is not None and own.answered and own in waiting_caller.joined.values()
         assert trace.calls == int(took)
 
-    def _depart(
+    def _enqueue(
         self, identity: str, missing: list[UserId], old: list[UserId], seconds: float | None
-    ) -> tuple[Trip | None, Visit]:
-        """Write down the trip that a caller causes, and for which trips the caller waits."""
+    ) -> tuple[ExpectedBatch | None, WaitingCaller]:
+        """Note the batch that a caller causes, and the batches that it waits for."""
         own = None
         now = self.clock.seconds
-        if new := [user for user in missing + old if self._trip(identity, user) is None]:
-            own = Trip(identity, new, now + BUDGET)
-            own.waiting = 1  # only so that it is found before anybody waits
-            self.trips.append(own)
-        joined: dict[UserId, Trip] = {}
+        if new := [user for user in missing + old if self._batch_of(identity, user) is None]:
+            own = ExpectedBatch(identity, new, now + BUDGET)
+            own.waiting = 1  # only so that it is found before a caller waits
+            self.batches.append(own)
+        joined: dict[UserId, ExpectedBatch] = {}
         for user in missing + old:
-            trip = self._trip(identity, user)
-            assert trip is not None
+            batch = self._batch_of(identity, user)
+            assert batch is not None
             if user in missing:
-                joined[user] = trip
+                joined[user] = batch
             else:
-                trip.kept = True
-        for trip in {*joined.values()}:
-            trip.waiting += 1
+                batch.kept = True
+        for batch in {*joined.values()}:
+            batch.waiting += 1
         if own is not None:
             own.waiting -= 1
-        visit = Visit(joined, now + (BUDGET if seconds is None else seconds - RESERVE))
-        self._visits.append(visit)
-        return own, visit
+        waiting_caller = WaitingCaller(
+            joined, now + (BUDGET if seconds is None else seconds - RESERVE)
+        )
+        self._waiting.append(waiting_caller)
+        return own, waiting_caller
 
-    def _arrive(self, visit: Visit) -> None:
-        """Write down that a caller waits no longer."""
-        self._visits.remove(visit)
-        for trip in {*visit.joined.values()}:
-            trip.waiting -= 1
+    def _leave(self, waiting_caller: WaitingCaller) -> None:
+        """Note that a caller waits no longer."""
+        self._waiting.remove(waiting_caller)
+        for batch in {*waiting_caller.joined.values()}:
+            batch.waiting -= 1
 
-    def _trip(self, identity: str, user: UserId) -> Trip | None:
-        """Find the trip that a user is on."""
+    def _batch_of(self, identity: str, user: UserId) -> ExpectedBatch | None:
+        """Find the batch in flight that has a user."""
         on = [
-            trip
-            for trip in self.trips
-            if trip.identity == identity
-            and user in trip.users
-            and trip.said is None
-            and not trip.called_off
+            batch
+            for batch in self.batches
+            if batch.identity == identity
+            and user in batch.users
+            and batch.said is None
+            and not batch.cancelled
         ]
         assert len(on) <= 1
         return on[0] if on else None
 
-    # What has to be true.
+    # The invariants
 
     async def settle(self) -> None:
-        """Let everything happen that can; then nobody waits who has no reason to."""
+        """Let the event loop run, and check that each caller still has a reason to wait."""
         await self.clock.settle()
-        self.look()
-        on_their_way = [trip for trip in self.trips if trip.said is None and not trip.called_off]
-        assert self.running() == on_their_way
-        assert self.cached.scheduler.in_flight == sum(len(trip.users) for trip in on_their_way)
-        assert all(self.clock.seconds < trip.until for trip in on_their_way)
-        for visit in self._visits:
-            assert self.clock.seconds < visit.until
-            assert any(trip.said is None for trip in visit.joined.values())
+        self.check_callers()
+        in_flight = [batch for batch in self.batches if batch.said is None and not batch.cancelled]
+        assert self.running() == in_flight
+        assert self.cached.scheduler.in_flight == sum(len(batch.users) for batch in in_flight)
+        assert all(self.clock.seconds < batch.until for batch in in_flight)
+        for waiting_caller in self._waiting:
+            assert self.clock.seconds < waiting_caller.until
+            assert any(batch.said is None for batch in waiting_caller.joined.values())
 
-    def look(self) -> None:
-        """Look at how the callers have ended: only those were cancelled who gave up."""
+    def check_callers(self) -> None:
+        """Check how the callers have ended: no other caller was cancelled."""
         for caller in self.callers:
-            if caller.done() and not (caller.cancelled() and caller in self.gave_up):
+            if caller.done() and not (caller.cancelled() and caller in self.cancelled_callers):
                 caller.result()
 
     async def end(self, *, early: bool) -> None:
-        """Let everything end, or leave the cached source before that. Nothing is left of it."""
+        """Close the cached source after all calls have ended, or before that; no task is left."""
         if not early:
             for _ in range(ROUNDS):
                 await self.settle()
@@ -343,35 +351,35 @@ class Crowd:
                 self.clock.advance(1.0)
             assert self.cached.scheduler.in_flight == 0
             assert asyncio.all_tasks() == {asyncio.current_task()}
-        await asyncio.sleep(0)  # nobody comes any more; those who came have asked
+        await asyncio.sleep(0)  # so that all callers have asked; no more callers are started
         self.closing = True
         await self.cached.__aexit__(None, None, None)
         await self.clock.settle()
-        self.look()
-        assert all(caller.done() for caller in self.callers), "somebody waits for ever"
+        self.check_callers()
+        assert all(caller.done() for caller in self.callers), "a caller hangs"
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert self.cached.scheduler.in_flight == 0
         cached = self.cached
-        counted = CrowdCounts(
+        counted = CacheCounts(
             cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared
         )
         assert counted == self._counts
 
-    # What the model says.
+    # The model
 
-    def _said(self, visit: Visit, user: UserId) -> Said:
-        """Tell what a caller should have heard of a user who was waited for."""
-        if user not in visit.joined:
+    def _said(self, waiting_caller: WaitingCaller, user: UserId) -> Said:
+        """Return the result that a caller should have got for a user it waited for."""
+        if user not in waiting_caller.joined:
             return None
-        said = visit.joined[user].said
+        said = waiting_caller.joined[user].said
         assert not isinstance(said, BugError)
         if said is not None:
             return said[user]
-        assert self.closing or self.clock.seconds >= visit.until
+        assert self.closing or self.clock.seconds >= waiting_caller.until
         return failure(Code.SOURCE_TIMEOUT)
 
-    def _is_used(self, kept: Kept | None, now: float, *, is_old: bool) -> bool:
-        """Tell whether what is stored is the answer, as a fresh or as an old one."""
+    def _is_used(self, kept: StoredEntry | None, now: float, *, is_old: bool) -> bool:
+        """Return whether a stored entry is the result, as a fresh or as a stale one."""
         cache = self.settings.cache
         if kept is None:
             return False
@@ -382,8 +390,8 @@ class Crowd:
             return fresh_until < now <= fresh_until + cache.stale_while_revalidate
         return now <= fresh_until
 
-    def _is_covered(self, kept: Kept | None, said: Said) -> bool:
-        """Tell whether what is stored is the answer now that the source has failed."""
+    def _is_covered(self, kept: StoredEntry | None, said: Said) -> bool:
+        """Return whether a stored entry covers the failure of the source."""
         cache = self.settings.cache
         if kept is None or kept.record is None or self.settings.contract != "stale_ok":
             return False

@@ -1,4 +1,4 @@
-"""Ids that would be something else if they left their place, and how to make many of them."""
+"""Ids that change a request unless they are escaped, and strategies that make many of them."""
 
 from hypothesis import strategies as st
 
@@ -86,7 +86,7 @@ HOSTILE = (
     *(f"{A_UUID[:-1]}{one}" for one in POISON),
     *(A_UUID.translate(digits) for digits in OTHER_DIGITS),
 )
-"""Each of them asks another question wherever it is not escaped for its place."""
+"""Each of them changes the meaning of a request if it is not escaped for its place."""
 
 _PIECES = st.sampled_from(
     ['"', "'", "\\", ",", "(", ")", " or ", "id eq ", "|", "..", "/", "%", "&", "=", "#", "?", "+"]

@@ -1,4 +1,4 @@
-"""A service that takes tokens, and the authorization server that gives them out, on one port."""
+"""A service that needs tokens, and the authorization server that issues them, on one port."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ TOKEN = "canary-access-token"
 
 
 class Login(HttpServer):
-    """Both.
+    """The service and the authorization server.
 
     Attributes:
-        given: How many tokens were given out; the n-th is ``canary-access-token-n``.
-        taken: The tokens that the service takes; all that were given out when ``None``.
-        expires_in: What is said of how long they are good for.
-        instead: What the authorization server does instead of giving one out.
-        may_give: Set when it may answer.
-        delayed: What the service waits for before it answers at ``/late``.
+        given: The number of issued tokens; the n-th is ``canary-access-token-n``.
+        taken: The tokens that the service accepts; ``None`` for all issued tokens.
+        expires_in: The value of ``expires_in`` in the response.
+        instead: The behaviour of the authorization server, instead of issuing a token.
+        may_give: Set when the authorization server may respond.
+        delayed: The service waits for it before it responds at ``/late``.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Login(HttpServer):
         await exchange.say(b"[1]", "200 OK" if good else "401 Unauthorized")
 
     def _give(self) -> Answer:
-        """Give a token out."""
+        """Issue a token."""
         self.given += 1
         said = {"access_token": f"{TOKEN}-{self.given}", "token_type": "Bearer"}
         ends = {} if self.expires_in is None else {"expires_in": self.expires_in}
@@ -69,7 +69,7 @@ class Login(HttpServer):
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Let everything go on until something is so."""
+    """Let the event loop run until a condition is true."""
     async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 # sockets set no event
             await asyncio.sleep(0)

@@ -1,6 +1,6 @@
-"""Three services that answer with what they were sent of the caller's, and the gateway over them.
+"""Three services that return the caller's headers that they were sent, and the gateway over them.
 
-All of it is real HTTP: clients reach the gateway, and the gateway the services, through sockets.
+All of it is real HTTP: clients and the gateway, and the gateway and the services, use sockets.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ from tests.wire import PromptServer
 SENT = ("authorization", "x-tenant")
 NAMES = ("profile", "billing", "activity")
 
-PATIENCE = 60.0
-"""Seconds that everything may take: no test here is about time, and a busy machine is slow."""
+TIMEOUT = 60.0
+"""Timeout in seconds of everything: no test here is about time, and a busy machine is slow."""
 
 
 def mirrored(seen: HttpRequest) -> str:
-    """Tell what a service was sent of the caller's."""
+    """Return the caller's headers that a service was sent, as text."""
     return " ".join(f"{name}={value}" for name in SENT for value in seen.header(name))
 
 
 class Mirror(HttpServer):
-    """A service that answers with what it was sent.
+    """A service that returns the caller's headers that it was sent.
 
     Attributes:
-        name: Which service it is.
-        may_answer: Tells whether it answers yet; it is asked whenever a request has come to any.
+        name: The name of the service.
+        may_answer: Returns whether it may respond; called after each request to any service.
     """
 
     def __init__(self, name: str, came: asyncio.Condition) -> None:
@@ -59,7 +59,7 @@ class Mirror(HttpServer):
         await exchange.say(orjson.dumps(self._body(exchange.request)))
 
     def _body(self, seen: HttpRequest) -> object:
-        """Write the rows of all who are asked for."""
+        """Write the rows of all requested users."""
         told = mirrored(seen)
         if seen.path == "/invoices":
             return {"items": [{**invoice(1), "number": told}]}
@@ -72,13 +72,13 @@ class Mirror(HttpServer):
 
 
 @dataclass(frozen=True)
-class Hall:
+class MirroredGateway:
     """The gateway and the services.
 
     Attributes:
         mirrors: The services, by name.
         client: A client of the gateway.
-        log: What the gateway has logged.
+        log: The log of the gateway.
     """
 
     mirrors: Mapping[str, Mirror]
@@ -86,13 +86,13 @@ class Hall:
     log: io.StringIO
 
     def hold_until(self, source: str, calls: int) -> None:
-        """Have no service answer before one of them was called so often."""
+        """Let all services wait until one of them was called ``calls`` times."""
         seen = self.mirrors[source].requests
         for mirror in self.mirrors.values():
             mirror.may_answer = lambda: len(seen) >= calls
 
     async def ask(self, query: str, headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Any:  # noqa: ANN401 # tests index into it
-        """Send a query, and read the data of its answer."""
+        """Send a query, and return the data of its response."""
         response = await self.client.post("/graphql", json={"query": query}, headers=headers)
         answer = orjson.loads(response.content)
         assert "errors" not in answer, answer
@@ -100,23 +100,23 @@ class Hall:
 
 
 @asynccontextmanager
-async def hall(
+async def mirrored_gateway(
     auth: Mapping[str, Mapping[str, object]],
     *,
     compiled: bool = True,
     time_header: str = DeadlineSettings().header,
     **changes: object,
-) -> AsyncGenerator[Hall]:
+) -> AsyncGenerator[MirroredGateway]:
     """Run the services and the gateway.
 
     Args:
-        auth: How services know who asks, by name of the service; nothing for those that it lacks.
+        auth: The ``auth`` settings, by service; a service without them gets no credentials.
         compiled: Whether operations are compiled.
         time_header: The header with the time that sources have.
         changes: Settings of all sources.
 
     Yields:
-        All of it.
+        The gateway and the services.
     """
     came = asyncio.Condition()
     mirrors = {name: Mirror(name, came) for name in NAMES}
@@ -128,8 +128,8 @@ async def hall(
             name: calm_source(
                 base_url=mirror.base_url,
                 auth=auth.get(name, {"kind": "none"}),
-                timeout=PATIENCE,
-                connect_timeout=PATIENCE,
+                timeout=TIMEOUT,
+                connect_timeout=TIMEOUT,
                 **changes,
             )
             for name, mirror in mirrors.items()
@@ -138,13 +138,13 @@ async def hall(
             sources=sources,
             auth=OpenCallers(),
             fastpath=FastpathSettings(compiled=compiled),
-            deadline=DeadlineSettings(budget=PATIENCE, header=time_header),
+            deadline=DeadlineSettings(budget=TIMEOUT, header=time_header),
             log=LogSettings(level="debug"),
         )
         app = make_app(settings, make_log(settings.log, "json", log))
         url = await stack.enter_async_context(_listening(app))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE))
-        yield Hall(mirrors, client, log)
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=TIMEOUT))
+        yield MirroredGateway(mirrors, client, log)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Values that are JSON by its grammar, and that one reader or another cannot take."""
+"""Values that are valid by the grammar of JSON, but that some readers cannot take."""
 
 from collections.abc import Mapping
 
@@ -38,7 +38,7 @@ ODD: Mapping[str, bytes] = {
     "NaN": b"NaN",
     "infinity": b"-Infinity",
 }
-"""They cannot be the value of any field of a record."""
+"""None of them can be the value of a field of a record."""
 
 STRANGE: Mapping[str, bytes] = {
     "a pair": rb'"\ud83d\ude00"',
@@ -53,7 +53,7 @@ STRANGE: Mapping[str, bytes] = {
     "a million escapes": b'"' + rb"\n" * 1_000_000 + b'"',
     "nothing": b'""',
 }
-"""Texts that look strange, and that every reader can take."""
+"""Texts that look strange, but that every reader can take."""
 
 _NAMES = st.sampled_from(
     [b'"a"', b'""', rb'"\u0061"', rb'"\ud83d"', b'"\xff"', b'"id"', b'"username"', b'"userId"']

@@ -11,7 +11,7 @@ class Proxy(HttpServer):
     """The proxy.
 
     Attributes:
-        credentials: What it wants in ``Proxy-Authorization``, if it wants anything.
+        credentials: The required value of ``Proxy-Authorization``, or ``None``.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Proxy(HttpServer):
         await asyncio.gather(_carry(exchange.reader, writer), _carry(reader, exchange.writer))
 
     async def _forward(self, exchange: HttpExchange) -> None:
-        """Send a request on without what is for a proxy, and its answer back."""
+        """Forward a request without its proxy headers, and send the response back."""
         request = exchange.request
         there = urlsplit(request.target)
         target = request.target.partition("://")[2].partition("/")[2]

@@ -1,4 +1,4 @@
-"""How servers read the forms of requests, knowing nothing of how these are written."""
+"""Reads the forms of requests as servers do, independently of the code that writes them."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def parameters(ask: ReadableRequest) -> list[tuple[str, str]]:
 
 
 def only(ask: ReadableRequest, name: str) -> str:
-    """Read the one parameter that there has to be."""
+    """Read the only parameter."""
     [(found, value)] = parameters(ask)
     assert found == name
     return value
@@ -73,7 +73,7 @@ def literal(text: str, place: int, quote: str, escape: str) -> tuple[str, int]:
 
 
 def within(text: str, start: str, end: str) -> str:
-    """Take away what a text is wrapped in."""
+    """Remove the start and the end of a text."""
     assert text.startswith(start)
     assert text.endswith(end)
     return text[len(start) : len(text) - len(end)]
@@ -86,7 +86,7 @@ def read_repeated(ask: ReadableRequest) -> list[str]:
 
 
 def read_comma_list(ask: ReadableRequest) -> list[str]:
-    """Read ``?ids=a,b``, as services do that trim what they split and drop what is empty."""
+    """Read ``?ids=a,b`` like services that trim the parts and drop empty ones."""
     return [one.strip() for one in only(ask, "ids").split(",") if one.strip()]
 
 
@@ -222,7 +222,7 @@ def read_numbers(ask: ReadableRequest) -> list[str]:
 
 
 def read_path(ask: ReadableRequest) -> list[str]:
-    """Read ``/users/a/card`` as a server does that decodes a path before it splits it."""
+    """Read ``/users/a/card`` like a server that decodes a path before it splits it."""
     assert "?" not in ask.target
     empty, users, key, card = unquote(ask.target).replace("\\", "/").split("/")
     assert (empty, users, card) == ("", "users", "card")
@@ -244,12 +244,12 @@ def read_one(ask: ReadableRequest) -> list[str]:
 
 @dataclass(frozen=True)
 class EncoderCase:
-    """A form, and how a server reads it.
+    """A form, and its reader.
 
     Attributes:
-        request: The settings of the form, but for the everyday path.
+        request: The settings of the form, without the usual path.
         read: Reads it.
-        cannot: Tells which keys have no way to be written, beside those that are no text.
+        cannot: Returns whether a key cannot be written, beside keys that are not text.
     """
 
     request: dict[str, Any] | None
@@ -258,21 +258,21 @@ class EncoderCase:
 
     @property
     def settings(self) -> dict[str, Any] | None:
-        """The settings, with the path that all forms have but for those that say another."""
+        """The settings, with the usual path unless they have another."""
         return None if self.request is None else {"path": "/users", **self.request}
 
     def refuses(self, key: str) -> bool:
-        """Tell whether a key has no way to be written."""
+        """Return whether a key cannot be written."""
         return re.search(r"[\ud800-\udfff]", key) is not None or self.cannot(key)
 
 
 def has(pattern: str) -> Callable[[str], bool]:
-    """Tell whether a key has something in it."""
+    """Return a function that finds a pattern in keys."""
     return lambda key: re.search(pattern, key) is not None
 
 
 def is_not(pattern: str) -> Callable[[str], bool]:
-    """Tell whether a key is anything else."""
+    """Return a function that finds keys that do not match a pattern."""
     return lambda key: re.fullmatch(pattern, key) is None
 
 

@@ -1,4 +1,4 @@
-"""A scheduler of batches in the hands of a test: its source answers when the test says."""
+"""A batch scheduler that a test controls: the test decides when its calls end."""
 
 import asyncio
 import io
@@ -34,16 +34,16 @@ SETTINGS = calm_source(
 
 @dataclass
 class SchedulerHarness:
-    """Batches to an upstream, and those who want to fly.
+    """A scheduler, its upstream and its callers.
 
     Attributes:
         clock: The time.
-        sharing: What requests share.
+        sharing: The kind of sharing between requests.
         limits: The settings of the source.
-        upstream: Where batches go.
-        scheduler: The batches.
-        log: What they report.
-        unhandled: What the event loop reports.
+        upstream: The source that gets the batches.
+        scheduler: The scheduler.
+        log: The log of the scheduler.
+        unhandled: The errors that the event loop reports.
         congested: Whether calls to the source wait before they are sent.
     """
 
@@ -73,7 +73,7 @@ class SchedulerHarness:
     def call(
         self, name: str = "r", *, identity: str = "", seconds: float | None = None
     ) -> RequestContext:
-        """Make what comes with a request that has so many seconds."""
+        """Make the context of a request with a deadline in ``seconds``."""
         deadline = None if seconds is None else Deadline(self.clock.seconds + seconds, self.clock)
         return RequestContext(name, identity=identity, deadline=deadline)
 
@@ -85,7 +85,7 @@ class SchedulerHarness:
         behind: str = "",
         fields: str | None = None,
     ) -> asyncio.Task[Sequence[Said]]:
-        """Have a caller ask, for some fields of one letter each, and wait if it has to."""
+        """Start a caller for some fields of one letter each."""
         context = context or self.call()
         some = None if fields is None else frozenset(fields)
         caller = asyncio.create_task(self.fetch(keys, context, behind=behind, fields=some))
@@ -100,12 +100,12 @@ class SchedulerHarness:
         behind: str = "",
         fields: FieldSet | None = None,
     ) -> Sequence[Said]:
-        """Ask, and wait."""
+        """Enqueue keys, and wait for their results."""
         pending = self.scheduler.enqueue(ids(keys), context, background=ids(behind), fields=fields)
         return await self.requests.fetch(pending, ids(keys), context)
 
     async def let_go(self, number: int = -1) -> None:
-        """Let a call end."""
+        """End a call."""
         self.upstream.let_go(number)
         await self.clock.settle()
 
@@ -126,7 +126,7 @@ class SchedulerHarness:
 
 
 def asked(upstream: Upstream) -> list[tuple[str, str | None]]:
-    """Tell about whom, and for which fields, each call asked."""
+    """Return the keys and fields of each call."""
     return [
         (batch, None if context.fields is None else "".join(sorted(context.fields)))
         for batch, context in zip(upstream.batches, upstream.calls, strict=True)

@@ -1,4 +1,4 @@
-"""Whom a source is being asked about, no other request asks about again."""
+"""Requests share the keys that are in flight, and the batches that are not sent yet."""
 
 import asyncio
 import gc
@@ -55,7 +55,7 @@ class SourceBugError(Exception):
 
 @pytest.fixture
 async def harness(clock: ManualClock) -> AsyncGenerator[SchedulerHarness]:
-    """Give batches; nothing is left of them at the end, and nobody but the log was told of it."""
+    """Return a scheduler; at the end it has no tasks, and the loop reported no exceptions."""
     harness = SchedulerHarness(clock)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: harness.unhandled.append(context))
@@ -68,7 +68,7 @@ async def harness(clock: ManualClock) -> AsyncGenerator[SchedulerHarness]:
     assert harness.unhandled == []
 
 
-async def test_users_who_are_asked_about_already_are_not_asked_about_again(
+async def test_keys_in_flight_are_not_fetched_again(
     harness: SchedulerHarness,
 ) -> None:
     first = await harness.ask("ab")
@@ -86,7 +86,7 @@ async def test_users_who_are_asked_about_already_are_not_asked_about_again(
 
 
 @pytest.mark.parametrize("sharing", Sharing)
-async def test_nothing_is_kept_of_an_identity_that_has_no_batches(
+async def test_an_identity_without_batches_is_forgotten(
     clock: ManualClock, sharing: Sharing
 ) -> None:
     harness = SchedulerHarness(clock, sharing)
@@ -100,7 +100,7 @@ async def test_nothing_is_kept_of_an_identity_that_has_no_batches(
         assert (during, harness.scheduler.identities) == (3, 0)
 
 
-async def test_what_has_landed_is_asked_about_again(harness: SchedulerHarness) -> None:
+async def test_a_key_is_fetched_again_after_its_batch_has_ended(harness: SchedulerHarness) -> None:
     harness.upstream.held = False
 
     await harness.ask("a")
@@ -110,7 +110,7 @@ async def test_what_has_landed_is_asked_about_again(harness: SchedulerHarness) -
     assert told(again.result()) == [1]
 
 
-async def test_two_identities_never_share_a_batch(harness: SchedulerHarness) -> None:
+async def test_two_identities_never_share_a_key_in_flight(harness: SchedulerHarness) -> None:
     ann = await harness.ask("a", harness.call(identity="ann"))
     bob = await harness.ask("a", harness.call(identity="bob"))
     await harness.let_go(0)
@@ -123,7 +123,7 @@ async def test_two_identities_never_share_a_batch(harness: SchedulerHarness) -> 
     assert harness.scheduler.shared == 0
 
 
-async def test_a_batch_has_time_and_a_trace_of_its_own_and_the_rest_of_who_began_it(
+async def test_a_batch_has_its_own_deadline_and_the_context_of_its_first_request(
     harness: SchedulerHarness,
 ) -> None:
     context = harness.call("r1", identity="ann", seconds=1.0)
@@ -136,7 +136,7 @@ async def test_a_batch_has_time_and_a_trace_of_its_own_and_the_rest_of_who_began
     assert batch_trace.deadline.remaining == BUDGET
 
 
-async def test_who_comes_later_gets_the_answer_though_the_first_was_cancelled(
+async def test_a_later_caller_gets_the_result_after_the_first_is_cancelled(
     harness: SchedulerHarness,
 ) -> None:
     first = await harness.ask("a")
@@ -149,7 +149,7 @@ async def test_who_comes_later_gets_the_answer_though_the_first_was_cancelled(
     assert harness.upstream.batches == ["a"]
 
 
-async def test_a_caller_waits_until_its_deadline_less_the_reserve_and_the_others_go_on(
+async def test_a_caller_waits_until_its_deadline_and_the_others_continue(
     harness: SchedulerHarness,
 ) -> None:
     first = await harness.ask("a", harness.call(seconds=1.0))
@@ -165,7 +165,9 @@ async def test_a_caller_waits_until_its_deadline_less_the_reserve_and_the_others
     assert harness.upstream.cancelled == []
 
 
-async def test_a_caller_gets_what_has_come_in_its_time(harness: SchedulerHarness) -> None:
+async def test_a_caller_at_its_deadline_gets_the_results_that_are_there(
+    harness: SchedulerHarness,
+) -> None:
     other = await harness.ask("a")
     caller = await harness.ask("ab", harness.call(seconds=1.0))
 
@@ -176,7 +178,7 @@ async def test_a_caller_gets_what_has_come_in_its_time(harness: SchedulerHarness
     assert other.done()
 
 
-async def test_when_the_last_who_waits_has_gone_the_batch_is_called_off(
+async def test_a_batch_is_cancelled_when_its_last_caller_has_left(
     harness: SchedulerHarness,
 ) -> None:
     first = await harness.ask("ab")
@@ -191,12 +193,12 @@ async def test_when_the_last_who_waits_has_gone_the_batch_is_called_off(
     assert harness.scheduler.in_flight == 0
 
 
-async def test_whoever_comes_in_the_moment_of_calling_off_gets_a_batch_of_their_own(
+async def test_a_caller_does_not_join_a_batch_that_is_being_cancelled(
     harness: SchedulerHarness,
 ) -> None:
     first = await harness.ask("a")
     first.cancel()
-    await asyncio.sleep(0)  # the first has gone, but its batch has not heard of it
+    await asyncio.sleep(0)  # the first has ended, but its batch does not know that yet
 
     second = await harness.ask("a")
     await harness.let_go()
@@ -205,14 +207,14 @@ async def test_whoever_comes_in_the_moment_of_calling_off_gets_a_batch_of_their_
     assert harness.upstream.batches == ["a", "a"]
 
 
-async def test_who_has_no_time_left_does_not_call(harness: SchedulerHarness) -> None:
+async def test_a_caller_without_time_makes_no_call(harness: SchedulerHarness) -> None:
     caller = await harness.ask("a", harness.call(seconds=RESERVE))
 
     assert told(caller.result()) == [TIMEOUT]
     assert harness.upstream.batches == []
 
 
-async def test_nobody_waits_for_what_is_wanted_behind_and_it_goes_on(
+async def test_a_background_batch_continues_without_a_caller(
     harness: SchedulerHarness,
 ) -> None:
     caller = await harness.ask("", harness.call(seconds=1.0), behind="a")
@@ -227,7 +229,7 @@ async def test_nobody_waits_for_what_is_wanted_behind_and_it_goes_on(
     assert harness.scheduler.in_flight == 1
 
 
-async def test_what_is_waited_for_and_what_is_wanted_behind_go_in_one_call(
+async def test_keys_of_a_caller_and_background_keys_go_in_one_call(
     harness: SchedulerHarness,
 ) -> None:
     caller = await harness.ask("ab", behind="c")
@@ -238,7 +240,7 @@ async def test_what_is_waited_for_and_what_is_wanted_behind_go_in_one_call(
     assert told(caller.result()) == [0, 1]
 
 
-async def test_a_batch_whose_source_forgets_the_time_ends_with_its_budget(
+async def test_a_batch_that_hangs_ends_when_its_budget_is_used_up(
     harness: SchedulerHarness,
 ) -> None:
     context = harness.call(seconds=60.0)
@@ -256,7 +258,7 @@ async def test_a_batch_whose_source_forgets_the_time_ends_with_its_budget(
     assert harness.scheduler.in_flight == 0
 
 
-async def test_everybody_on_a_batch_waits_only_as_long_as_they_can(
+async def test_each_caller_of_a_batch_waits_until_its_own_deadline(
     harness: SchedulerHarness,
 ) -> None:
     long = await harness.ask("a", harness.call("long", seconds=4.0))
@@ -275,7 +277,7 @@ async def test_everybody_on_a_batch_waits_only_as_long_as_they_can(
 
 
 class Stubborn(Upstream):
-    """An upstream that does not let itself be ended before it wants to."""
+    """An upstream whose calls delay their own cancellation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -291,7 +293,7 @@ class Stubborn(Upstream):
             raise
 
 
-async def test_a_source_that_does_not_let_go_keeps_nobody_longer_than_they_can_wait(
+async def test_a_call_that_delays_its_cancellation_does_not_delay_its_callers(
     clock: ManualClock,
 ) -> None:
     upstream = Stubborn()
@@ -321,7 +323,7 @@ async def test_a_source_that_raises_a_timeout_has_timed_out(harness: SchedulerHa
     assert told(await caller) == [TIMEOUT]
 
 
-async def test_a_bug_in_a_source_is_raised_to_everybody_and_leaves_nothing_in_flight(
+async def test_a_bug_in_a_source_is_raised_to_each_caller_of_the_batch(
     harness: SchedulerHarness,
 ) -> None:
     harness.upstream.error = SourceBugError()
@@ -338,7 +340,7 @@ async def test_a_bug_in_a_source_is_raised_to_everybody_and_leaves_nothing_in_fl
     assert harness.events() == []
 
 
-async def test_a_bug_behind_everybodys_back_is_logged(harness: SchedulerHarness) -> None:
+async def test_a_bug_in_a_background_batch_is_logged(harness: SchedulerHarness) -> None:
     harness.upstream.error = SourceBugError()
 
     await harness.ask("", behind="a")
@@ -350,7 +352,7 @@ async def test_a_bug_behind_everybodys_back_is_logged(harness: SchedulerHarness)
     assert harness.scheduler.in_flight == 0
 
 
-async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
+async def test_a_batch_with_fewer_results_than_keys_raises_an_error(
     clock: ManualClock,
 ) -> None:
     async def fetch(_: Sequence[UserId], __: RequestContext) -> FetchResult[Said]:
@@ -372,7 +374,7 @@ async def test_too_few_answers_are_a_bug_and_nobody_gets_those_of_others(
     assert batches.in_flight == 0
 
 
-async def test_a_batch_that_is_cancelled_from_within_settles_everybody(
+async def test_a_batch_that_cancels_itself_is_a_failure_for_each_caller(
     harness: SchedulerHarness,
 ) -> None:
     harness.upstream.error = asyncio.CancelledError()
@@ -386,12 +388,14 @@ async def test_a_batch_that_is_cancelled_from_within_settles_everybody(
     assert harness.requests.trace_of(context).code is Code.SOURCE_UNAVAILABLE
 
 
-async def test_leaving_calls_every_batch_off_and_settles_everybody(clock: ManualClock) -> None:
+async def test_closing_the_scheduler_cancels_its_batches_and_ends_its_callers(
+    clock: ManualClock,
+) -> None:
     harness = SchedulerHarness(clock)
     async with harness.scheduler:
         caller = await harness.ask("a", behind="b")
         late = asyncio.create_task(harness.fetch("c", harness.call()))
-        await asyncio.sleep(0)  # its batch has not begun to fly
+        await asyncio.sleep(0)  # its batch is not sent yet
     await clock.settle()
 
     assert told(caller.result()) == told(await late) == [UNAVAILABLE]
@@ -402,7 +406,7 @@ async def test_leaving_calls_every_batch_off_and_settles_everybody(clock: Manual
     assert harness.upstream.batches == ["ab"]
 
 
-async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_none(
+async def test_the_trace_of_the_first_request_has_the_calls_of_a_shared_batch(
     harness: SchedulerHarness,
 ) -> None:
     harness.upstream.says = lambda _: failure()
@@ -435,7 +439,7 @@ async def test_the_trace_of_who_began_has_the_calls_and_those_who_share_have_non
 
 
 @pytest.mark.parametrize("last", [0, 1])
-async def test_the_trace_of_a_request_with_several_batches_ends_with_the_last_of_them(
+async def test_a_trace_of_several_batches_ends_with_the_last_of_them(
     harness: SchedulerHarness, last: int
 ) -> None:
     context, began = harness.call("r2"), harness.clock.seconds
@@ -451,7 +455,9 @@ async def test_the_trace_of_a_request_with_several_batches_ends_with_the_last_of
     assert (trace.started, trace.ended) == (began, began + 2)
 
 
-async def test_the_trace_of_who_ran_out_of_time_says_so(harness: SchedulerHarness) -> None:
+async def test_the_trace_of_a_caller_at_its_deadline_has_a_timeout(
+    harness: SchedulerHarness,
+) -> None:
     context = harness.call(seconds=1.0)
     began = harness.clock.seconds
 
@@ -463,7 +469,7 @@ async def test_the_trace_of_who_ran_out_of_time_says_so(harness: SchedulerHarnes
     )
 
 
-async def test_a_trace_adds_up_what_a_request_had_of_several_batches(
+async def test_the_trace_of_a_request_is_the_sum_of_its_batches(
     harness: SchedulerHarness,
 ) -> None:
     context = harness.call()
@@ -481,13 +487,13 @@ async def test_a_trace_adds_up_what_a_request_had_of_several_batches(
 
 @pytest.fixture
 async def joint(clock: ManualClock) -> AsyncGenerator[SchedulerHarness]:
-    """Give batches that requests share whole."""
+    """Return a scheduler whose batches are shared by several requests."""
     harness = SchedulerHarness(clock, sharing=Sharing.BATCHES)
     async with harness.scheduler:
         yield harness
 
 
-async def test_requests_of_the_same_turn_of_the_loop_go_in_one_call(
+async def test_requests_of_the_same_turn_of_the_event_loop_share_a_call(
     joint: SchedulerHarness,
 ) -> None:
     callers = [
@@ -501,7 +507,7 @@ async def test_requests_of_the_same_turn_of_the_loop_go_in_one_call(
     assert joint.scheduler.shared == 1
 
 
-async def test_a_request_that_adds_keys_to_its_own_batch_has_its_call_once(
+async def test_a_request_that_adds_keys_to_its_own_batch_counts_its_call_once(
     joint: SchedulerHarness,
 ) -> None:
     context = joint.call()
@@ -515,14 +521,14 @@ async def test_a_request_that_adds_keys_to_its_own_batch_has_its_call_once(
     assert (trace.calls, trace.keys, trace.coalesced) == (1, 2, 0)
 
 
-async def test_where_the_source_is_idle_nobody_waits(joint: SchedulerHarness) -> None:
+async def test_a_batch_to_an_idle_source_is_sent_at_once(joint: SchedulerHarness) -> None:
     await joint.ask("a")
     await joint.ask("b")
 
     assert joint.upstream.batches == ["a", "b"]
 
 
-async def test_while_as_many_are_in_flight_as_may_be_the_next_gathers(
+async def test_keys_gather_in_the_next_batch_while_the_allowed_batches_are_in_flight(
     joint: SchedulerHarness,
 ) -> None:
     first, second = await joint.ask("a"), await joint.ask("b")
@@ -540,7 +546,7 @@ async def test_while_as_many_are_in_flight_as_may_be_the_next_gathers(
     assert not first.done()
 
 
-async def test_what_gathers_is_taken_on_once_and_what_is_in_flight_not_again(
+async def test_a_gathering_batch_has_each_key_once_and_none_that_is_in_flight(
     joint: SchedulerHarness,
 ) -> None:
     await joint.ask("ab")
@@ -553,7 +559,7 @@ async def test_what_gathers_is_taken_on_once_and_what_is_in_flight_not_again(
     assert joint.upstream.batches == ["ab", "c", "de"]
 
 
-async def test_two_identities_never_go_in_one_call(joint: SchedulerHarness) -> None:
+async def test_two_identities_never_share_a_call(joint: SchedulerHarness) -> None:
     callers = [
         asyncio.create_task(joint.fetch("a", joint.call(identity=name)))
         for name in ("ann", "bob", "ann")
@@ -568,7 +574,9 @@ async def test_two_identities_never_go_in_one_call(joint: SchedulerHarness) -> N
     assert [one.identity for one in said if isinstance(one, PersonRecord)] == ["ann", "bob", "ann"]
 
 
-async def test_one_identity_waits_for_no_other(joint: SchedulerHarness) -> None:
+async def test_batches_of_one_identity_do_not_delay_another_identity(
+    joint: SchedulerHarness,
+) -> None:
     for key in "abc":
         await joint.ask(key, joint.call(identity="ann"))
     await joint.ask("a", joint.call(identity="bob"))
@@ -576,11 +584,11 @@ async def test_one_identity_waits_for_no_other(joint: SchedulerHarness) -> None:
     assert joint.upstream.batches == ["a", "b", "a"]
 
 
-async def test_a_joined_call_has_an_id_of_its_own_and_names_its_requests(
+async def test_a_shared_call_has_its_own_id_and_lists_its_requests(
     joint: SchedulerHarness,
 ) -> None:
     for name in ("r1", "r2"):
-        await joint.ask("a", joint.call(name))  # to have the air full
+        await joint.ask("a", joint.call(name))  # so that as many batches as allowed are in flight
         await joint.ask("b", joint.call(name))
     context = replace(joint.call("r3"), trace=TraceContext("trace-3"))
     await joint.ask("c", context)
@@ -593,7 +601,9 @@ async def test_a_joined_call_has_an_id_of_its_own_and_names_its_requests(
     assert batch_trace.trace == TraceContext("trace-3")
 
 
-async def test_a_call_for_one_request_is_that_request_s(joint: SchedulerHarness) -> None:
+async def test_a_call_for_one_request_has_the_id_and_trace_of_that_request(
+    joint: SchedulerHarness,
+) -> None:
     await joint.ask("a", replace(joint.call("r1"), trace=TraceContext("trace-1")))
 
     (batch_trace,) = joint.upstream.calls
@@ -604,7 +614,7 @@ async def test_a_call_for_one_request_is_that_request_s(joint: SchedulerHarness)
     )
 
 
-async def test_who_began_a_joint_call_can_go_and_the_others_get_theirs(
+async def test_the_other_callers_of_a_shared_call_continue_when_the_first_leaves(
     joint: SchedulerHarness,
 ) -> None:
     await joint.ask("x")
@@ -619,7 +629,7 @@ async def test_who_began_a_joint_call_can_go_and_the_others_get_theirs(
     assert isinstance(follower.result()[0], PersonRecord)
 
 
-async def test_what_gathered_and_nobody_wants_any_more_never_leaves(
+async def test_keys_whose_caller_left_a_gathering_batch_are_never_sent(
     joint: SchedulerHarness,
 ) -> None:
     await joint.ask("x")
@@ -636,7 +646,7 @@ async def test_what_gathered_and_nobody_wants_any_more_never_leaves(
     assert again.done()
 
 
-async def test_the_deadline_of_who_began_does_not_shorten_the_call_of_the_others(
+async def test_the_deadline_of_the_first_caller_does_not_shorten_a_shared_call(
     joint: SchedulerHarness,
 ) -> None:
     await joint.ask("x")
@@ -656,7 +666,7 @@ async def test_the_deadline_of_who_began_does_not_shorten_the_call_of_the_others
     assert isinstance(follower.result()[0], PersonRecord)
 
 
-async def test_who_is_in_a_hurry_flies_alone_and_nobody_joins(joint: SchedulerHarness) -> None:
+async def test_a_caller_with_little_time_makes_a_call_of_its_own(joint: SchedulerHarness) -> None:
     hurried = joint.call(seconds=RESERVE + 0.9 * ATTEMPT - 0.01)
     alone = await joint.ask("a", hurried)
     other = await joint.ask("a")
@@ -669,7 +679,7 @@ async def test_who_is_in_a_hurry_flies_alone_and_nobody_joins(joint: SchedulerHa
     assert not alone.done()
 
 
-async def test_a_shared_call_sees_nothing_of_the_context_of_a_request(
+async def test_a_shared_call_has_no_context_variables_of_a_request(
     joint: SchedulerHarness,
 ) -> None:
     seen: list[str] = []
@@ -687,7 +697,9 @@ async def test_a_shared_call_sees_nothing_of_the_context_of_a_request(
     assert seen == ["nobody"]
 
 
-async def test_leaving_settles_who_still_gathers(clock: ManualClock) -> None:
+async def test_closing_the_scheduler_ends_the_callers_of_gathering_batches(
+    clock: ManualClock,
+) -> None:
     harness = SchedulerHarness(clock, sharing=Sharing.BATCHES)
     async with harness.scheduler:
         callers = [await harness.ask(key) for key in "abcd"]
@@ -700,12 +712,12 @@ async def test_leaving_settles_who_still_gathers(clock: ManualClock) -> None:
 
 @dataclass
 class RandomCallers:
-    """Random requests, landings, departures and cancellations.
+    """Random requests, ends of calls, cancellations and delays.
 
     Attributes:
-        harness: Where they are.
-        data: Where the chance comes from.
-        callers: Who has asked about whom, and for whom.
+        harness: The scheduler.
+        data: The source of random values.
+        callers: The keys, the identity and the task of each caller.
     """
 
     harness: SchedulerHarness
@@ -715,7 +727,7 @@ class RandomCallers:
     )
 
     def ask(self) -> None:
-        """Have somebody ask."""
+        """Start a caller."""
         keys = "".join(self.data.draw(st.permutations("abcde")))[: self.data.draw(COUNTS)]
         who = self.data.draw(st.sampled_from(["ann", "bob"]))
         seconds = self.data.draw(st.sampled_from([None, 0.3, 1.0, 4.0]))
@@ -724,7 +736,7 @@ class RandomCallers:
         self.callers.append((keys, who, asyncio.create_task(work)))
 
     def end_calls(self) -> None:
-        """Let some calls end."""
+        """End some calls."""
         for number in range(len(self.harness.upstream.calls)):
             if self.data.draw(st.booleans()):
                 self.harness.upstream.let_go(number)
@@ -740,7 +752,7 @@ class RandomCallers:
         self.harness.clock.advance(0.2)
 
     async def end(self) -> None:
-        """Let all calls end until nobody waits."""
+        """End calls until no caller waits."""
         await self.harness.clock.settle()
         while not all(task.done() for _, _, task in self.callers):
             for number in range(len(self.harness.upstream.calls)):
@@ -748,7 +760,7 @@ class RandomCallers:
             await self.harness.clock.settle()
 
     def check(self) -> None:
-        """Hold that everybody got what is theirs, or a failure to get it."""
+        """Check that each caller got its own records, or failures."""
         for keys, who, task in self.callers:
             for key, answer in zip(keys, () if task.cancelled() else task.result(), strict=False):
                 if isinstance(answer, PersonRecord):
@@ -760,23 +772,32 @@ class RandomCallers:
 
 @given(data=st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_whatever_happens_everybody_gets_their_own_and_nothing_is_left(
+async def test_each_caller_gets_its_own_results_in_any_order_of_events(
     data: st.DataObject,
 ) -> None:
     harness = SchedulerHarness(ManualClock(), sharing=data.draw(st.sampled_from(Sharing)))
-    bustle = RandomCallers(harness, data)
-    things = [bustle.ask, bustle.ask, bustle.ask, bustle.end_calls, bustle.cancel, bustle.pass_time]
+    actions = RandomCallers(harness, data)
+    things = [
+        actions.ask,
+        actions.ask,
+        actions.ask,
+        actions.end_calls,
+        actions.cancel,
+        actions.pass_time,
+    ]
     async with harness.scheduler:
         for _ in range(data.draw(st.integers(1, 25))):
             data.draw(st.sampled_from(things))()
             if data.draw(st.booleans()):
                 await harness.clock.settle()
-        await bustle.end()
+        await actions.end()
         assert harness.scheduler.in_flight == 0
-    bustle.check()
+    actions.check()
 
 
-async def test_a_full_batch_waits_for_no_more_of_the_same_turn(joint: SchedulerHarness) -> None:
+async def test_a_full_batch_is_sent_without_more_keys_of_the_same_turn(
+    joint: SchedulerHarness,
+) -> None:
     callers = [asyncio.create_task(joint.fetch(key, joint.call(key))) for key in "abcdefg"]
     await joint.clock.settle()
 
@@ -786,7 +807,9 @@ async def test_a_full_batch_waits_for_no_more_of_the_same_turn(joint: SchedulerH
     assert all(caller.done() for caller in callers)
 
 
-async def test_a_full_batch_waits_for_room_as_any_other(joint: SchedulerHarness) -> None:
+async def test_a_full_batch_waits_while_the_allowed_batches_are_in_flight(
+    joint: SchedulerHarness,
+) -> None:
     await joint.ask("x")
     await joint.ask("y")
     for key in "abcdef":
@@ -799,7 +822,7 @@ async def test_a_full_batch_waits_for_room_as_any_other(joint: SchedulerHarness)
 
 
 async def flown(harness: SchedulerHarness, seconds: float) -> None:
-    """Have enough calls made that it is known how long the source takes."""
+    """Make as many calls as the scheduler needs to know the speed of the source."""
     for _ in range(WINDOW):
         await harness.ask("x")
         await harness.pass_time(seconds)
@@ -810,12 +833,12 @@ async def flown(harness: SchedulerHarness, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "each", "batches"),
     [
-        pytest.param(SLOW_SOURCE_S / 2, "abcdef", ["abcd", "ef"], id="it answers at once"),
-        pytest.param(2 * SLOW_SOURCE_S, "abcdef", ["a", "b"], id="it takes its time"),
+        pytest.param(SLOW_SOURCE_S / 2, "abcdef", ["abcd", "ef"], id="fast source"),
+        pytest.param(2 * SLOW_SOURCE_S, "abcdef", ["a", "b"], id="slow source"),
         pytest.param(2 * SLOW_SOURCE_S, ["abcdefgh", "i", "j"], ["abcdefghij"], id="many users"),
     ],
 )
-async def test_batches_to_a_source_that_takes_its_time_are_smaller(
+async def test_batches_to_a_slow_source_are_smaller(
     joint: SchedulerHarness, seconds: float, each: Sequence[str], batches: list[str]
 ) -> None:
     await flown(joint, seconds)
@@ -843,7 +866,7 @@ async def test_batches_to_a_source_that_takes_its_time_are_smaller(
         ("x", None, [("a", "x"), ("a", None)]),
     ],
 )
-async def test_a_user_in_flight_is_asked_about_again_only_for_fields_that_the_batch_lacks(
+async def test_a_key_in_flight_is_fetched_again_only_for_missing_fields(
     harness: SchedulerHarness,
     first: str | None,
     second: str | None,
@@ -860,7 +883,7 @@ async def test_a_user_in_flight_is_asked_about_again_only_for_fields_that_the_ba
     assert harness.scheduler.shared == 2 - len(calls)
 
 
-async def test_fields_that_a_batch_lacks_are_asked_of_the_users_it_has_and_of_no_others(
+async def test_missing_fields_are_fetched_together_with_new_keys_in_one_batch(
     harness: SchedulerHarness,
 ) -> None:
     await harness.ask("ab", fields="xy")
@@ -877,7 +900,7 @@ async def test_fields_that_a_batch_lacks_are_asked_of_the_users_it_has_and_of_no
 @pytest.mark.parametrize(
     ("wanted", "fields"), [(["x", "y"], "xy"), (["x", ""], "x"), (["x", None], None)]
 )
-async def test_a_batch_that_gathers_takes_on_the_fields_of_all(
+async def test_a_gathering_batch_has_the_fields_of_all_its_requests(
     clock: ManualClock, wanted: list[str | None], fields: str | None
 ) -> None:
     harness = SchedulerHarness(clock, Sharing.BATCHES)
@@ -899,7 +922,7 @@ async def test_a_batch_that_gathers_takes_on_the_fields_of_all(
     turns=st.lists(st.booleans(), min_size=6, max_size=6),
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_everybody_waits_for_a_batch_that_asks_for_what_they_want(
+async def test_each_request_waits_for_a_batch_with_its_keys_and_fields(
     clock: ManualClock,
     requests: list[tuple[str, set[str]]],
     sharing: Sharing,

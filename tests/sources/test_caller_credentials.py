@@ -1,4 +1,4 @@
-"""What sources are sent of the caller's, and that no caller ever gets another's answer."""
+"""The credentials of a caller are sent to sources, and its results to no other caller."""
 
 import asyncio
 from itertools import product
@@ -11,7 +11,7 @@ from app.settings.resilience import CacheSettings, CoalesceSettings
 from app.sources.base import Headers, RequestContext
 from app.sources.credentials import identity_of, read_forwarded
 from tests.fakes import user_id
-from tests.sources.mirrors import hall
+from tests.sources.mirrors import mirrored_gateway
 
 FORWARD = {"kind": "forward", "forward_headers": ["X-Tenant"]}
 IDS = [user_id(1), user_id(2)]
@@ -27,7 +27,7 @@ CALLERS = [
 
 
 def told(caller: dict[str, str]) -> str:
-    """Tell what a service is sent of a caller."""
+    """Return the headers of a caller that a service is sent, as text."""
     return " ".join(f"{name.lower()}={value}" for name, value in caller.items())
 
 
@@ -38,16 +38,18 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("compiled", "coalesced", "cached"), WAYS)
-async def test_no_caller_ever_gets_what_a_source_has_answered_to_another(
+async def test_no_caller_gets_the_results_of_another_caller(
     *, compiled: bool, coalesced: bool, cached: bool
 ) -> None:
-    async with hall(
+    async with mirrored_gateway(
         dict.fromkeys(("profile", "billing", "activity"), FORWARD),
         compiled=compiled,
         coalesce=CoalesceSettings(enabled=coalesced),
         cache=CacheSettings(enabled=cached, ttl=60),
     ) as gateway:
-        gateway.hold_until("profile", len(CALLERS))  # the calls of all are under way together
+        gateway.hold_until(
+            "profile", len(CALLERS)
+        )  # the calls of all callers are in flight together
         for _ in range(3):
             answers = await asyncio.gather(
                 *[gateway.ask(QUERY, caller) for caller in CALLERS for _ in range(3)]
@@ -66,10 +68,10 @@ async def test_no_caller_ever_gets_what_a_source_has_answered_to_another(
 
 
 @pytest.mark.parametrize(("compiled", "coalesced", "cached"), WAYS)
-async def test_a_source_that_is_sent_nothing_shares_its_calls_among_all_callers(
+async def test_a_source_without_caller_credentials_shares_calls_between_all_callers(
     *, compiled: bool, coalesced: bool, cached: bool
 ) -> None:
-    async with hall(
+    async with mirrored_gateway(
         {"profile": FORWARD, "activity": {"kind": "bearer", "token": "of-the-gateway"}},
         compiled=compiled,
         coalesce=CoalesceSettings(enabled=coalesced),
@@ -89,18 +91,18 @@ async def test_a_source_that_is_sent_nothing_shares_its_calls_among_all_callers(
         assert len(seen) == (1 if cached or coalesced else len(CALLERS))
 
 
-async def test_pages_of_a_list_are_asked_for_as_the_caller_too() -> None:
+async def test_requests_for_pages_have_the_credentials_of_the_caller() -> None:
     query = f'{{ user(id: "{IDS[0]}") {{ invoices {{ edges {{ node {{ number }} }} }} }} }}'
-    async with hall({"billing": FORWARD}) as gateway:
+    async with mirrored_gateway({"billing": FORWARD}) as gateway:
         answers = await asyncio.gather(*[gateway.ask(query, caller) for caller in CALLERS])
 
     for answer, caller in zip(answers, CALLERS, strict=True):
         assert answer == {"user": {"invoices": {"edges": [{"node": {"number": told(caller)}}]}}}
 
 
-async def test_a_token_of_the_gateway_s_own_may_go_with_a_header_of_the_caller_s() -> None:
+async def test_a_token_of_the_gateway_can_go_with_a_header_of_the_caller() -> None:
     auth = {"kind": "bearer", "token": "own", "forward_headers": ["X-Tenant"]}
-    async with hall({"profile": auth}) as gateway:
+    async with mirrored_gateway({"profile": auth}) as gateway:
         for tenant in ("t1", "t2"):
             headers = {"Authorization": "Bearer ann", "X-Tenant": tenant}
             answer = await gateway.ask(QUERY, headers)
@@ -108,9 +110,9 @@ async def test_a_token_of_the_gateway_s_own_may_go_with_a_header_of_the_caller_s
             assert [user["username"] for user in answer["users"]] == [sent, sent]
 
 
-async def test_each_source_is_sent_its_own_and_tells_callers_apart_by_that_alone() -> None:
+async def test_each_source_separates_callers_only_by_the_headers_that_it_is_sent() -> None:
     tenant = {"kind": "none", "forward_headers": ["X-Tenant"]}
-    async with hall({"profile": tenant, "billing": {"kind": "forward"}}) as gateway:
+    async with mirrored_gateway({"profile": tenant, "billing": {"kind": "forward"}}) as gateway:
         gateway.hold_until("billing", 2)
         callers = [{"Authorization": f"Bearer {name}", "X-Tenant": "t"} for name in ("ann", "bob")]
         answers = await asyncio.gather(*[gateway.ask(QUERY, caller) for caller in callers])
@@ -122,7 +124,7 @@ async def test_each_source_is_sent_its_own_and_tells_callers_apart_by_that_alone
     assert [len(mirror.requests) for mirror in gateway.mirrors.values()] == [1, 2, 1]
 
 
-async def test_nothing_else_of_the_caller_s_goes_on() -> None:
+async def test_no_other_headers_of_the_caller_are_forwarded() -> None:
     headers = [
         ("Authorization", "Bearer ann"),
         ("Cookie", "session=ann"),
@@ -134,7 +136,7 @@ async def test_nothing_else_of_the_caller_s_goes_on() -> None:
         ("User-Agent", "curl"),
         ("Accept-Language", "de"),
     ]
-    async with hall({"profile": FORWARD}) as gateway:
+    async with mirrored_gateway({"profile": FORWARD}) as gateway:
         await gateway.ask(QUERY, headers)
 
     [seen] = gateway.mirrors["profile"].requests
@@ -147,7 +149,7 @@ async def test_nothing_else_of_the_caller_s_goes_on() -> None:
 
 async def test_a_source_gets_the_time_that_is_left_and_not_also_the_caller_s_own_header() -> None:
     auth = {"kind": "none", "forward_headers": ["X-Tenant", "X-Time-Left"]}
-    async with hall({"profile": auth}, time_header="X-Time-Left") as gateway:
+    async with mirrored_gateway({"profile": auth}, time_header="X-Time-Left") as gateway:
         await gateway.ask(QUERY, {"X-Time-Left": "of-the-caller", "X-Tenant": "t1"})
 
     [seen] = gateway.mirrors["profile"].requests
@@ -171,7 +173,7 @@ NAMES = frozenset({"authorization", "x-tenant"})
         ([("x-other", "a")], ()),
     ],
 )
-def test_what_is_for_the_connection_alone_or_would_not_arrive_is_left_out(
+def test_connection_headers_and_invalid_values_are_not_forwarded(
     headers: list[tuple[str, str]], sent: Headers
 ) -> None:
     assert read_forwarded(headers, NAMES) == sent
@@ -186,7 +188,7 @@ PAIRS = st.lists(
 @example(one=[("a", "1"), ("a", "b")], other=[("a", "b"), ("a", "1")])
 @example(one=[("a", "1"), ("b", "2")], other=[("b", "2"), ("a", "1")])
 @given(one=PAIRS, other=PAIRS)
-def test_two_callers_are_the_same_just_when_they_send_the_same(
+def test_two_callers_have_one_identity_only_if_they_send_the_same_headers(
     one: list[tuple[str, str]], other: list[tuple[str, str]]
 ) -> None:
     names = frozenset({"a", "b", "ab"})
@@ -202,7 +204,7 @@ def test_two_callers_are_the_same_just_when_they_send_the_same(
     assert same == (sent[0] == sent[1])
 
 
-def test_neither_a_call_nor_an_identity_shows_what_it_is_of() -> None:
+def test_neither_a_context_nor_an_identity_shows_the_credentials() -> None:
     call = RequestContext("1", forwarded=(("authorization", "Bearer canary"),))
 
     assert "canary" not in repr(call)

@@ -87,7 +87,7 @@ class OpenClient:
         return reply.value
 
     async def code(self, target: str = "/users") -> Code:
-        """Send a GET that has to fail, and tell the code of the failure."""
+        """Send a GET that has to fail; return the code of the failure."""
         answer = await self.get(target)
         assert isinstance(answer, SourceFailure)
         assert answer.source == "profile"
@@ -145,7 +145,7 @@ async def exchange(
         yield asked, server
 
 
-async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> None:
+async def test_a_request_has_its_target_credentials_trace_and_request_id() -> None:
     async with exchange(saying(b"[1]"), auth=AUTH) as (asked, server):
         assert await asked.get("/users?id=1", RequestContext("req-7", TraceContext(TRACE))) == "[1]"
 
@@ -160,7 +160,7 @@ async def test_a_request_says_what_it_wants_who_asks_and_for_which_request() -> 
     assert seen.header("host") == [server.base_url.removeprefix("http://")]
 
 
-async def test_trace_and_token_are_sent_only_when_there_are_any() -> None:
+async def test_trace_and_authorization_headers_are_sent_only_if_they_exist() -> None:
     async with exchange(saying()) as (asked, server):
         await asked.get()
 
@@ -204,7 +204,7 @@ HOSTILE = [
 @example(keys=HOSTILE)
 @settings(max_examples=examples(25), deadline=None)
 @given(keys=st.lists(st.text(max_size=20), min_size=1, max_size=8))
-async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: list[str]) -> None:
+async def test_any_id_reaches_the_service_unchanged_as_one_value(keys: list[str]) -> None:
     async with exchange(saying()) as (asked, server):
         users = [UserId(key) for key in keys]
         await RestSource(PROFILE, asked.client, silent()).fetch_many(users, CALL)
@@ -216,7 +216,7 @@ async def test_any_id_reaches_the_service_as_the_one_value_that_it_was(keys: lis
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if text])
-async def test_any_user_and_cursor_reach_the_list_as_the_values_that_they_were(text: str) -> None:
+async def test_any_user_and_cursor_reach_the_list_unchanged(text: str) -> None:
     request = PageRequest(UserId(text), 3, Position(text, None))
     async with exchange(saying(b'{"items": []}')) as (asked, server):
         await RestPages(INVOICES, asked.client).fetch_pages([request], CALL)
@@ -225,7 +225,7 @@ async def test_any_user_and_cursor_reach_the_list_as_the_values_that_they_were(t
     assert server.requests[0].parameters == [("userId", text), ("limit", "3"), ("cursor", text)]
 
 
-async def test_a_list_is_not_asked_for_the_empty_user_which_may_be_everybody() -> None:
+async def test_an_empty_user_id_is_never_sent_to_a_list() -> None:
     async with exchange(saying(b'{"items": []}')) as (asked, server):
         pages = RestPages(INVOICES, asked.client)
         [answer] = (await pages.fetch_pages([PageRequest(UserId(""), 3)], CALL)).results
@@ -257,13 +257,15 @@ async def test_a_redirect_is_not_followed(status: str) -> None:
 @pytest.mark.parametrize(
     "location", ["http://[", "http://a:b", "//", "", "http://xn--/", "javascript:1", "\xff"]
 )
-async def test_a_redirect_to_nowhere_is_an_answer_that_does_not_fit(location: str) -> None:
+async def test_a_redirect_to_an_invalid_address_is_a_malformed_response(location: str) -> None:
     async with exchange(saying(b"", "302 Found", {"Location": location})) as (asked, _):
         assert await asked.code() is Code.SOURCE_MALFORMED
 
 
 async def test_a_refused_connection_is_an_unavailable_source() -> None:
-    with socket.socket() as held:  # bound but not listening: nobody else can take the port
+    with (
+        socket.socket() as held
+    ):  # bound but not listening, so that no other program can take the port
         held.bind(("127.0.0.1", 0))
         async with asking(f"http://127.0.0.1:{held.getsockname()[1]}") as asked:
             assert await asked.code() is Code.SOURCE_UNAVAILABLE
@@ -297,7 +299,7 @@ async def test_a_connection_that_the_server_closes_is_an_unavailable_source(sent
         b"HTTP/1.1 200 OK\r\nNo colon\r\n\r\n",
     ],
 )
-async def test_an_answer_that_is_not_http_is_a_code_and_never_an_exception(sent: bytes) -> None:
+async def test_a_response_that_is_not_http_is_a_failure_and_never_an_exception(sent: bytes) -> None:
     async with exchange(writing(sent)) as (asked, _):
         answer = await asked.get(read=_never)
 
@@ -305,13 +307,13 @@ async def test_an_answer_that_is_not_http_is_a_code_and_never_an_exception(sent:
     assert answer.code in {Code.SOURCE_MALFORMED, Code.SOURCE_UNAVAILABLE}
 
 
-async def dripping(exchange: HttpExchange) -> None:
-    """Answer right, over seconds."""
+async def slow_body(exchange: HttpExchange) -> None:
+    """Send a correct response slowly, over seconds."""
     await exchange.drip(b"[" + b" " * 1000 + b"]", 0.003)
 
 
-@pytest.mark.parametrize("answer", [hanging, dripping])
-async def test_an_answer_that_is_not_whole_in_time_is_a_timeout(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [hanging, slow_body])
+async def test_a_response_that_is_incomplete_at_the_timeout_is_a_timeout(answer: Answer) -> None:
     async with exchange(answer, timeout=0.1) as (asked, _):
         assert await asked.code() is Code.SOURCE_TIMEOUT
 
@@ -319,7 +321,7 @@ async def test_an_answer_that_is_not_whole_in_time_is_a_timeout(answer: Answer) 
     assert event["detail"] == "no complete answer within the timeout"
 
 
-async def test_a_compressed_answer_is_understood() -> None:
+async def test_a_compressed_response_is_decompressed() -> None:
     body = gzip.compress(b"[1, 2]")
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, server):
         assert await asked.get() == "[1, 2]"
@@ -336,7 +338,7 @@ async def test_a_compressed_answer_is_understood() -> None:
     ],
     ids=["not compressed", "cut off", "wrong checksum"],
 )
-async def test_a_badly_compressed_answer_is_malformed(body: bytes) -> None:
+async def test_a_response_with_damaged_compression_is_malformed(body: bytes) -> None:
     async with exchange(saying(body, headers={"Content-Encoding": "gzip"})) as (asked, _):
         source = RestSource(PROFILE, asked.client, silent())
         [answer] = (await source.fetch_many([UserId("a")], CALL)).results
@@ -355,7 +357,7 @@ async def test_connections_are_reused() -> None:
 
 
 def losing(peer: RawConnection) -> None:
-    """Answer the first request on a connection, and reset it at the second."""
+    """Answer the first request of a connection, and reset the connection at the second."""
     if len(peer.heads) == 1:
         peer.send(answered(b"[1]"))
     else:
@@ -363,7 +365,9 @@ def losing(peer: RawConnection) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(method: str) -> None:
+async def test_a_request_on_a_closed_idle_connection_is_sent_again_without_failure(
+    method: str,
+) -> None:
     ask = UpstreamRequest(
         (UserId("a"),), "/users", "/users", method
     )  # whatever its method, it only reads
@@ -382,7 +386,7 @@ async def test_a_request_that_meets_the_end_of_a_kept_connection_is_no_failure(m
     assert [event.get("repeated") for event in asked.events] == [None] + [True] * 479
 
 
-async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_it_was() -> None:
+async def test_a_resend_on_a_new_connection_does_not_use_the_retry_budget() -> None:
     unwell = False
 
     def behave(peer: RawConnection) -> None:
@@ -407,7 +411,7 @@ async def test_a_repetition_on_a_new_connection_leaves_the_budget_of_retries_as_
     assert [event.get("attempt") for event in asked.events] == [None] * 21 + [2]
 
 
-async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
+async def test_a_resend_ends_at_the_timeout_of_its_attempt() -> None:
     clock = ManualClock()
 
     def behave(peer: RawConnection) -> None:
@@ -428,7 +432,7 @@ async def test_a_repetition_ends_with_the_time_of_its_attempt() -> None:
     assert told.code is Code.SOURCE_TIMEOUT
 
 
-async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> None:
+async def test_a_response_without_a_request_is_logged_with_its_source() -> None:
     def behave(peer: RawConnection) -> None:
         peer.send(answered(b"[1]") + answered(b'["canary-body"]'))
 
@@ -437,12 +441,12 @@ async def test_the_log_says_where_a_service_sends_what_nobody_asked_for() -> Non
             assert await asked.get() == "[1]"
 
     told = [event for event in asked.events if event["event"] == "source.unasked_answer"]
-    # Once a minute at most: two more were left out.
+    # At most one line a minute: two more were left out.
     assert [(event["source"], event["connections"]) for event in told] == [("profile", 1)]
     assert BODY not in asked.log
 
 
-async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
+async def test_a_connection_is_not_reused_after_a_timeout() -> None:
     async with exchange(hanging, timeout=0.05) as (asked, server):
         await asked.get()
         server.answer = saying(b"[2]")
@@ -451,7 +455,9 @@ async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
     assert server.accepted == 2
 
 
-async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_in_environment_variables_are_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with serving(saying(b"proxied")) as proxy, serving(saying(b"direct")) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.base_url)
@@ -464,7 +470,7 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("status", "number"), [("200 OK", 200), ("503 Down", 503)])
-async def test_contact_is_the_last_time_that_the_service_answered_at_all(
+async def test_the_last_contact_is_the_time_and_status_of_the_last_response(
     status: str, number: int
 ) -> None:
     clock = ManualClock()
@@ -482,7 +488,7 @@ async def test_contact_is_the_last_time_that_the_service_answered_at_all(
     assert contacts == [None, answered, answered]
 
 
-def test_only_200_has_an_answer_in_it_and_every_other_status_has_its_code() -> None:
+def test_each_status_except_200_has_a_failure_code() -> None:
     codes = {status: code_of_status(status) for status in range(100, 600)}
 
     expected: dict[int, Code | None] = dict.fromkeys(range(100, 400), Code.SOURCE_MALFORMED)
@@ -494,7 +500,7 @@ def test_only_200_has_an_answer_in_it_and_every_other_status_has_its_code() -> N
 @pytest.mark.parametrize(
     "status", [201, 204, 304, 400, 401, 403, 404, 418, 429, 451, 499, 500, 502, 503, 504, 599]
 )
-async def test_a_status_is_a_failure_with_its_code_and_the_body_is_not_read(status: int) -> None:
+async def test_the_body_of_a_failure_status_is_not_read(status: int) -> None:
     body = b"" if status in {204, 304} else b"[]"
     async with exchange(saying(body, f"{status} Whatever")) as (asked, _):
         answer = await asked.get(read=_never)
@@ -504,7 +510,7 @@ async def test_a_status_is_a_failure_with_its_code_and_the_body_is_not_read(stat
     assert answer.detail == f"status {status}"
 
 
-async def test_a_status_can_say_that_there_is_no_such_user() -> None:
+async def test_a_configured_status_means_that_the_user_is_unknown() -> None:
     async with exchange(saying(status="404 Not Found")) as (asked, _):
         reply = await asked.client.send(
             asking_for("/x"), CALL, lambda answer: _never(answer.body), absent=frozenset({404})
@@ -515,7 +521,7 @@ async def test_a_status_can_say_that_there_is_no_such_user() -> None:
 
 
 def family(kind: type[Exception]) -> Iterator[type[Exception]]:
-    """List a class and all its subclasses, those of the libraries alone."""
+    """List a class and all its subclasses in the two libraries."""
     yield kind
     for below in kind.__subclasses__():
         if below.__module__.partition(".")[0] in {"httpx", "aiohttp"}:
@@ -547,13 +553,13 @@ def made(kind: type[Exception]) -> Exception:
 
 
 def _all_foreign() -> list[type[Exception]]:
-    """List what httpx and aiohttp may raise, and some of what the machine may."""
+    """List the exceptions of httpx and aiohttp, and some of the operating system."""
     mine = [OSError, TimeoutError, ConnectionResetError, BrokenPipeError, socket.gaierror]
     kinds = [*family(httpx.HTTPError), *family(aiohttp.ClientError), httpx.InvalidURL, *mine]
     return sorted(set(kinds), key=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
 
 
-def test_the_libraries_have_the_exceptions_that_the_map_is_proved_for() -> None:
+def test_the_tested_exceptions_are_all_that_the_libraries_export() -> None:
     exported = {
         value
         for library in (httpx, aiohttp)
@@ -566,7 +572,9 @@ def test_the_libraries_have_the_exceptions_that_the_map_is_proved_for() -> None:
 
 
 @pytest.mark.parametrize("kind", _all_foreign(), ids=lambda kind: kind.__qualname__)
-async def test_every_foreign_exception_ends_at_the_border_as_a_code(kind: type[Exception]) -> None:
+async def test_every_exception_of_the_libraries_becomes_a_failure_code(
+    kind: type[Exception],
+) -> None:
     error = made(kind)
     assert isinstance(error, FOREIGN)
 
@@ -594,7 +602,7 @@ async def test_every_foreign_exception_ends_at_the_border_as_a_code(kind: type[E
         (LongHeadError(1_024), Code.SOURCE_MALFORMED),
     ],
 )
-def test_our_own_exceptions_end_there_too(error: Exception, code: Code) -> None:
+def test_exceptions_of_our_transport_become_failure_codes(error: Exception, code: Code) -> None:
     assert isinstance(error, FOREIGN)
     assert translate(error)[0] is code
 
@@ -609,14 +617,14 @@ def test_our_own_exceptions_end_there_too(error: Exception, code: Code) -> None:
         (aiohttp.SocketTimeoutError("slow"), Code.SOURCE_TIMEOUT),
     ],
 )
-def test_the_exception_that_the_transport_renamed_decides(cause: Exception, code: Code) -> None:
+def test_the_cause_of_a_renamed_exception_decides_the_code(cause: Exception, code: Code) -> None:
     renamed = httpx.ConnectTimeout("what the transport calls it")
     renamed.__cause__ = cause
 
     assert translate(renamed)[0] is code
 
 
-async def test_what_is_no_foreign_exception_is_a_bug_and_is_not_hidden() -> None:
+async def test_an_exception_that_is_not_of_the_libraries_is_raised() -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError
 
@@ -647,7 +655,7 @@ async def test_an_exchange_is_logged_with_its_source_keys_status_duration_and_ou
 
 
 def _refuse(body: bytes) -> str:
-    """Find that a body does not fit."""
+    """Refuse a body as malformed."""
     raise MalformedError(f"expected a JSON array, got {len(body)} bytes")
 
 
@@ -662,13 +670,13 @@ def _refuse(body: bytes) -> str:
     ],
     ids=["malformed", "500", "403", "redirect", "redirect to nowhere"],
 )
-async def test_the_log_of_a_bad_answer_has_its_status_and_quotes_no_body_id_or_token(
+async def test_the_log_of_a_failed_response_has_its_status_and_no_secrets(
     answer: Answer, status: int
 ) -> None:
     async with exchange(answer, auth=AUTH) as (asked, _):
         failure = await asked.get(f"/users?id={USER}", read=_refuse)
 
-    _assert_tells_without_quoting(asked, failure)
+    _assert_logs_without_secrets(asked, failure)
     assert asked.events[0]["status"] == status
 
 
@@ -689,15 +697,15 @@ HEAD = "HTTP/1.1 200 OK\r\n"
     ],
     ids=["not gzip", "not HTTP", "length", "header", "chunk", "cut off", "closed", "hanging"],
 )
-async def test_the_log_of_a_broken_exchange_quotes_no_body_id_or_token(answer: Answer) -> None:
+async def test_the_log_of_a_broken_exchange_has_no_body_id_or_token(answer: Answer) -> None:
     async with exchange(answer, auth=AUTH, timeout=0.1) as (asked, _):
         failure = await asked.get(f"/users?id={USER}", read=_refuse)
 
-    _assert_tells_without_quoting(asked, failure)
+    _assert_logs_without_secrets(asked, failure)
 
 
-def _assert_tells_without_quoting(asked: OpenClient, failure: object) -> None:
-    """Assert that the log has one line that tells of a failure and keeps secrets."""
+def _assert_logs_without_secrets(asked: OpenClient, failure: object) -> None:
+    """Assert that the log has one line, with the failure and without secrets."""
     assert isinstance(failure, SourceFailure)
     [event] = asked.events
     assert event["event"] == "source.fetch"
@@ -712,17 +720,17 @@ def _assert_tells_without_quoting(asked: OpenClient, failure: object) -> None:
 
 
 def _never(body: bytes) -> str:
-    """Fail the test: this body is not to be read."""
+    """Fail the test: this body must not be read."""
     raise AssertionError(f"read {body!r}")
 
 
 def _code(status: int) -> Code:
-    """Find the code of a status that is a failure."""
+    """Return the code of a status that is a failure."""
     code = code_of_status(status)
     assert code is not None
     return code
 
 
 def silent() -> Any:  # noqa: ANN401 # structlog's loggers are typed by what they are bound to
-    """Make a log that nobody reads."""
+    """Make a log whose lines are not read."""
     return make_log(LogSettings(), "json", io.StringIO())

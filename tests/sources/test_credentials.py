@@ -1,4 +1,4 @@
-"""What each request has in it so that the service knows who asks, over real connections."""
+"""The credentials of the gateway in each request, over real connections."""
 
 from base64 import b64encode
 from urllib.parse import parse_qsl, quote, urlencode
@@ -22,7 +22,7 @@ IN_QUERY = {"kind": "api_key", "key": SECRET, "parameter": "api_key"}
 
 
 async def sent(auth: dict[str, str]) -> tuple[HttpRequest, str]:
-    """Send a request; give it as it came, and the log."""
+    """Send a request; return it as received, and the log."""
     async with (
         serving(saying(b"", "403 Forbidden")) as server,
         asking(server.base_url, auth=auth) as asked,
@@ -49,7 +49,7 @@ async def sent(auth: dict[str, str]) -> tuple[HttpRequest, str]:
         ),
     ],
 )
-async def test_a_service_is_sent_the_header_that_it_wants(
+async def test_a_request_has_the_configured_authorization_header(
     auth: dict[str, str], header: str, value: str
 ) -> None:
     seen, log = await sent(auth)
@@ -59,20 +59,20 @@ async def test_a_service_is_sent_the_header_that_it_wants(
     assert value not in log
 
 
-async def test_without_any_it_is_sent_none() -> None:
+async def test_a_request_without_credentials_has_no_authorization_header() -> None:
     seen, _ = await sent({"kind": "none"})
 
     assert not seen.header("authorization")
 
 
-async def test_a_key_in_the_query_reaches_the_service_whole_and_no_log() -> None:
+async def test_an_api_key_in_the_query_reaches_the_service_but_not_the_log() -> None:
     seen, log = await sent(IN_QUERY)
 
     assert seen.parameters == [("id", "1"), ("api_key", SECRET)]
     assert "canary" not in log  # however it is written
 
 
-async def test_an_address_with_the_key_is_no_longer_than_it_may_be() -> None:
+async def test_a_url_with_the_api_key_is_within_the_limit() -> None:
     auth = {"kind": "api_key", "key": "k" * 100, "parameter": "key"}
     async with (
         serving(saying(b"[]")) as server,
@@ -89,7 +89,7 @@ async def test_an_address_with_the_key_is_no_longer_than_it_may_be() -> None:
     assert all(("key", "k" * 100) in seen.parameters for seen in server.requests)
 
 
-async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it() -> None:
+async def test_the_api_key_is_sent_once_if_the_next_page_url_repeats_it() -> None:
     async def answer(exchange: HttpExchange) -> None:
         user, more = ("a", "&page=2") if len(server.requests) == 1 else ("b", None)
         following = None if more is None else server.requests[0].target + more
@@ -113,7 +113,7 @@ async def test_the_key_is_sent_once_where_the_address_of_the_next_page_echoes_it
     key=st.from_regex("[!-~]([ -~]*[!-~])?", fullmatch=True),
     users=st.lists(st.text(alphabet="ab&=%+ ", max_size=5), max_size=3),
 )
-def test_any_key_leaves_what_is_asked_as_it_was(key: str, users: list[str]) -> None:
+def test_an_api_key_does_not_change_the_rest_of_the_query(key: str, users: list[str]) -> None:
     own = query_of(ApiKeyAuth.model_validate({"kind": "api_key", "key": key, "parameter": "key"}))
     query = urlencode([("id", user) for user in users], quote_via=quote, safe="")
 

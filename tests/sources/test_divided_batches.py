@@ -1,4 +1,4 @@
-"""Batches that are overdue or fail are divided, and their users are suspects for a while."""
+"""Overdue and failed batches are divided, and their users are suspects for some time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tests.sources.scheduler import SETTINGS, SchedulerHarness, asked
 from tests.sources.upstream import PersonRecord, Said, failure, told
 
 OVERDUE = 1.0
-"""Seconds after which a batch of a few users is overdue."""
+"""Seconds until a batch of a few users is overdue."""
 
 HURRIED = SETTINGS.model_copy(
     update={"coalesce": CoalesceSettings(max_batches=1, max_wait=OVERDUE)}
@@ -22,14 +22,14 @@ HURRIED = SETTINGS.model_copy(
 
 
 def hurried(clock: ManualClock) -> SchedulerHarness:
-    """Make a scheduler whose batches are overdue soon."""
+    """Make a scheduler whose batches are overdue after a short time."""
     return SchedulerHarness(clock, Sharing.BATCHES, limits=HURRIED)
 
 
 async def ask_at_once(
     harness: SchedulerHarness, *each: str, fields: str | None = None
 ) -> list[asyncio.Task[Sequence[Said]]]:
-    """Have several requests ask in the same turn, so that one batch has all of their users."""
+    """Start several requests in the same turn, so that one batch has all their users."""
     some = None if fields is None else frozenset(fields)
     tasks = [
         asyncio.create_task(harness.fetch(keys, harness.call(keys), fields=some)) for keys in each
@@ -39,12 +39,12 @@ async def ask_at_once(
 
 
 async def let_all_go(harness: SchedulerHarness) -> None:
-    """Let all calls end that were made so far."""
+    """End all calls that were made so far."""
     for number in range(len(harness.upstream.batches)):
         await harness.let_go(number)
 
 
-async def test_a_user_who_waits_for_other_fields_goes_once_though_the_batch_before_is_divided(
+async def test_a_user_with_other_fields_is_fetched_once_after_a_batch_is_divided(
     clock: ManualClock,
 ) -> None:
     harness = hurried(clock)
@@ -61,7 +61,7 @@ async def test_a_user_who_waits_for_other_fields_goes_once_though_the_batch_befo
         assert told(early.result()) == told(late.result())
 
 
-async def test_a_call_that_was_divided_counts_for_the_request_that_began_it(
+async def test_a_divided_call_is_counted_in_the_trace_of_its_first_request(
     clock: ManualClock,
 ) -> None:
     harness = SchedulerHarness(clock, Sharing.BATCHES)
@@ -82,7 +82,7 @@ async def test_a_call_that_was_divided_counts_for_the_request_that_began_it(
     assert [traces[one].coalesced for one in "ab"] == [0, 0]
 
 
-async def test_a_failure_for_which_the_source_wants_fewer_calls_is_not_divided(
+async def test_a_batch_is_not_divided_after_a_failure_with_retry_after(
     clock: ManualClock,
 ) -> None:
     harness = SchedulerHarness(clock, Sharing.BATCHES)
@@ -95,7 +95,7 @@ async def test_a_failure_for_which_the_source_wants_fewer_calls_is_not_divided(
     assert harness.upstream.batches == ["ab"]
 
 
-async def test_while_calls_wait_before_they_are_sent_no_batch_is_divided(
+async def test_no_batch_is_divided_while_calls_wait_to_be_sent(
     clock: ManualClock,
 ) -> None:
     harness = hurried(clock)
@@ -112,7 +112,7 @@ async def test_while_calls_wait_before_they_are_sent_no_batch_is_divided(
         await let_all_go(harness)
 
 
-async def test_a_batch_of_several_calls_has_the_time_of_each(clock: ManualClock) -> None:
+async def test_a_batch_of_several_calls_is_overdue_later(clock: ManualClock) -> None:
     harness = hurried(clock)
     assert harness.limits.max_keys == 7
     async with harness.scheduler:
@@ -126,7 +126,7 @@ async def test_a_batch_of_several_calls_has_the_time_of_each(clock: ManualClock)
         await let_all_go(harness)
 
 
-async def test_a_divided_batch_that_goes_on_without_a_request_goes_on_in_its_parts(
+async def test_the_parts_of_a_divided_background_batch_continue_without_a_caller(
     clock: ManualClock,
 ) -> None:
     harness = hurried(clock)
@@ -144,7 +144,7 @@ async def test_a_divided_batch_that_goes_on_without_a_request_goes_on_in_its_par
 @pytest.mark.parametrize(
     ("congested", "after"), [(False, ["a", "b"]), (True, ["ab"])], ids=["slow", "not sent yet"]
 )
-async def test_users_of_an_overdue_batch_go_apart_unless_its_calls_only_waited(
+async def test_users_of_an_overdue_batch_are_separated_unless_its_calls_only_waited(
     clock: ManualClock, after: list[str], *, congested: bool
 ) -> None:
     harness = hurried(clock)

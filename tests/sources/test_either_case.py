@@ -1,4 +1,4 @@
-"""Ids that differ in case alone: one user where case has no meaning, and two where it has."""
+"""Ids that differ only in case: one user if case has no meaning, and two users if it has."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -35,7 +35,7 @@ ANYBODY = re.compile("[^/]{1,40}")
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
@@ -51,7 +51,7 @@ def finding(rows: Mapping[str, Row], name: str) -> Behaviour:
 
 
 def know(services: FakeServices, *users: str) -> None:
-    """Let all three know some users, whom they find in either case and write in one."""
+    """Add users to all three services; they find them in either case and write one case."""
     makers = (
         (services.profile, profile_row, "id"),
         (services.billing, account_row, "userId"),
@@ -65,13 +65,13 @@ def know(services: FakeServices, *users: str) -> None:
 
 @pytest.fixture
 async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway over the fakes."""
+    """Return the gateway over the fakes."""
     async with open_gateway(settings_for_fakes()) as opened:
         yield opened
 
 
 @pytest.mark.parametrize(("asked", "written"), [(UPPER, LOWER), (LOWER, UPPER)])
-async def test_a_uuid_that_is_answered_in_another_case_is_that_user(
+async def test_a_uuid_that_is_returned_in_another_case_is_the_same_user(
     gateway: GatewayClient, services: FakeServices, asked: str, written: str
 ) -> None:
     know(services, written, OTHER)
@@ -87,7 +87,7 @@ async def test_a_uuid_that_is_answered_in_another_case_is_that_user(
     assert not gateway.events("source.question_ignored")
 
 
-async def test_a_user_who_is_asked_for_in_both_cases_is_there_in_both(
+async def test_a_user_requested_in_both_cases_is_returned_in_both(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, LOWER)
@@ -100,7 +100,7 @@ async def test_a_user_who_is_asked_for_in_both_cases_is_there_in_both(
     assert services.profile.batches == [[UPPER, LOWER]]
 
 
-async def test_a_user_whom_nobody_knows_is_unknown_in_either_case(
+async def test_an_unknown_user_is_unknown_in_either_case(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, OTHER)
@@ -111,7 +111,7 @@ async def test_a_user_whom_nobody_knows_is_unknown_in_either_case(
     assert not reply.errors
 
 
-async def test_the_cursor_of_a_list_is_good_in_either_case(
+async def test_the_cursor_of_a_list_is_valid_in_either_case(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.rows = {LOWER: profile_row(1, id=LOWER), UPPER: profile_row(1, id=LOWER)}
@@ -130,7 +130,7 @@ async def test_the_cursor_of_a_list_is_good_in_either_case(
     assert second.data["user"]["invoices"]["edges"] == [{"node": {"id": "inv-1"}}]
 
 
-async def test_what_is_kept_of_one_way_of_writing_is_never_given_to_another_user(
+async def test_a_cached_record_in_either_case_is_never_given_to_another_user(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, LOWER, OTHER)
@@ -149,7 +149,7 @@ async def test_what_is_kept_of_one_way_of_writing_is_never_given_to_another_user
 
 
 @pytest.mark.parametrize(("subject", "asked"), [(UPPER, LOWER), (LOWER, UPPER)])
-async def test_a_caller_sees_of_itself_what_is_its_own_in_either_case(
+async def test_a_caller_sees_its_own_fields_in_either_case(
     open_gateway: OpenGateway, services: FakeServices, subject: str, asked: str
 ) -> None:
     know(services, LOWER, OTHER)
@@ -164,7 +164,7 @@ async def test_a_caller_sees_of_itself_what_is_its_own_in_either_case(
     assert ann.codes == {"users.0.email": "FORBIDDEN"}
 
 
-async def test_a_caller_is_no_other_user_whose_id_differs_in_case(
+async def test_a_caller_is_not_the_user_whose_id_differs_in_case(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, "ann")
@@ -180,18 +180,18 @@ async def test_a_caller_is_no_other_user_whose_id_differs_in_case(
 
 
 def taking(pattern: re.Pattern[str]) -> Settings:
-    """Make settings that take other ids."""
+    """Make settings that accept other ids."""
     return settings_for_fakes(user_id_pattern=pattern)
 
 
 async def names_of(gateway: GatewayClient, ids: Sequence[str]) -> list[str | None]:
-    """Ask for users, and tell their names."""
+    """Ask for users, and return their names."""
     reply = await gateway.query(QUERY, ids=list(ids))
     assert not reply.errors
     return [None if user is None else user["username"] for user in reply.data["users"]]
 
 
-async def test_other_ids_are_one_user_where_the_pattern_leaves_case_aside(
+async def test_ids_in_both_cases_are_one_user_if_the_pattern_ignores_case(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, "ann", "bob")
@@ -206,7 +206,7 @@ async def test_other_ids_are_one_user_where_the_pattern_leaves_case_aside(
         assert not gateway.events("source.odd_rows")
 
 
-async def test_other_ids_are_two_users_where_it_does_not(
+async def test_ids_in_both_cases_are_two_users_if_the_pattern_respects_case(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, "ann", "bob")
@@ -218,7 +218,7 @@ async def test_other_ids_are_two_users_where_it_does_not(
 
     known, other = reply.data["users"]
     assert known["username"] == "user1"
-    # The services take ann for ANN, so that nothing can be said of ANN, alone or beside others.
+    # The services return ann for ANN, so that ANN is neither found nor unknown.
     assert other == alone.data["users"][0] == {"id": "ANN", **dict.fromkeys(FIELDS.split())}
     assert set(reply.codes.values()) == set(alone.codes.values()) == {"SOURCE_MALFORMED"}
 
@@ -233,7 +233,7 @@ async def test_other_ids_are_two_users_where_it_does_not(
     ],
 )
 @pytest.mark.parametrize("pattern", [ANYBODY, re.compile("(?i)[^/]{1,40}")])
-async def test_nobody_has_the_row_of_a_user_whom_only_unicode_takes_for_the_same(
+async def test_ids_that_are_equal_only_by_unicode_rules_are_different_users(
     open_gateway: OpenGateway,
     services: FakeServices,
     pattern: re.Pattern[str],

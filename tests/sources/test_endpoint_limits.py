@@ -1,4 +1,4 @@
-"""Limits that an endpoint has for itself: time, users in a call, calls at the same time."""
+"""Limits of one endpoint: its timeout, the users in a call, the calls at the same time."""
 
 import asyncio
 from collections import Counter
@@ -22,27 +22,27 @@ BOTH_ENDPOINTS = f"{{ users(ids: {IDS}) {{ plan balance {{ amount }} }} }}".repl
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Give both ways in which the gateway works."""
+    """Return both ways in which the gateway works."""
     way: Ways = request.param
     return way
 
 
 @pytest.fixture(autouse=True)
 def billing(services: FakeServices) -> DividedBilling:
-    """Give a billing service of two endpoints, which knows the users."""
+    """Return a billing service of two endpoints that knows the users."""
     services.billing = DividedBilling("")
     services.know(*range(1, 7))
     return services.billing
 
 
 def limited(limits: Mapping[str, Any], **source: Any) -> Settings:  # noqa: ANN401 # any setting
-    """Make settings by which the endpoint of balances has limits of its own."""
+    """Make settings with limits for the endpoint of balances."""
     endpoints = {"subscription": SUBSCRIPTION, "balance": {**BALANCE, **limits}}
     return settings_with({"billing": {"endpoints": endpoints, **source}})
 
 
 class Waiting:
-    """Lets calls wait, and counts those that run at the same time.
+    """Delays calls, and counts those that run at the same time.
 
     Attributes:
         most: How many calls ran at the same time, by path.
@@ -65,7 +65,7 @@ class Waiting:
             self._running[path] -= 1
 
 
-async def test_an_endpoint_may_take_fewer_users_in_a_call(
+async def test_an_endpoint_may_have_fewer_keys_in_a_call_than_its_source(
     open_gateway: OpenGateway, billing: DividedBilling
 ) -> None:
     async with open_gateway(limited({"max_keys": 4}, max_keys=5)) as gateway:
@@ -78,14 +78,16 @@ async def test_an_endpoint_may_take_fewer_users_in_a_call(
     }
 
 
-async def test_or_more_of_them(open_gateway: OpenGateway, billing: DividedBilling) -> None:
+async def test_an_endpoint_may_have_more_keys_in_a_call_than_its_source(
+    open_gateway: OpenGateway, billing: DividedBilling
+) -> None:
     async with open_gateway(limited({"max_keys": 6}, max_keys=3)) as gateway:
         await gateway.query(BOTH_ENDPOINTS)
 
     assert billing.asked == {"/subscriptions": [IDS[:3], IDS[3:]], "/balances": [IDS]}
 
 
-async def test_a_slow_endpoint_has_a_time_of_its_own(
+async def test_an_endpoint_may_have_a_shorter_timeout_than_its_source(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.before = Waiting(clock, 0.5)
@@ -100,7 +102,7 @@ async def test_a_slow_endpoint_has_a_time_of_its_own(
     assert set(reply.codes) == {f"users.{number}.balance" for number in range(6)}
 
 
-async def test_it_may_be_longer_than_that_of_its_source(
+async def test_an_endpoint_may_have_a_longer_timeout_than_its_source(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.before = Waiting(clock, 0.5)
@@ -111,7 +113,7 @@ async def test_it_may_be_longer_than_that_of_its_source(
     assert set(reply.codes) == {f"users.{number}.plan" for number in range(6)}
 
 
-async def test_calls_of_all_requests_to_an_endpoint_are_no_more_at_a_time_than_it_may_have(
+async def test_the_limit_of_calls_of_an_endpoint_counts_the_calls_of_all_requests(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.before = waiting = Waiting(clock, 0.1)
@@ -129,7 +131,7 @@ async def test_calls_of_all_requests_to_an_endpoint_are_no_more_at_a_time_than_i
     assert waiting.most["/subscriptions"] == 18
 
 
-async def test_what_waits_for_an_endpoint_takes_no_place_of_the_others(
+async def test_calls_that_wait_for_an_endpoint_do_not_block_other_endpoints(
     open_gateway: OpenGateway, services: FakeServices, billing: DividedBilling, clock: ManualClock
 ) -> None:
     services.before = Waiting(clock, 0.1)
@@ -148,7 +150,7 @@ async def test_what_waits_for_an_endpoint_takes_no_place_of_the_others(
     assert billing.asked["/balances"] == [[key] for key in IDS]
 
 
-async def test_an_endpoint_with_the_limit_of_its_source_waits_in_the_same_order_as_the_others(
+async def test_an_endpoint_with_the_limit_of_its_source_keeps_the_order_of_calls(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.before = Waiting(clock, 0.1)
@@ -171,7 +173,7 @@ async def test_an_endpoint_with_the_limit_of_its_source_waits_in_the_same_order_
     assert ends == ["balance { amount }", "balance { currency }", "plan"]
 
 
-async def test_when_too_many_calls_wait_for_an_endpoint_only_its_fields_fail(
+async def test_too_many_waiting_calls_of_an_endpoint_fail_only_its_fields(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.before = Waiting(clock, 0.1)
@@ -190,7 +192,7 @@ async def test_when_too_many_calls_wait_for_an_endpoint_only_its_fields_fail(
     assert set(second.codes) == {f"users.{number}.balance" for number in range(6)}
 
 
-async def test_a_limit_beyond_that_of_the_source_has_no_effect(
+async def test_a_limit_above_that_of_the_source_has_no_effect(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.before = waiting = Waiting(clock, 0.1)

@@ -1,4 +1,4 @@
-"""How a record is divided over the endpoints of its service, and what is wrong with that."""
+"""How a record is divided over the endpoints of its service, and mistakes in these settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ def settings(**changes: object) -> SourceSettings:
 
 
 def mistakes(spec: SourceSpec[Any] = BILLING, **changes: object) -> Mapping[str, str]:
-    """Tell what is wrong with settings, by where it is."""
+    """Return the mistakes in settings, by their places."""
     with pytest.raises(MappingError) as caught:
         endpoints_of([spec], {spec.service: settings(**changes)})
     return {".".join(one.keys): one.what for one in caught.value.mistakes}
 
 
-def test_a_source_without_endpoints_is_asked_as_it_is() -> None:
+def test_a_source_without_endpoints_is_one_endpoint() -> None:
     plain = settings()
 
     [one] = endpoints_of([BILLING], {"billing": plain})["billing"]
@@ -36,7 +36,7 @@ def test_a_source_without_endpoints_is_asked_as_it_is() -> None:
     assert one.gives == {"plan", "status", "balance", "renews_at"}
 
 
-def test_each_endpoint_has_its_shape_its_fields_and_all_else_of_its_service() -> None:
+def test_an_endpoint_has_its_own_request_and_fields_and_its_service_settings() -> None:
     found = endpoints_of([BILLING], {"billing": settings(endpoints=ENDPOINTS, timeout=0.7)})
 
     first, second = found["billing"]
@@ -50,7 +50,7 @@ def test_each_endpoint_has_its_shape_its_fields_and_all_else_of_its_service() ->
     assert second.settings.fields == {"balance": "balance"}
 
 
-def test_an_endpoint_may_give_the_key_by_an_expression() -> None:
+def test_an_endpoint_may_have_an_expression_for_the_key() -> None:
     balance = {**BALANCE, "fields": {**BALANCE["fields"], "user_id": "customer.id"}}
 
     found = endpoints_of(
@@ -60,7 +60,7 @@ def test_an_endpoint_may_give_the_key_by_an_expression() -> None:
     assert found["billing"][1].gives == {"balance"}
 
 
-def test_what_may_be_missing_is_missing_at_the_first_endpoint() -> None:
+def test_optional_fields_of_no_endpoint_belong_to_the_first_endpoint() -> None:
     bare = {**SUBSCRIPTION, "fields": {"plan": "plan", "status": "status"}}
 
     found = endpoints_of(
@@ -73,7 +73,7 @@ def test_what_may_be_missing_is_missing_at_the_first_endpoint() -> None:
     ]
 
 
-def test_a_field_that_two_endpoints_give_is_a_mistake_and_one_that_none_gives_is_null() -> None:
+def test_a_field_of_two_endpoints_is_a_mistake_but_a_field_of_none_is_not() -> None:
     twice = {**BALANCE, "fields": {"plan": "plan"}}
 
     assert mistakes(endpoints={"subscription": SUBSCRIPTION, "other": twice}) == {
@@ -84,7 +84,7 @@ def test_a_field_that_two_endpoints_give_is_a_mistake_and_one_that_none_gives_is
     assert "balance" in found["billing"][0].gives
 
 
-def test_a_field_that_the_record_has_not_is_a_mistake_with_the_nearest() -> None:
+def test_an_unknown_field_is_a_mistake_that_suggests_the_nearest_name() -> None:
     wrong = {**BALANCE, "fields": {"balance": "a", "renews": "b"}}
 
     assert mistakes(endpoints={"subscription": SUBSCRIPTION, "balance": wrong}) == {
@@ -92,14 +92,14 @@ def test_a_field_that_the_record_has_not_is_a_mistake_with_the_nearest() -> None
     }
 
 
-def test_a_shape_beside_endpoints_is_a_mistake() -> None:
+def test_an_answer_or_fields_beside_endpoints_are_a_mistake() -> None:
     assert mistakes(endpoints=ENDPOINTS, answer={}, fields={"plan": "a"}) == {
         "answer": "stands beside endpoints: expected it in each of them.",
         "fields": "stands beside endpoints: expected it in each of them.",
     }
 
 
-def test_what_cannot_be_read_of_one_endpoint_is_told_at_its_place() -> None:
+def test_a_mistake_in_one_endpoint_is_reported_at_its_place() -> None:
     twice = {
         **BALANCE,
         "answer": {"key": ["id"]},
@@ -113,12 +113,12 @@ def test_what_cannot_be_read_of_one_endpoint_is_told_at_its_place() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Balance", "a.b", "9"])
-def test_a_name_of_an_endpoint_is_a_word(name: str) -> None:
+def test_an_invalid_name_of_an_endpoint_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="expected small letters"):
         settings(endpoints={name: BALANCE})
 
 
-def test_an_endpoint_without_fields_gives_nothing() -> None:
+def test_an_endpoint_without_fields_is_a_mistake() -> None:
     without = {name: one for name, one in BALANCE.items() if name != "fields"}
 
     with pytest.raises(ValidationError, match="at least 1 item"):
@@ -133,7 +133,7 @@ LATEST = SourceSpec(
 )
 
 
-def test_an_endpoint_that_is_a_source_by_itself_is_asked_as_it_says() -> None:
+def test_an_endpoint_with_its_own_spec_does_not_use_the_request_of_its_service() -> None:
     own = {"form": "repeat", "path": "/own", "parameter": "id"}
     found = endpoints_of(
         [PROFILE, BILLING, LATEST, ACTIVITY],
@@ -151,7 +151,7 @@ def test_an_endpoint_that_is_a_source_by_itself_is_asked_as_it_says() -> None:
     assert latest.settings.timeout == 0.7
 
 
-def test_the_settings_may_shape_an_endpoint_that_is_a_source_by_itself() -> None:
+def test_the_settings_may_describe_an_endpoint_with_its_own_spec() -> None:
     fields = {**SUBSCRIPTION["fields"], **BALANCE["fields"]}
     own = {**SUBSCRIPTION, "fields": fields}
     found = endpoints_of([BILLING, LATEST], {"billing": settings(endpoints={"latest": own})})
@@ -163,7 +163,7 @@ def test_the_settings_may_shape_an_endpoint_that_is_a_source_by_itself() -> None
     assert latest.settings.request.path == "/subscriptions"
 
 
-def test_what_does_not_fit_a_source_without_endpoints_is_told_too() -> None:
+def test_a_mistake_in_a_source_without_endpoints_is_reported() -> None:
     request = {**SUBSCRIPTION["request"], "select": {"parameter": "f", "names": {"plam": ["p"]}}}
 
     assert mistakes(fields={"plan": "a", "statu": "b"}) == {

@@ -1,4 +1,4 @@
-"""Items of a batch API that fail by themselves: they are repeated, and the circuit counts them."""
+"""Items of a batch API that fail: they are retried, and the circuit breaker counts them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ BATCH: Mapping[str, Any] = {
 }
 
 Statuses = Callable[[str, int], int]
-"""The status of an item: of a user, and of how many calls for the user there were before."""
+"""Returns the status of an item, by its user and the number of earlier calls for this user."""
 
 
 class BatchApi:
@@ -70,17 +70,17 @@ def always(*users: str, status: int = 503) -> Statuses:
 
 
 def retrying(**changes: Any) -> Mapping[str, Any]:  # noqa: ANN401 # any setting of a source
-    """Make settings of a batch API whose failed calls are repeated."""
+    """Make the settings of a batch API with retries."""
     retry = RetrySettings(max_retries=2, budget_minimum=100)
     return {**BATCH, "retry": retry, "pacing": PacingSettings(enabled=True), **changes}
 
 
 async def ask(source: Opened, users: str) -> list[str]:
-    """Ask about users, and let the time pass that the gateway waits."""
+    """Ask for users, and let the time pass that the gateway waits."""
     return await source.clock.run(source.ask([*users]))
 
 
-async def test_only_the_failed_items_are_asked_for_again() -> None:
+async def test_only_failed_items_are_retried() -> None:
     service = BatchApi(at_first("b", "d"))
     async with opened(service, **retrying()) as source:
         assert await ask(source, "abcd") == ["aa", "bb", "cc", "dd"]
@@ -96,9 +96,7 @@ async def test_only_the_failed_items_are_asked_for_again() -> None:
     assert (trace.calls, trace.attempts, trace.code) == (1, 2, None)
 
 
-async def test_an_item_that_keeps_failing_is_repeated_like_a_call_and_fails_its_user_alone() -> (
-    None
-):
+async def test_an_item_that_keeps_failing_fails_only_its_user_after_all_retries() -> None:
     service = BatchApi(always("b"))
     async with opened(service, **retrying()) as source:
         assert await ask(source, "abc") == ["aa", "SOURCE_UNAVAILABLE", "cc"]
@@ -108,7 +106,7 @@ async def test_an_item_that_keeps_failing_is_repeated_like_a_call_and_fails_its_
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 501])
-async def test_an_item_that_no_repetition_helps_is_not_repeated(status: int) -> None:
+async def test_an_item_with_a_final_failure_is_not_retried(status: int) -> None:
     service = BatchApi(always("b", status=status))
     async with opened(service, **retrying()) as source:
         assert (await ask(source, "abc"))[1].startswith("SOURCE_")
@@ -120,7 +118,7 @@ async def test_an_item_that_no_repetition_helps_is_not_repeated(status: int) -> 
 @pytest.mark.parametrize(
     "retry", [RetrySettings(max_retries=0), RetrySettings(budget_minimum=0, budget_share=0)]
 )
-async def test_repetitions_of_items_are_retries_like_others(retry: RetrySettings) -> None:
+async def test_retries_of_items_obey_the_retry_settings(retry: RetrySettings) -> None:
     service = BatchApi(at_first("b"))
     async with opened(service, **retrying(retry=retry)) as source:
         assert await ask(source, "abc") == ["aa", "SOURCE_UNAVAILABLE", "cc"]
@@ -128,7 +126,7 @@ async def test_repetitions_of_items_are_retries_like_others(retry: RetrySettings
     assert service.batches == ["abc"]
 
 
-async def test_items_that_come_too_fast_are_asked_for_later_without_the_retry_budget() -> None:
+async def test_items_with_status_429_are_paced_without_the_retry_budget() -> None:
     service = BatchApi(at_first("b", status=429))
     retry = RetrySettings(max_retries=0)
     async with opened(service, **retrying(retry=retry)) as source:
@@ -139,7 +137,7 @@ async def test_items_that_come_too_fast_are_asked_for_later_without_the_retry_bu
     assert service.batches == ["ab", "b"]
 
 
-async def test_a_repetition_that_fails_as_a_whole_leaves_what_came_before() -> None:
+async def test_a_retry_that_fails_as_a_whole_keeps_the_earlier_results() -> None:
     service = BatchApi(at_first("b"))
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -163,7 +161,7 @@ async def test_a_circuit_opens_when_all_items_fail_and_stays_closed_when_some_do
         assert not source.events("source.circuit")
 
 
-async def test_each_result_is_kept_as_long_as_its_own_response_allows() -> None:
+async def test_each_result_has_the_lifetime_of_its_own_response() -> None:
     headers = [{"cache-control": "no-store"}, {"cache-control": "max-age=60"}]
     service = BatchApi(at_first("b"), headers)
     cache = CacheSettings(enabled=True)
@@ -182,7 +180,7 @@ async def test_each_result_is_kept_as_long_as_its_own_response_allows() -> None:
         min_size=1,
     )
 )
-async def test_each_user_has_the_first_outcome_that_no_repetition_changes(
+async def test_each_user_has_the_first_outcome_that_is_not_retried(
     outcomes: Mapping[str, Sequence[int]],
 ) -> None:
     def status(user: str, before: int) -> int:

@@ -1,4 +1,4 @@
-"""A service that can send fewer fields is asked for no more than is wanted."""
+"""A service that can send fewer fields is asked only for the needed fields."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -22,14 +22,14 @@ USERS = f'users(ids: ["{A}", "{B}"])'
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Give all ways in which the gateway works."""
+    """Return all ways in which the gateway works."""
     way: Ways = request.param
     return way
 
 
 @pytest.fixture
 def profile(services: FakeServices) -> SelectingProfile:
-    """Give a profile service that sends what it is asked for, and knows two users."""
+    """Return a profile service that sends only the requested fields and knows two users."""
     services.profile, services.activity = SelectingProfile(""), SelectingActivity("")
     services.know(1, 2)
     return services.profile
@@ -37,7 +37,7 @@ def profile(services: FakeServices) -> SelectingProfile:
 
 @pytest.fixture
 def activity(services: FakeServices, profile: SelectingProfile) -> SelectingActivity:
-    """Give such an activity service."""
+    """Return such an activity service."""
     del profile
     assert isinstance(services.activity, SelectingActivity)
     return services.activity
@@ -47,7 +47,7 @@ def activity(services: FakeServices, profile: SelectingProfile) -> SelectingActi
 async def gateway(
     open_gateway: OpenGateway, profile: SelectingProfile, ways: Ways
 ) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway over them."""
+    """Return the gateway over them."""
     del profile, ways
     async with open_gateway(selecting(explain=True)) as opened:
         yield opened
@@ -63,7 +63,7 @@ async def gateway(
         ("createdAt avatarUrl: username", ["id", "login", "created"]),
     ],
 )
-async def test_what_the_selection_needs_is_asked_and_the_key(
+async def test_only_the_fields_of_the_selection_and_the_key_are_requested(
     gateway: GatewayClient, profile: SelectingProfile, fields: str, names: list[str]
 ) -> None:
     reply = await gateway.query(f"{{ {USERS} {{ {fields} }} }}")
@@ -73,7 +73,7 @@ async def test_what_the_selection_needs_is_asked_and_the_key(
     assert profile.batches == [[A, B]]
 
 
-async def test_the_answer_is_that_of_a_whole_record(gateway: GatewayClient) -> None:
+async def test_the_response_is_the_same_as_with_whole_records(gateway: GatewayClient) -> None:
     reply = await gateway.query(
         f"{{ {USERS} {{ username displayName lastSeenAt events(first: 1) {{ id type }} }} }}"
     )
@@ -87,7 +87,7 @@ async def test_the_answer_is_that_of_a_whole_record(gateway: GatewayClient) -> N
     }
 
 
-async def test_a_service_by_the_contract_can_be_asked_for_fewer_fields_too(
+async def test_a_service_with_the_default_contract_can_select_fields_too(
     gateway: GatewayClient, activity: SelectingActivity
 ) -> None:
     reply = await gateway.query(f"{{ {USERS} {{ loginCount }} }}")
@@ -96,7 +96,7 @@ async def test_a_service_by_the_contract_can_be_asked_for_fewer_fields_too(
     assert activity.asked == [["userId", "loginCount"]]
 
 
-async def test_fields_of_an_operation_are_asked_for_together(
+async def test_the_fields_of_an_operation_are_requested_in_one_call(
     gateway: GatewayClient, profile: SelectingProfile
 ) -> None:
     reply = await gateway.query(
@@ -113,7 +113,7 @@ async def test_fields_of_an_operation_are_asked_for_together(
     assert profile.asked == [["id", "login", "mail", "lang"]]
 
 
-async def test_a_field_that_is_skipped_is_not_asked_for(
+async def test_a_skipped_field_is_not_requested(
     gateway: GatewayClient, profile: SelectingProfile
 ) -> None:
     query = "query($id: ID!, $no: Boolean!) { user(id: $id) { username email @include(if: $no) } }"
@@ -137,7 +137,7 @@ async def test_a_field_that_the_service_does_not_send_is_null(
     assert not other.errors
 
 
-async def test_explain_shows_the_fields_that_are_asked(gateway: GatewayClient) -> None:
+async def test_explain_shows_the_requested_fields(gateway: GatewayClient) -> None:
     query = f'{{ {USERS} {{ username }} user(id: "{A}") {{ email plan }} }}'
     response = await gateway.client.post(
         "/graphql", json={"query": query}, headers={"X-Gateway-Explain": "1"}
@@ -153,7 +153,7 @@ async def test_explain_shows_the_fields_that_are_asked(gateway: GatewayClient) -
 async def held(
     services: FakeServices, gateway: GatewayClient, clock: ManualClock, *selections: str
 ) -> list[Any]:
-    """Send requests one after the other while no service answers, and then let all answer."""
+    """Send requests one after the other while all services wait, and then let them respond."""
     gate = asyncio.Event()
 
     async def wait(_: httpx.Request) -> None:
@@ -170,14 +170,14 @@ async def held(
 
 
 class TestShared:
-    """Requests that come together."""
+    """Requests at the same time."""
 
     @pytest.fixture
     def ways(self) -> Ways:
         """Share calls."""
         return ALSO_BY_FILE[0]
 
-    async def test_whoever_needs_no_more_than_is_in_flight_waits_for_it(
+    async def test_a_request_joins_a_call_in_flight_that_has_all_its_fields(
         self,
         gateway: GatewayClient,
         services: FakeServices,
@@ -189,7 +189,7 @@ class TestShared:
         assert [list(user) for user in users] == [["username", "email"], ["email"], ["id"]]
         assert profile.asked == [["id", "login", "mail"]]
 
-    async def test_whoever_needs_more_than_is_in_flight_makes_a_call_of_its_own(
+    async def test_a_request_that_needs_more_fields_makes_a_call_of_its_own(
         self,
         gateway: GatewayClient,
         services: FakeServices,
@@ -205,7 +205,7 @@ class TestShared:
         assert profile.asked == [["id", "login"], ["id", "mail"], ["id", "login", "mail"]]
         assert profile.batches == [[A]] * 3
 
-    async def test_what_comes_in_the_same_turn_is_asked_for_together(
+    async def test_requests_of_the_same_turn_share_a_call_with_the_fields_of_both(
         self, gateway: GatewayClient, profile: SelectingProfile
     ) -> None:
         one, other = await asyncio.gather(
@@ -223,7 +223,7 @@ class TestShared:
 async def keeping(
     open_gateway: OpenGateway, profile: SelectingProfile, ways: Ways
 ) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway with a cache before each of them."""
+    """Return the gateway with a cache for each of them."""
     del profile, ways
     cache = {"cache": CacheSettings(enabled=True), "contract": "stale_ok"}
     settings = settings_of({"profile": {**PROFILE, **cache}, "activity": {**ACTIVITY, **cache}})
@@ -231,7 +231,7 @@ async def keeping(
         yield opened
 
 
-async def test_what_is_kept_answers_for_the_fields_that_it_has(
+async def test_an_entry_serves_the_fields_that_it_has(
     keeping: GatewayClient, profile: SelectingProfile
 ) -> None:
     for fields in ("username email", "email", "id", "username"):
@@ -241,7 +241,7 @@ async def test_what_is_kept_answers_for_the_fields_that_it_has(
     assert profile.asked == [["id", "login", "mail"]]
 
 
-async def test_what_is_kept_without_a_field_is_no_answer_and_takes_it_on(
+async def test_a_missing_field_is_fetched_and_merged_into_the_entry(
     keeping: GatewayClient, profile: SelectingProfile, clock: ManualClock
 ) -> None:
     await keeping.query(f'{{ user(id: "{A}") {{ username }} }}')
@@ -256,7 +256,7 @@ async def test_what_is_kept_without_a_field_is_no_answer_and_takes_it_on(
     assert profile.asked[2:] == [["id", "mail"]]
 
 
-async def test_an_old_answer_without_a_field_helps_nobody_who_needs_it(
+async def test_a_stale_entry_does_not_cover_a_field_that_it_lacks(
     keeping: GatewayClient, profile: SelectingProfile, clock: ManualClock
 ) -> None:
     await keeping.query(f'{{ user(id: "{A}") {{ username }} }}')
@@ -270,7 +270,7 @@ async def test_an_old_answer_without_a_field_helps_nobody_who_needs_it(
     assert set(lacking.codes.values()) == {"SOURCE_UNAVAILABLE"}
 
 
-async def test_who_is_unknown_is_unknown_in_all_fields(
+async def test_the_entry_of_an_unknown_user_serves_all_fields(
     keeping: GatewayClient, profile: SelectingProfile
 ) -> None:
     for fields in ("username", "email"):
@@ -280,7 +280,7 @@ async def test_who_is_unknown_is_unknown_in_all_fields(
     assert profile.asked == [["id", "login"]]
 
 
-async def test_the_fields_have_a_place_in_a_body(
+async def test_the_names_of_the_fields_can_be_sent_in_a_body(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     seen: list[object] = []
@@ -311,7 +311,7 @@ async def test_the_fields_have_a_place_in_a_body(
     assert seen == [{"properties": ["first", "last"], "inputs": [{"id": A}]}]
 
 
-async def test_the_key_of_another_source_stays_with_what_was_joined_in_the_cache(
+async def test_a_merged_entry_keeps_the_key_of_another_source(
     open_gateway: OpenGateway, services: FakeServices, profile: SelectingProfile, ways: Ways
 ) -> None:
     del ways

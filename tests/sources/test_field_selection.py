@@ -1,4 +1,4 @@
-"""What a service is asked for where only some fields are wanted."""
+"""The names in a request for only some fields of a record."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def endpoint(**changes: Any) -> Endpoint[ProfileRecord]:  # noqa: ANN401 # any s
 
 
 def selector(select: Mapping[str, Any] | None = None, **changes: Any) -> Selector[ProfileRecord]:  # noqa: ANN401 # any setting
-    """Make what narrows such a source."""
+    """Make the selector of such a source."""
     request = {**SHAPE["request"], "select": {"parameter": "fields", **(select or {})}}
     return Selector(endpoint(**{"request": request, **changes}))
 
@@ -39,13 +39,13 @@ def target(one: Selector[ProfileRecord], *fields: str) -> str:
 
 
 def mistakes(**changes: Any) -> Mapping[str, str]:  # noqa: ANN401 # any setting
-    """Tell what is wrong with a source."""
+    """Return the mistakes in the settings of a source, by their places."""
     with pytest.raises(MappingError) as caught:
         selector(**changes)
     return {".".join(one.keys): one.what for one in caught.value.mistakes}
 
 
-def test_the_names_are_the_key_s_and_those_that_the_expressions_begin_with() -> None:
+def test_the_names_are_the_key_and_the_first_names_of_the_expressions() -> None:
     one = selector()
 
     assert one.names(frozenset({"display_name", "locale"})) == ("id", "login", "name", "lang")
@@ -54,7 +54,7 @@ def test_the_names_are_the_key_s_and_those_that_the_expressions_begin_with() -> 
     assert one.names(None) == ("id", "login", "name", "mail", "picture", "lang", "created")
 
 
-def test_without_expressions_the_names_are_the_record_s() -> None:
+def test_the_names_are_those_of_the_record_without_expressions() -> None:
     one = selector(fields=None)
 
     assert one.names(frozenset({"display_name", "avatar_url"})) == (
@@ -64,7 +64,7 @@ def test_without_expressions_the_names_are_the_record_s() -> None:
     )
 
 
-def test_names_can_be_told() -> None:
+def test_the_names_can_be_configured() -> None:
     one = selector({"names": {"displayName": ["a", "b"], "id": ["x"]}, "always": ["z", "a"]})
 
     assert one.names(frozenset({"display_name"})) == ("z", "a", "x", "b")
@@ -88,13 +88,13 @@ def test_names_can_be_told() -> None:
         ),
     ],
 )
-def test_what_rows_need_for_themselves_is_always_asked_for(
+def test_the_key_and_the_cursor_of_rows_are_always_requested(
     changes: Mapping[str, Any], names: tuple[str, ...]
 ) -> None:
     assert selector(**changes).names(frozenset()) == names
 
 
-def test_what_is_never_read_is_never_asked_for() -> None:
+def test_a_field_without_an_expression_is_never_requested() -> None:
     fields = {name: text for name, text in SHAPE["fields"].items() if name != "locale"}
 
     assert selector(fields=fields).names(frozenset({"locale"})) == ("id",)
@@ -111,15 +111,15 @@ def test_what_is_never_read_is_never_asked_for() -> None:
         ({"names": {"email": ["a&b=c#d"]}}, "fields=id,a%26b%3Dc%23d"),
     ],
 )
-def test_the_names_stand_in_a_parameter(select: Mapping[str, Any], query: str) -> None:
+def test_the_names_are_sent_in_one_parameter(select: Mapping[str, Any], query: str) -> None:
     assert target(selector(select), "email") == f"/people?{query}&ids=a"
 
 
-def test_where_nothing_has_to_be_asked_for_all_is_sent() -> None:
+def test_a_request_without_names_has_no_parameter_for_them() -> None:
     assert target(selector(answer={"by_key": True})) == "/people?ids=a"
 
 
-def test_the_record_and_the_expressions_are_those_of_the_fields() -> None:
+def test_a_narrowed_source_has_the_record_and_expressions_of_its_fields() -> None:
     narrowed = selector(fields={**SHAPE["fields"], "id": "uid"}).narrowed(frozenset({"email"}))
 
     assert list(narrowed.spec.record.model_fields) == ["id", "email"]
@@ -146,13 +146,13 @@ GROUPED = {
 
 
 def of_activity(answer: Mapping[str, Any], fields: Mapping[str, str]) -> Selector[ActivityRecord]:
-    """Make what narrows an activity source."""
+    """Make the selector of an activity source."""
     request = {**SHAPE["request"], "select": {"parameter": "fields"}}
     settings = {"base_url": "http://a", "request": request, "answer": answer, "fields": fields}
     return Selector(Endpoint(ACTIVITY, SourceSettings.model_validate(settings)))
 
 
-def test_the_names_of_groups_are_those_that_are_read_of_each_row() -> None:
+def test_the_names_of_a_group_are_those_that_are_read_from_each_row() -> None:
     one = of_activity({"group": {}}, GROUPED)
 
     assert one.names(frozenset({"last_seen_at"})) == ("user", "at")
@@ -160,7 +160,7 @@ def test_the_names_of_groups_are_those_that_are_read_of_each_row() -> None:
     assert one.names(None) == ("user", "at", "kind", "id")
 
 
-def test_the_names_of_the_rows_of_a_batch_api_are_those_that_are_read_of_each_row() -> None:
+def test_the_names_for_a_batch_api_are_those_that_are_read_from_each_row() -> None:
     parts = {"key": "before(id, ':')", "per_user": 2}
     named = {**parts, "name": "after(id, ':')"}
     first, second = {"lastSeenAt": "[1].at"}, {"lastSeenAt": "seen.at"}
@@ -169,7 +169,7 @@ def test_the_names_of_the_rows_of_a_batch_api_are_those_that_are_read_of_each_ro
     assert of_activity({"parts": named}, second).names(None) == ("at",)
 
 
-def test_what_decides_which_rows_count_and_in_which_order_is_always_asked_for() -> None:
+def test_the_names_for_absence_and_order_are_always_requested() -> None:
     answer = {"group": {"order": "at"}, "absent": "deleted || state == 'gone'"}
 
     assert of_activity(answer, GROUPED).names(frozenset()) == ("user", "deleted", "state", "at")
@@ -181,7 +181,7 @@ def test_what_decides_which_rows_count_and_in_which_order_is_always_asked_for() 
     assert told.names(frozenset()) == ("a", "id")
 
 
-def test_words_and_defaults_are_those_of_the_fields() -> None:
+def test_a_narrowed_source_has_the_words_and_defaults_of_its_fields() -> None:
     words, defaults = {"username": {"a": "b"}, "locale": {"x": "y"}}, {"locale": "de", "email": "m"}
     narrowed = selector(words=words, defaults=defaults).narrowed(frozenset({"locale"}))
 
@@ -190,7 +190,7 @@ def test_words_and_defaults_are_those_of_the_fields() -> None:
     assert narrowed.settings.defaults == {"locale": "de"}
 
 
-def test_names_of_no_field_and_names_with_the_separator_are_mistakes() -> None:
+def test_names_for_unknown_fields_and_with_the_separator_are_mistakes() -> None:
     assert mistakes(select={"names": {"emial": ["a"]}}) == {
         "request.select.names.emial": "is no field of profile: did you mean email?"
     }
@@ -199,7 +199,7 @@ def test_names_of_no_field_and_names_with_the_separator_are_mistakes() -> None:
     }
 
 
-def test_an_endpoint_can_be_asked_for_some_of_its_fields() -> None:
+def test_an_endpoint_can_select_some_of_its_fields() -> None:
     request = {**BALANCE["request"], "select": {"parameter": "fields"}}
     endpoints = {**ENDPOINTS, "balance": {**BALANCE, "request": request}}
     settings = SourceSettings.model_validate({"base_url": "http://a", "endpoints": endpoints})
@@ -209,7 +209,7 @@ def test_an_endpoint_can_be_asked_for_some_of_its_fields() -> None:
     assert Selector(second).names(None) == ("userId", "balance")
 
 
-def test_what_a_selecting_endpoint_lacks_is_told_at_its_place() -> None:
+def test_missing_names_of_an_endpoint_are_reported_at_its_place() -> None:
     request = {**BALANCE["request"], "select": {"parameter": "fields"}}
     balance = {"request": request, "fields": {"balance": "{amount: sum(values(@)), currency: c}"}}
     settings = SourceSettings.model_validate(
@@ -238,12 +238,14 @@ BODY = {"form": "body", "path": "/read", "template": '{"ids": "{keys}", "fields"
         ({**SHAPE["request"], "select": {"parameter": "f", "always": ["{key}"]}}, "no braces"),
     ],
 )
-def test_names_have_one_place(request_: Mapping[str, Any], message: str) -> None:
+def test_settings_with_no_place_or_two_places_for_names_are_refused(
+    request_: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(ValidationError, match=message):
         endpoint(request=request_)
 
 
-def test_only_a_source_that_can_be_asked_so_is_narrowed() -> None:
+def test_only_a_source_with_select_can_be_narrowed() -> None:
     plain = {**SHAPE["request"], "select": None}
 
     assert not endpoint(request=plain).selects
@@ -251,7 +253,7 @@ def test_only_a_source_that_can_be_asked_so_is_narrowed() -> None:
         Selector(endpoint(request=plain))
 
 
-def test_a_name_in_a_template_is_no_place() -> None:
+def test_a_placeholder_as_a_name_is_a_mistake() -> None:
     template = '{"ids": "{keys}", "fields": "{fields}"}'
     request: Mapping[str, Any] = {
         "form": "body",

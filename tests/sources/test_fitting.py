@@ -1,4 +1,4 @@
-"""Whether the settings of sources fit the records that they are made into."""
+"""Mistakes in the settings of sources that do not fit the records."""
 
 import pytest
 
@@ -8,23 +8,23 @@ from app.sources.records import BILLING
 EVERY = {"plan": "a", "status": "b", "balance": "c"}
 
 
-def told(values: object) -> list[tuple[str, str]]:
-    """Say where something does not fit, and what, up to the colon."""
+def mistakes(values: object) -> list[tuple[str, str]]:
+    """Return the place of each mistake and its message up to the colon."""
     settings = valid_part(values)
     found = () if settings is None else misfits(BILLING, settings, {BILLING.name})
     return [(".".join(one.keys), one.what.partition(":")[0]) for one in found]
 
 
-def test_all_that_does_not_fit_is_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     fields = {"pla": "a", "renews_at": "b", "renewsAt": "c"}
 
-    assert sorted(told({"base_url": "http://a", "fields": fields})) == [
+    assert sorted(mistakes({"base_url": "http://a", "fields": fields})) == [
         ("fields.pla", "is no field of billing"),
         ("fields.renewsAt", "is there already, by its other name."),
     ]
 
 
-def test_what_else_is_wrong_hides_nothing_and_is_not_told_here() -> None:
+def test_other_mistakes_neither_hide_these_mistakes_nor_are_reported() -> None:
     values = {
         "base_url": "no address",
         "timeout": "soon",
@@ -32,13 +32,15 @@ def test_what_else_is_wrong_hides_nothing_and_is_not_told_here() -> None:
         "fields": {**EVERY, "plan": "foo(", "pla": "a"},
     }
 
-    assert told(values) == [("fields.pla", "is no field of billing")]
+    assert mistakes(values) == [("fields.pla", "is no field of billing")]
 
 
-def test_a_key_that_is_said_twice_is_told() -> None:
+def test_a_key_that_is_configured_twice_is_reported() -> None:
     fields = {**EVERY, "user_id": "id"}
 
-    assert told({"fields": fields, "answer": {"key": ["id"]}}) == [("answer.key", "is given twice")]
+    assert mistakes({"fields": fields, "answer": {"key": ["id"]}}) == [
+        ("answer.key", "is given twice")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,5 +56,5 @@ def test_a_key_that_is_said_twice_is_told() -> None:
         None,
     ],
 )
-def test_what_fits_or_is_for_others_to_judge_is_not_told(values: object) -> None:
-    assert told(values) == []
+def test_valid_settings_and_mistakes_of_other_checks_are_not_reported(values: object) -> None:
+    assert mistakes(values) == []

@@ -1,4 +1,4 @@
-"""The wire to a source: whatever an upstream sends, nobody gets another's answer.
+"""The wire to a source: no request gets the response of another, whatever an upstream sends.
 
 ``make fuzz`` does the same for longer.
 """
@@ -24,16 +24,16 @@ from tests.properties import examples
 from tests.transport.test_connections import HEADERS, reached
 
 EXAMPLES = examples(75, "FUZZ_EXAMPLES")
-"""How many scripts are played."""
+"""The number of scripts that are run."""
 
 NAME = re.compile(rb"<(/[0-9]+)>")
-"""Says in a body to which request it was sent."""
+"""Finds in a body the request to which it was sent."""
 
 TURNS = 200
-"""Turns of the event loop after which an upstream that has said all closes its connections."""
+"""Turns of the event loop until an upstream that has sent everything closes its connections."""
 
 Outcome = tuple[int, bytes] | None
-"""Status and body of an answer; ``None`` for a failure."""
+"""Status and body of a response; ``None`` for a failure."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Turn:
     """What an upstream does with a request.
 
     Attributes:
-        pieces: What it sends, each for a read of its own.
-        end: What it does then: ``keep`` the connection, ``close`` or ``reset`` it.
-        early: Whether that comes at once, rather than when the answer was read.
-        idle: What it sends once the answer was read, or in the tick of the next request.
-        tick: Whether that is in the tick of the next request.
+        pieces: The pieces that it sends, each for a read of its own.
+        end: What it does after them: ``keep`` the connection, ``close`` or ``reset`` it.
+        early: Whether that comes at once, and not when the response was read.
+        idle: What it sends after the response was read, or in the tick of the next request.
+        tick: Whether ``idle`` is sent in the tick of the next request.
     """
 
     pieces: tuple[bytes, ...]
@@ -56,24 +56,24 @@ class Turn:
 
 
 def named(target: str, padding: int = 0, *, stray: bool = False) -> bytes:
-    """Write a body that says to which request it was sent, and whether that asked for it."""
+    """Write a body with the target of its request, and whether it is a stray one."""
     body = f'["<{target}>", {"true" if stray else "false"}'
     return body.encode() + b" " * padding + b"]"
 
 
 def right(target: str, *, stray: bool = False) -> bytes:
-    """Write an answer that is right, or would be if it had been asked for."""
+    """Write a correct response, or a stray one that looks correct."""
     return answered(named(target, stray=stray))
 
 
 @dataclass
 class Script:
-    """An upstream that does with each request what it is told to.
+    """An upstream that follows a script.
 
     Attributes:
-        turns: What it does, by the number in the request's target. What is sent again is answered.
-        late: What is to be sent on which connection when the answer was read.
-        repeated: The targets that were asked for twice: their second answer is another one.
+        turns: Its turns, by the number in the target. A request that is sent again gets a response.
+        late: The turns that have to continue on their connection when the response was read.
+        repeated: The targets that were requested twice; their second response is another one.
     """
 
     turns: Sequence[Turn]
@@ -93,7 +93,7 @@ class Script:
         self._tasks.append(asyncio.create_task(self._play(peer, self.turns[int(target[1:])])))
 
     async def _play(self, peer: RawConnection, turn: Turn) -> None:
-        """Do what there is to do."""
+        """Run a turn."""
         for piece in turn.pieces:
             peer.send(piece)
             if len(turn.pieces) > 1:
@@ -103,12 +103,12 @@ class Script:
         self.late.append((peer, turn))
 
     async def said(self) -> None:
-        """Wait until all is said to the requests that have come."""
+        """Wait until the turns of all requests have sent everything."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     async def between(self) -> None:
-        """Do what is to be done between two requests."""
+        """Run the actions between two requests."""
         late, self.late = self.late, []
         for peer, turn in late:
             if not turn.early:
@@ -131,7 +131,7 @@ Ask = Callable[[str], Awaitable[Outcome]]
 
 
 async def happens(asking: asyncio.Future[Outcome]) -> bool:
-    """Tell whether something comes of a request that needs no time to pass."""
+    """Return whether a request ends without the passing of time."""
     for _ in range(TURNS):
         if asking.done():
             break
@@ -140,20 +140,20 @@ async def happens(asking: asyncio.Future[Outcome]) -> bool:
 
 
 ROUNDS = 20
-"""How often all connections are closed before a request counts as one that waits for ever."""
+"""How often all connections are closed before a request counts as one that hangs."""
 
 
 async def played(
     script: Script, upstream: RawServer, ask: Ask, *, may_hang: bool = False
 ) -> list[Outcome]:
-    """Have each turn of a script asked for; what is not answered is closed after a while.
+    """Send the request of each turn; a connection without a response is closed after some turns.
 
     Args:
-        script: What the upstream does.
+        script: The script of the upstream.
         upstream: The upstream.
         ask: Sends a request.
-        may_hang: Whether a request may wait for ever though its connection is closed, which is a
-            failure then. aiohttp's client does so after some bodies that break HTTP.
+        may_hang: Whether a request may hang although its connection is closed; it counts as a
+            failure then. aiohttp's client hangs after some bodies that break HTTP.
     """
     outcomes: list[Outcome] = []
     for number in range(len(script.turns)):
@@ -168,7 +168,7 @@ async def played(
         if not asking.done():
             asking.cancel()
             await asyncio.wait([asking])
-            assert may_hang, "a request waits for ever, though its connection is closed"
+            assert may_hang, "a request hangs although its connection is closed"
         outcomes.append(None if asking.cancelled() else asking.result())
         await script.between()
     return outcomes
@@ -176,11 +176,11 @@ async def played(
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a script.
+    """The results of a script.
 
     Attributes:
-        outcomes: What came of each turn.
-        repeated: The targets that were asked for twice.
+        outcomes: The outcome of each turn.
+        repeated: The targets that were requested twice.
     """
 
     outcomes: Sequence[Outcome]
@@ -188,7 +188,7 @@ class Played:
 
 
 async def by_wire(turns: Sequence[Turn]) -> Played:
-    """Play a script by our wire."""
+    """Run a script with our wire."""
     script = Script(turns)
     async with RawServer(script).listening() as upstream:
         wire = Wire(SourceSettings(base_url=upstream.base_url))
@@ -212,7 +212,7 @@ async def by_wire(turns: Sequence[Turn]) -> Played:
 
 
 async def by_aiohttp(turns: Sequence[Turn]) -> Played:
-    """Play a script by aiohttp's own client."""
+    """Run a script with aiohttp's own client."""
     script = Script(turns)
     async with (
         RawServer(script).listening() as upstream,
@@ -230,9 +230,9 @@ async def by_aiohttp(turns: Sequence[Turn]) -> Played:
 
 
 def others(outcome: Outcome, target: str) -> bool:
-    """Tell whether what came of a request was sent to another one.
+    """Return whether the response to a request was sent to another request.
 
-    A body that ends with the connection may have anything behind what is its own.
+    A body that ends with the connection may have other data after its own.
     """
     names = [] if outcome is None else NAME.findall(outcome[1])
     return bool(names) and names[0] != target.encode()
@@ -258,7 +258,7 @@ LINES = st.lists(
 
 @st.composite
 def answers(draw: st.DrawFn, target: str, *, stray: bool = False) -> bytes:
-    """Make an answer, mostly right, that names a target."""
+    """Make a response, mostly correct, with its target."""
     body = named(target, draw(st.sampled_from([0, 0, 1, 5_000])), stray=stray)
     body += draw(st.sampled_from([b"", b"", b"\n", b"\r\n\r\n"]))
     if draw(st.integers(0, 3)) == 0:
@@ -281,7 +281,7 @@ def answers(draw: st.DrawFn, target: str, *, stray: bool = False) -> bytes:
 
 @st.composite
 def strays(draw: st.DrawFn, target: str) -> bytes:
-    """Make what nobody asked for: an answer, a part of one, or anything."""
+    """Make stray data: a response, a part of one, or other bytes."""
     said = draw(answers(target, stray=True))
     kind = draw(st.integers(0, 3))
     if kind == 0:
@@ -314,7 +314,7 @@ def turns_of(draw: st.DrawFn, number: int) -> Turn:
 
 
 def is_json(outcome: Outcome) -> bool:
-    """Return whether there is an answer, and its body is JSON."""
+    """Return whether there is a response whose body is JSON."""
     try:
         return outcome is not None and json.loads(outcome[1]) is not None
     except ValueError:
@@ -328,28 +328,28 @@ STRAY = right("/0", stray=True)
 
 
 BROKEN = chunked(b'["</1', b'>", true]')
-"""An answer that names its request in two chunks."""
+"""A response with the target of its request in two chunks."""
 
 
 TORN = (
     b"HTTP/1.1 404 Not Found\r\nContent-Length: 5015\r\n\r\n",
     b'["</0>", false' + b" " * 5_010,
 )
-"""An answer with more behind its body, by which aiohttp's client can be left waiting for ever."""
+"""A response with more data after its body; aiohttp's client can hang after it."""
 
 
 CHUNK_THEN_NONSENSE = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[",
     b"\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
 )
-"""A body that breaks HTTP in the read in which a chunk ends: aiohttp's client waits for ever."""
+"""A body that breaks HTTP in the read in which a chunk ends; aiohttp's client hangs."""
 
 
 TRAILED = (right("/0") + b"H", b"T")
-"""An answer and two more bytes. aiohttp's client takes the second for a part of the next answer."""
+"""A response and two more bytes; aiohttp's client reads the second one as the next response."""
 
 
-# What ends with the connection may have anything in it.
+# A body that ends with the connection may have other data in it.
 @example(turns=(Turn(TORN), Turn((right("/1"),))))
 @example(turns=(Turn(CHUNK_THEN_NONSENSE),))
 @example(turns=(Turn(TRAILED, idle=STRAY), Turn((answered(named("/1"), sized=False),))))
@@ -366,7 +366,7 @@ TRAILED = (right("/0") + b"H", b"T")
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(turns=SCRIPTS)
-async def test_the_wire_is_never_wrong_where_aiohttp_is_right(turns: Sequence[Turn]) -> None:
+async def test_the_wire_gives_the_same_responses_as_aiohttp(turns: Sequence[Turn]) -> None:
     ours, theirs = await by_wire(turns), await by_aiohttp(turns)
 
     repeated = ours.repeated | theirs.repeated
@@ -374,7 +374,7 @@ async def test_the_wire_is_never_wrong_where_aiohttp_is_right(turns: Sequence[Tu
         target = f"/{number}"
         assert not others(our, target), (number, ours, theirs)
         if our is not None and their is not None and not others(their, target):
-            # What a reset throws away is a matter of time.
+            # How much data a reset discards depends on the timing.
             excused = turns[number].end == "reset" or target in repeated
             excused = excused or (is_json(our) and not is_json(their))
             assert our == their or excused, (number, ours, theirs)
@@ -389,7 +389,7 @@ GOOD = [right("/0"), chunked(named("/0")), answered(named("/0") + b"\n", "Connec
 @pytest.mark.parametrize("said", GOOD, ids=["of a length", "in chunks", "with a line end"])
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("way", ["plain", "tls"])
-async def test_an_answer_that_ends_at_any_byte_is_a_failure_and_the_next_is_its_own(
+async def test_a_response_cut_at_any_byte_is_a_failure_and_the_next_is_correct(
     said: bytes, how: str, way: str, certificates: Certificates
 ) -> None:
     cut = 0
@@ -411,7 +411,7 @@ async def test_an_answer_that_ends_at_any_byte_is_a_failure_and_the_next_is_its_
 
 @pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
 @pytest.mark.parametrize("when", ["with the answer", "while idle", "in the tick"])
-async def test_a_stray_answer_of_any_length_is_never_the_next_one(
+async def test_a_stray_response_is_never_taken_for_the_next_one(
     when: str, way: str, certificates: Certificates
 ) -> None:
     stray = right("/stray")

@@ -1,4 +1,4 @@
-"""A source whose keys are in another source's rows: what is called, and what clients get."""
+"""A source whose keys are in the rows of another source: the calls, and the responses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -30,27 +30,27 @@ TWO = f'["{user_id(1)}", "{user_id(2)}"]'
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in all ways."""
+    """Run every test in all ways."""
     ways: Ways = request.param
     return ways
 
 
 @pytest.fixture
 async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[GatewayClient]:
-    """Give a gateway whose profile has the keys of billing."""
+    """Return a gateway whose profile has the keys of billing."""
     async with open_gateway(linked(settings_for_fakes(), BILLING)) as opened:
         yield opened
 
 
 def know(services: FakeServices, *numbers: int, parents: Mapping[str, str] = BILLING) -> None:
-    """Let all three know some users, each by its own keys."""
+    """Add users to all three services, each by its own keys."""
     for name, service in services.by_name.items():
         for number in numbers:
             service.rows[own_key(name, number, parents)] = linked_row(name, number, parents)
 
 
 def say(services: FakeServices, number: int, **keys: object) -> None:
-    """Have profile's row of a user have something in the place of keys."""
+    """Set the keys in profile's row of a user."""
     services.profile.rows[user_id(number)] = linked_row("profile", number, BILLING, keys)
 
 
@@ -59,10 +59,10 @@ def batches(services: FakeServices) -> Mapping[str, Sequence[Sequence[str]]]:
     return {name: one.batches for name, one in services.by_name.items() if one.batches}
 
 
-# What is called
+# Calls
 
 
-async def test_the_source_that_has_the_keys_is_called_first_and_both_in_one_batch(
+async def test_the_source_with_the_keys_is_called_first_and_each_source_once(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2)
@@ -80,7 +80,7 @@ async def test_the_source_that_has_the_keys_is_called_first_and_both_in_one_batc
     }
 
 
-async def test_one_call_serves_those_who_read_it_and_those_who_need_its_keys(
+async def test_one_call_serves_selected_fields_and_keys_of_another_source(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2, 3)
@@ -101,7 +101,7 @@ async def test_one_call_serves_those_who_read_it_and_those_who_need_its_keys(
     }
 
 
-async def test_a_selection_that_needs_no_keys_asks_for_none(
+async def test_a_selection_that_needs_no_keys_makes_no_call_for_them(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -112,7 +112,7 @@ async def test_a_selection_that_needs_no_keys_asks_for_none(
     assert batches(services) == {"activity": [[user_id(1)]]}
 
 
-async def test_keys_of_keys_are_followed_up(
+async def test_keys_can_depend_on_keys_of_a_third_source(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, 1, 2, parents=CHAIN)
@@ -128,7 +128,7 @@ async def test_keys_of_keys_are_followed_up(
     }
 
 
-async def test_two_sources_may_have_their_keys_from_one(
+async def test_two_sources_may_get_their_keys_from_the_same_source(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     both = {"billing": "profile", "activity": "profile"}
@@ -145,7 +145,7 @@ async def test_two_sources_may_have_their_keys_from_one(
     }
 
 
-async def test_users_who_share_a_key_share_its_row_and_cost_one_key(
+async def test_users_with_the_same_key_share_its_row_and_one_key_in_the_batch(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2)
@@ -160,7 +160,7 @@ async def test_users_who_share_a_key_share_its_row_and_cost_one_key(
     assert services.billing.batches == [["billing-1"]]
 
 
-async def test_a_whole_number_is_a_key(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_a_whole_number_can_be_a_key(gateway: GatewayClient, services: FakeServices) -> None:
     know(services, 1)
     say(services, 1, billing=90_071_992_547_409_931)
     row = {**linked_row("billing", 7, BILLING), "userId": "90071992547409931"}
@@ -175,7 +175,7 @@ async def test_a_whole_number_is_a_key(gateway: GatewayClient, services: FakeSer
 @pytest.mark.parametrize(
     "key", ["a&userId=b", 'a"b,c', "../x?y#z", "a b%20c\r\nX: y", "日本", "x" * 32_768]
 )
-async def test_a_key_from_a_row_cannot_leave_its_place(
+async def test_a_key_from_a_row_is_always_escaped(
     gateway: GatewayClient, services: FakeServices, key: str
 ) -> None:
     know(services, 1)
@@ -191,11 +191,11 @@ async def test_a_key_from_a_row_cannot_leave_its_place(
     assert [one.url.path for one in services.billing.requests] == ["/accounts", "/invoices"]
 
 
-# Who has no key
+# Users without a key
 
 
 @pytest.mark.parametrize("keys", [{}, {"billing": None}, {"billing": ""}])
-async def test_no_key_is_null_without_a_call(
+async def test_a_missing_key_gives_null_without_a_call(
     gateway: GatewayClient, services: FakeServices, keys: Mapping[str, object]
 ) -> None:
     know(services, 1, 2)
@@ -214,7 +214,7 @@ async def test_no_key_is_null_without_a_call(
     assert not gateway.events("source.unknown_keys")
 
 
-async def test_who_has_the_keys_is_not_counted_as_asked(
+async def test_a_source_read_only_for_keys_does_not_make_its_user_exist(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -232,7 +232,7 @@ async def test_who_has_the_keys_is_not_counted_as_asked(
     assert services.billing.batches == []
 
 
-async def test_a_key_that_the_source_does_not_know_is_null_and_a_warning(
+async def test_an_unknown_key_gives_null_and_a_warning(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2)
@@ -251,7 +251,7 @@ async def test_a_key_that_the_source_does_not_know_is_null_and_a_warning(
     assert "cus_secret" not in gateway.log
 
 
-async def test_that_a_user_is_unknown_is_no_warning_where_ids_are_the_keys(
+async def test_an_unknown_user_is_no_warning_if_the_keys_are_user_ids(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
@@ -261,7 +261,7 @@ async def test_that_a_user_is_unknown_is_no_warning_where_ids_are_the_keys(
     assert not gateway.events("source.unknown_keys")
 
 
-# What fails
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ async def test_that_a_user_is_unknown_is_no_warning_where_ids_are_the_keys(
         ({"id": "secret"}, "an object"),
     ],
 )
-async def test_what_is_no_key_is_the_failure_of_that_user_at_the_source_that_has_it(
+async def test_an_invalid_key_fails_its_user_and_names_the_source_of_the_key(
     gateway: GatewayClient, services: FakeServices, key: object, kind: str
 ) -> None:
     know(services, 1, 2)
@@ -293,7 +293,7 @@ async def test_what_is_no_key_is_the_failure_of_that_user_at_the_source_that_has
     assert "secret" not in gateway.log
 
 
-async def test_an_expression_that_does_not_work_for_a_row_is_the_failure_of_that_user(
+async def test_a_key_expression_that_fails_for_a_row_fails_its_user(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     wanted = linked(settings_for_fakes(), BILLING).model_dump(mode="json")
@@ -311,7 +311,7 @@ async def test_an_expression_that_does_not_work_for_a_row_is_the_failure_of_that
     assert reply.codes == {"users.1.plan": "SOURCE_MALFORMED"}
 
 
-async def test_when_the_source_with_the_keys_fails_the_errors_name_it(
+async def test_errors_name_the_source_of_the_keys_when_it_fails(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -340,7 +340,7 @@ async def test_when_the_source_with_the_keys_fails_the_errors_name_it(
     assert services.billing.batches == []
 
 
-async def test_when_the_source_itself_fails_the_errors_name_that(
+async def test_errors_name_the_source_itself_when_it_fails(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -354,7 +354,7 @@ async def test_when_the_source_itself_fails_the_errors_name_that(
     assert error["extensions"] == {"code": "SOURCE_OVERLOADED", "source": "billing"}
 
 
-async def test_a_bug_at_the_source_with_the_keys_is_masked_and_spoils_no_other_field(
+async def test_a_bug_in_the_source_of_the_keys_is_masked_and_fails_no_other_field(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -371,7 +371,7 @@ async def test_a_bug_at_the_source_with_the_keys_is_masked_and_spoils_no_other_f
 @pytest.mark.parametrize(
     ("required", "user"), [("billing", None), ("profile", {"plan": None, "loginCount": 1})]
 )
-async def test_a_required_source_without_its_keys_costs_the_user(
+async def test_a_required_source_without_its_keys_makes_the_user_null(
     open_gateway: OpenGateway, services: FakeServices, required: str, user: object
 ) -> None:
     know(services, 1)
@@ -394,10 +394,10 @@ def changed(settings: Settings, source: str, **changes: object) -> Settings:
     return settings.model_copy(update={"sources": sources})
 
 
-# Whether a user exists
+# Existence of users
 
 
-async def test_who_exists_is_asked_by_key_where_that_source_s_keys_are_another_s(
+async def test_the_existence_of_users_is_checked_by_the_key_of_another_source(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     parents = {"profile": "activity"}
@@ -417,7 +417,7 @@ async def test_who_exists_is_asked_by_key_where_that_source_s_keys_are_another_s
     assert [error["extensions"]["source"] for error in failed.errors] == ["activity"]
 
 
-async def test_a_router_s_representations_are_found_by_key(
+async def test_entities_for_a_router_are_found_by_key(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2)
@@ -440,7 +440,7 @@ async def test_a_router_s_representations_are_found_by_key(
 PAGE = "invoices(first: 1%s) { edges { node { id } } pageInfo { endCursor } }"
 
 
-async def test_pages_are_asked_for_by_key_and_their_cursors_are_the_user_s(
+async def test_pages_are_requested_by_key_and_their_cursors_belong_to_the_user(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2)
@@ -461,7 +461,7 @@ async def test_pages_are_asked_for_by_key_and_their_cursors_are_the_user_s(
     assert sorted(one["userId"] for one in asked) == ["billing-1", "billing-1", "billing-2"]
 
 
-async def test_users_who_share_a_key_share_a_page_and_who_has_none_costs_no_call(
+async def test_users_with_the_same_key_share_a_page_and_a_missing_key_makes_no_call(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1, 2, 3)
@@ -480,7 +480,7 @@ async def test_users_who_share_a_key_share_a_page_and_who_has_none_costs_no_call
     assert [one.url.path for one in services.billing.requests] == ["/accounts", "/invoices"]
 
 
-async def test_no_page_is_asked_for_where_the_source_with_the_keys_fails(
+async def test_no_page_is_requested_if_the_source_of_the_keys_fails(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -492,10 +492,10 @@ async def test_no_page_is_asked_for_where_the_source_with_the_keys_fails(
     assert services.billing.requests == []
 
 
-# When
+# Order of the calls
 
 
-async def test_no_other_source_waits_for_keys_and_the_keys_wait_for_no_other_source(
+async def test_a_source_waits_only_for_the_source_of_its_keys(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -520,7 +520,7 @@ async def test_no_other_source_waits_for_keys_and_the_keys_wait_for_no_other_sou
     assert (await reply).data["user"] == {"username": "user1", "plan": "pro", "loginCount": 1}
 
 
-async def test_the_second_step_has_what_is_left_of_the_deadline(
+async def test_the_second_step_has_the_rest_of_the_deadline(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     know(services, 1)
@@ -540,10 +540,10 @@ async def test_the_second_step_has_what_is_left_of_the_deadline(
     assert asked.headers["X-Request-Timeout"] == "550ms"
 
 
-# What is kept and shared
+# Cache and shared calls
 
 
-async def test_what_is_kept_of_the_one_has_the_keys_and_of_the_other_is_kept_by_key(
+async def test_a_cached_record_has_the_keys_of_the_other_source(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, 1, 2)
@@ -564,7 +564,7 @@ async def test_what_is_kept_of_the_one_has_the_keys_and_of_the_other_is_kept_by_
     }
 
 
-async def test_requests_that_come_together_share_the_calls_of_both_steps(
+async def test_simultaneous_requests_share_the_calls_of_both_steps(
     gateway: GatewayClient, services: FakeServices, ways: Ways
 ) -> None:
     know(services, 1, 2)
@@ -581,7 +581,7 @@ async def test_requests_that_come_together_share_the_calls_of_both_steps(
     )
 
 
-async def test_the_trace_says_that_it_was_called_and_the_log_too(
+async def test_the_trace_and_the_log_have_the_source_of_the_keys(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     know(services, 1)
@@ -601,7 +601,7 @@ async def test_the_trace_says_that_it_was_called_and_the_log_too(
     assert logged == [["billing", "profile"], ["profile"]]
 
 
-async def test_keys_are_found_in_rows_of_any_shape(
+async def test_keys_are_found_in_rows_of_another_shape(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     wanted = linked(settings_for_fakes(), BILLING).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Keys in several places in order, and lookups: what is called, and what clients get."""
+"""Keys from several places in order, and lookups: the calls, and the responses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -29,21 +29,21 @@ THREE = f'["{user_id(1)}", "{user_id(2)}", "{user_id(3)}"]'
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 @pytest.fixture
 async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[GatewayClient]:
-    """Give a gateway that finds billing's customers by profile's keys, or by their addresses."""
+    """Return a gateway that finds customers of billing by profile's keys, or by e-mail address."""
     async with open_gateway(linked(settings_for_fakes(), BY_MAIL)) as opened:
         yield opened
 
 
 @pytest.fixture
 def world(services: FakeServices) -> FakeServices:
-    """Give services that know three users; profile has the customer of the first alone."""
+    """Return services that know three users; profile has the customer of the first user only."""
     for name, service in services.by_endpoint.items():
         for number in (1, 2, 3):
             row = linked_row(name, number, BY_MAIL)
@@ -54,7 +54,7 @@ def world(services: FakeServices) -> FakeServices:
 
 
 def have(services: FakeServices, number: int, **keys: object) -> None:
-    """Have profile's row of a user have these keys."""
+    """Set the keys in profile's row of a user."""
     services.profile.rows[user_id(number)] = linked_row("profile", number, BY_MAIL, keys)
 
 
@@ -67,10 +67,10 @@ PLANS = f"{{ users(ids: {THREE}) {{ plan }} }}"
 PRO, NONE = {"plan": "pro"}, {"plan": None}
 
 
-# Whom each place is asked about
+# The users that each place is asked for
 
 
-async def test_only_users_without_an_earlier_key_are_looked_up_in_one_more_batch(
+async def test_only_users_without_an_earlier_key_are_looked_up_in_one_batch(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     reply = await gateway.query(f"{{ users(ids: {THREE}) {{ balance {{ amount }} }} }}")
@@ -84,7 +84,7 @@ async def test_only_users_without_an_earlier_key_are_looked_up_in_one_more_batch
     }
 
 
-async def test_nobody_is_looked_up_if_everybody_has_an_earlier_key(
+async def test_no_lookup_is_made_if_all_users_have_an_earlier_key(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     reply = await gateway.query(f'{{ user(id: "{user_id(1)}") {{ plan }} }}')
@@ -93,7 +93,7 @@ async def test_nobody_is_looked_up_if_everybody_has_an_earlier_key(
     assert batches(world) == {"profile": [[user_id(1)]], "billing": [["billing-1"]]}
 
 
-async def test_users_may_be_looked_up_by_their_ids(
+async def test_users_can_be_looked_up_by_their_ids(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     parents: Parents = {"billing": LOOKUP, LOOKUP: ()}
@@ -108,7 +108,7 @@ async def test_users_may_be_looked_up_by_their_ids(
 
 
 @pytest.mark.parametrize("keys", [{}, {"billing": None, LOOKUP: None}, {"billing": "", LOOKUP: ""}])
-async def test_no_key_at_any_place_is_null_without_a_call(
+async def test_a_user_without_a_key_at_any_place_gives_null_without_a_call(
     gateway: GatewayClient, world: FakeServices, keys: Mapping[str, object]
 ) -> None:
     have(world, 3, **keys)
@@ -120,7 +120,7 @@ async def test_no_key_at_any_place_is_null_without_a_call(
     assert batches(world) == {"profile": [[user_id(3)]]}
 
 
-async def test_nobody_found_is_null_without_an_error(
+async def test_a_lookup_without_a_match_gives_null_without_an_error(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     del world.billing.lookup.rows["billing.by_mail-2"]
@@ -132,7 +132,7 @@ async def test_nobody_found_is_null_without_an_error(
     assert world.billing.batches == [["billing-1", "billing-3"]]
 
 
-async def test_a_later_place_whose_fields_are_selected_is_asked_at_once_about_those_users_alone(
+async def test_a_later_place_is_called_at_once_only_for_its_selected_users(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     parents: Parents = {"billing": ("profile", "activity")}
@@ -160,10 +160,10 @@ async def test_a_later_place_whose_fields_are_selected_is_asked_at_once_about_th
     assert sorted(chain(*services.billing.batches)) == ["billing-1", "billing-2", "billing-4"]
 
 
-# What fails is not absent
+# Failures are not absences
 
 
-async def test_where_an_earlier_place_fails_no_later_place_is_asked(
+async def test_no_later_place_is_called_if_an_earlier_place_fails(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     world.profile.behaviour = failing(503)
@@ -177,7 +177,7 @@ async def test_where_an_earlier_place_fails_no_later_place_is_asked(
     assert batches(world) == {"profile": [[user_id(2)]]}
 
 
-async def test_what_is_no_key_at_an_earlier_place_is_the_failure_of_that_user(
+async def test_an_invalid_key_at_an_earlier_place_fails_its_user(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     have(world, 2, billing=["no key"], **{LOOKUP: "billing.by_mail-2"})
@@ -189,7 +189,7 @@ async def test_what_is_no_key_at_an_earlier_place_is_the_failure_of_that_user(
     assert world.billing.lookup.batches == [["billing.by_mail-3"]]
 
 
-async def test_a_lookup_that_fails_costs_only_the_users_that_it_was_needed_for(
+async def test_a_failed_lookup_fails_only_the_users_that_need_it(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     world.billing.lookup.behaviour = failing(503)
@@ -204,7 +204,7 @@ async def test_a_lookup_that_fails_costs_only_the_users_that_it_was_needed_for(
     assert world.billing.batches == [["billing-1"]]
 
 
-async def test_a_lookup_that_fails_is_not_passed_over_for_a_later_place(
+async def test_a_failed_lookup_is_not_replaced_by_a_later_place(
     open_gateway: OpenGateway, world: FakeServices
 ) -> None:
     parents: Parents = {"billing": ("profile", LOOKUP, "activity"), LOOKUP: "profile"}
@@ -224,7 +224,7 @@ async def test_a_lookup_that_fails_is_not_passed_over_for_a_later_place(
     assert world.activity.batches == [[user_id(2)]]
 
 
-async def test_a_bug_in_a_lookup_is_masked_and_spoils_no_other_user_s_root_field(
+async def test_a_bug_in_a_lookup_is_masked_and_fails_no_other_root_field(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     world.billing.lookup.behaviour = raising(ZeroDivisionError("a bug"))
@@ -238,7 +238,7 @@ async def test_a_bug_in_a_lookup_is_masked_and_spoils_no_other_user_s_root_field
 
 
 @pytest.mark.parametrize("select", [None, {"parameter": "only"}], ids=["all", "select"])
-async def test_several_customers_of_one_address_are_a_failure_and_not_a_guess(
+async def test_two_customers_with_one_address_are_a_failure(
     open_gateway: OpenGateway, world: FakeServices, select: object
 ) -> None:
     def twice(request: httpx.Request) -> httpx.Response:
@@ -276,10 +276,10 @@ def with_lookup(**changes: object) -> Settings:
 
 
 @pytest.mark.parametrize("has_more", [True, False])
-async def test_an_answer_that_is_cut_off_is_not_taken_for_the_only_row(
+async def test_a_row_of_a_cut_off_lookup_response_is_not_taken_for_the_only_one(
     open_gateway: OpenGateway,
     world: FakeServices,
-    has_more: bool,  # noqa: FBT001 # what the answer says
+    has_more: bool,  # noqa: FBT001 # the value in the response
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         [mail] = request.url.params.get_list("mail")
@@ -301,7 +301,7 @@ async def test_an_answer_that_is_cut_off_is_not_taken_for_the_only_row(
         assert reply.data == {"user": PRO}
 
 
-async def test_rows_that_are_not_surely_of_an_address_are_no_absence_after_the_last_page(
+async def test_ambiguous_rows_of_an_address_are_a_failure_after_the_last_page(
     open_gateway: OpenGateway, world: FakeServices
 ) -> None:
     have(world, 2, **{LOOKUP: "a@x"})
@@ -332,7 +332,7 @@ async def test_rows_that_are_not_surely_of_an_address_are_no_absence_after_the_l
 @pytest.mark.parametrize(
     ("row", "found"), [({"keys": {"billing": "billing-2"}}, True), ({"error": "no"}, False)]
 )
-async def test_where_a_call_has_one_address_its_row_needs_none_but_has_to_have_a_key(
+async def test_the_row_of_a_single_lookup_needs_a_key_but_no_address(
     open_gateway: OpenGateway,
     world: FakeServices,
     row: Mapping[str, object],
@@ -348,7 +348,7 @@ async def test_where_a_call_has_one_address_its_row_needs_none_but_has_to_have_a
     assert reply.codes == ({} if found else {"user.plan": "SOURCE_MALFORMED"})
 
 
-async def test_a_required_source_whose_key_cannot_be_looked_up_costs_the_user(
+async def test_a_required_source_whose_lookup_fails_makes_the_user_null(
     open_gateway: OpenGateway, world: FakeServices
 ) -> None:
     world.billing.lookup.behaviour = failing(503)
@@ -363,10 +363,10 @@ async def test_a_required_source_whose_key_cannot_be_looked_up_costs_the_user(
     assert reply.codes == {f"users.{number}": "SOURCE_UNAVAILABLE" for number in (1, 2)}
 
 
-# When
+# Order of the calls
 
 
-async def test_no_other_source_waits_for_a_slow_lookup_and_the_source_is_asked_once_after_it(
+async def test_a_slow_lookup_delays_only_its_own_source(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     came, go = asyncio.Event(), asyncio.Event()
@@ -390,7 +390,7 @@ async def test_no_other_source_waits_for_a_slow_lookup_and_the_source_is_asked_o
     assert world.billing.batches == [["billing-1", "billing-2", "billing-3"]]
 
 
-async def test_a_lookup_that_takes_too_long_is_the_failure_of_the_key(
+async def test_a_lookup_that_times_out_fails_its_users(
     open_gateway: OpenGateway, world: FakeServices, clock: ManualClock
 ) -> None:
     async def wait(request: httpx.Request) -> None:
@@ -407,10 +407,10 @@ async def test_a_lookup_that_takes_too_long_is_the_failure_of_the_key(
     assert reply.data["users"] == [PRO, NONE, NONE]
 
 
-# What is kept, shared and limited
+# Cache, shared calls and limits
 
 
-async def test_what_was_looked_up_is_kept_by_what_it_was_looked_up_by(
+async def test_a_lookup_result_is_cached_by_its_lookup_key(
     open_gateway: OpenGateway, world: FakeServices
 ) -> None:
     settings = linked(settings_for_fakes(), BY_MAIL)
@@ -433,7 +433,7 @@ async def test_what_was_looked_up_is_kept_by_what_it_was_looked_up_by(
     }
 
 
-async def test_a_lookup_has_its_own_batches_by_its_own_limit_and_its_own_lines_in_the_log(
+async def test_a_lookup_has_its_own_batches_limit_and_log_lines(
     open_gateway: OpenGateway, world: FakeServices
 ) -> None:
     wanted = with_lookup(max_keys=1).model_copy(update={"trace": "always"})
@@ -448,7 +448,7 @@ async def test_a_lookup_has_its_own_batches_by_its_own_limit_and_its_own_lines_i
     assert sorted(world.billing.lookup.batches) == [["billing.by_mail-2"], ["billing.by_mail-3"]]
 
 
-async def test_a_key_that_was_looked_up_and_is_unknown_is_a_warning_that_names_both_places(
+async def test_an_unknown_key_from_a_lookup_gives_a_warning_with_both_places(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     del world.billing.rows["billing-2"]
@@ -461,7 +461,7 @@ async def test_a_key_that_was_looked_up_and_is_unknown_is_a_warning_that_names_b
     assert warning["key_from"] == f"profile, {LOOKUP}"
 
 
-async def test_lists_have_the_keys_that_were_looked_up_without_another_call(
+async def test_lists_use_the_keys_of_a_lookup_without_another_call(
     gateway: GatewayClient, world: FakeServices
 ) -> None:
     world.billing.invoices = {f"billing-{n}": [invoice(n)] for n in (1, 2, 3)}

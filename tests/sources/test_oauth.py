@@ -1,4 +1,4 @@
-"""Tokens that the gateway gets for itself, over real connections."""
+"""Tokens that the gateway gets from an authorization server, over real connections."""
 
 import asyncio
 from base64 import b64encode
@@ -31,7 +31,7 @@ async def opened(
     connections: int = 10,
     **auth: object,
 ) -> AsyncGenerator[OpenClient]:
-    """Open the client of a service that takes tokens."""
+    """Open the client of a service that needs tokens."""
     settings = {
         "kind": "client_credentials",
         "token_url": f"{login.base_url}/token",
@@ -58,16 +58,16 @@ async def failure(asked: OpenClient, context: RequestContext | None = None) -> S
 
 
 def told(asked: OpenClient) -> Sequence[Mapping[str, Any]]:
-    """List what the log has of asking for tokens."""
+    """List the log lines of requests for tokens."""
     return [event for event in asked.events if event["event"] == "source.token"]
 
 
 async def until_told(asked: OpenClient, times: int) -> None:
-    """Wait until the log has so many tokens."""
+    """Wait until the log has ``times`` lines of requests for tokens."""
     await until(lambda: len(told(asked)) == times)
 
 
-async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service() -> None:
+async def test_a_token_is_requested_with_the_client_secret_and_sent_to_the_service() -> None:
     async with Login().listening() as login, opened(login) as asked:
         assert await asked.get() == "[1]"
 
@@ -83,7 +83,7 @@ async def test_a_token_is_got_with_the_client_s_secret_and_sent_to_the_service()
 
 
 @pytest.mark.parametrize("end", [RawConnection.close, RawConnection.reset])
-async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_once_more(
+async def test_a_token_request_on_a_closed_idle_connection_is_sent_again(
     end: Callable[[RawConnection], None],
 ) -> None:
     def behave(peer: RawConnection) -> None:
@@ -113,7 +113,7 @@ async def test_a_request_for_a_token_that_meets_the_end_of_a_connection_is_sent_
     ]
 
 
-async def test_the_secret_may_stand_in_the_body_beside_scope_and_audience() -> None:
+async def test_the_client_secret_can_be_sent_in_the_body_with_scope_and_audience() -> None:
     async with (
         Login().listening() as login,
         opened(login, client_auth="post", scope="users:read a", audience="https://users/") as asked,
@@ -132,7 +132,7 @@ async def test_the_secret_may_stand_in_the_body_beside_scope_and_audience() -> N
 
 
 @pytest.mark.parametrize("expires_in", [3600, "3600", 3600.5, None])
-async def test_a_token_is_kept_for_all_calls(expires_in: object) -> None:
+async def test_a_token_is_cached_for_all_calls(expires_in: object) -> None:
     async with Login().listening() as login, opened(login) as asked:
         login.expires_in = expires_in
         for _ in range(3):
@@ -142,7 +142,7 @@ async def test_a_token_is_kept_for_all_calls(expires_in: object) -> None:
     assert login.given == 1
 
 
-async def test_however_many_want_one_it_is_asked_for_once() -> None:
+async def test_simultaneous_calls_share_one_token_request() -> None:
     async with Login().listening() as login, opened(login) as asked:
         answers = await asyncio.gather(*[asked.get() for _ in range(20)])
 
@@ -151,7 +151,7 @@ async def test_however_many_want_one_it_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize(("expires_in", "begins"), [(3600, 3540), (100, 90)])
-async def test_it_is_renewed_shortly_before_its_end_while_calls_go_on_with_it(
+async def test_a_token_is_renewed_before_its_end_while_calls_use_the_old_one(
     expires_in: int, begins: float
 ) -> None:
     clock = ManualClock()
@@ -175,7 +175,7 @@ async def test_it_is_renewed_shortly_before_its_end_while_calls_go_on_with_it(
     assert len(login.asked) == 2
 
 
-async def test_a_token_that_has_ended_is_not_sent() -> None:
+async def test_an_expired_token_is_not_sent() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
@@ -185,7 +185,7 @@ async def test_a_token_that_has_ended_is_not_sent() -> None:
     assert login.tokens == ["1", "2"]
 
 
-async def test_one_that_ends_at_once_is_good_for_those_who_wait_for_it() -> None:
+async def test_a_token_that_expires_at_once_is_used_by_the_calls_that_wait_for_it() -> None:
     async with Login().listening() as login, opened(login) as asked:
         login.expires_in = 0
         assert await asked.get() == "[1]"
@@ -194,7 +194,7 @@ async def test_one_that_ends_at_once_is_good_for_those_who_wait_for_it() -> None
     assert login.tokens == ["1", "2"]
 
 
-async def test_while_it_cannot_be_renewed_the_old_one_is_used_to_its_end() -> None:
+async def test_an_old_token_is_used_until_its_end_if_its_renewal_fails() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
@@ -203,7 +203,7 @@ async def test_while_it_cannot_be_renewed_the_old_one_is_used_to_its_end() -> No
             clock.advance(seconds)
             assert await asked.get() == "[1]"
         await until(lambda: len(told(asked)) == 2)
-        assert await asked.get() == "[1]"  # within a second: not asked again
+        assert await asked.get() == "[1]"  # within a second: no new request for a token
         assert len(login.asked) == 2
         clock.advance(50)
         assert (await failure(asked)).code is Code.SOURCE_UNAVAILABLE
@@ -211,7 +211,7 @@ async def test_while_it_cannot_be_renewed_the_old_one_is_used_to_its_end() -> No
     assert set(login.tokens) == {"1"}
 
 
-async def test_where_it_is_not_taken_a_new_one_is_got_and_the_call_made_once_more() -> None:
+async def test_a_refused_token_is_replaced_and_the_call_is_sent_again() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
@@ -227,7 +227,7 @@ async def test_where_it_is_not_taken_a_new_one_is_got_and_the_call_made_once_mor
     assert [event["status"] for event in fetched] == [200, 401, 200, 200]
 
 
-async def test_and_never_twice() -> None:
+async def test_a_call_with_a_refused_token_is_sent_again_only_once() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
@@ -239,7 +239,7 @@ async def test_and_never_twice() -> None:
     assert login.tokens == ["1", "1", "2"]
 
 
-async def test_calls_that_are_refused_at_the_same_time_share_the_new_token() -> None:
+async def test_calls_that_are_refused_together_share_the_new_token() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         await asked.get()
@@ -250,7 +250,7 @@ async def test_calls_that_are_refused_at_the_same_time_share_the_new_token() -> 
     assert login.given == 2
 
 
-async def test_who_is_refused_with_an_old_token_goes_on_with_the_newer_that_there_is() -> None:
+async def test_a_call_refused_with_an_old_token_uses_the_newer_token() -> None:
     clock = ManualClock()
     late = asyncio.Event()
     async with Login().listening() as login, opened(login, clock) as asked:
@@ -260,7 +260,7 @@ async def test_who_is_refused_with_an_old_token_goes_on_with_the_newer_that_ther
         login.delayed = late
         slow = asyncio.create_task(asked.get("/late"))  # with the first token
         await until(lambda: login.tokens == ["1", "1"])
-        assert await asked.get() == "[1]"  # is refused, and has the second one
+        assert await asked.get() == "[1]"  # is refused, and gets the second token
         late.set()
         assert await slow == "[1]"
 
@@ -268,7 +268,7 @@ async def test_who_is_refused_with_an_old_token_goes_on_with_the_newer_that_ther
     assert login.tokens == ["1", "1", "1", "2", "2"]
 
 
-async def test_a_token_that_is_renewed_behind_replaces_the_one_before() -> None:
+async def test_a_token_renewed_in_background_replaces_the_old_one() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         login.expires_in = 100
@@ -284,7 +284,7 @@ async def test_a_token_that_is_renewed_behind_replaces_the_one_before() -> None:
     assert login.tokens == ["1", "1", "2", "2", "3", "3", "4"]
 
 
-async def test_a_token_is_good_from_when_it_was_asked_for_and_not_from_when_it_came() -> None:
+async def test_the_lifetime_of_a_token_begins_with_its_request() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         login.expires_in = 10
@@ -300,7 +300,7 @@ async def test_a_token_is_good_from_when_it_was_asked_for_and_not_from_when_it_c
     assert login.tokens == ["1", "2"]
 
 
-async def test_no_answer_of_the_authorization_server_is_left_open() -> None:
+async def test_each_response_of_the_authorization_server_is_closed() -> None:
     answers = [
         saying(b"", "503 Down"),
         saying(b"{}"),
@@ -317,13 +317,13 @@ async def test_no_answer_of_the_authorization_server_is_left_open() -> None:
         for answer in answers:
             login.instead = answer
             clock.advance(4000)
-            # A connection that is not given back would be waited for in vain.
+            # A connection that is not returned to the pool would let this wait for ever.
             await asyncio.wait_for(asked.get(), 5)
 
         assert await asked.get() == "[1]"
 
 
-async def test_a_token_that_is_new_is_not_renewed_for_a_service_that_refuses_all() -> None:
+async def test_a_new_token_is_not_renewed_when_a_service_refuses_it() -> None:
     async with Login().listening() as login, opened(login) as asked:
         login.taken = set()
         for _ in range(3):
@@ -334,7 +334,7 @@ async def test_a_token_that_is_new_is_not_renewed_for_a_service_that_refuses_all
 
 
 def giving(**said: object) -> Answer:
-    """Answer a request for a token with something else."""
+    """Make a response of the authorization server with other values."""
     token = {"access_token": TOKEN, "token_type": "Bearer", **said}
     pairs = ", ".join(f'"{name}": {value}' for name, value in _json(token).items())
     return saying(f"{{{pairs}}}".encode())
@@ -366,7 +366,7 @@ def _json(values: Mapping[str, object]) -> Mapping[str, str]:
         (writing(b""), Code.SOURCE_UNAVAILABLE, "ClientConnectionError"),
     ],
 )
-async def test_what_goes_wrong_at_the_token_endpoint_is_a_failure_that_says_so(
+async def test_an_error_at_the_token_endpoint_is_a_failure_with_its_reason(
     instead: Answer, code: Code, detail: str
 ) -> None:
     async with Login().listening() as login, opened(login) as asked:
@@ -382,7 +382,7 @@ async def test_what_goes_wrong_at_the_token_endpoint_is_a_failure_that_says_so(
     assert (event["outcome"], event["detail"]) == (code.value, answer.detail)
 
 
-async def test_what_goes_wrong_for_good_is_not_tried_again_within_a_second() -> None:
+async def test_a_final_token_failure_is_not_retried_within_a_second() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         login.instead = saying(b"", "401 Who")
@@ -394,7 +394,7 @@ async def test_what_goes_wrong_for_good_is_not_tried_again_within_a_second() -> 
         assert await asked.get() == "[1]"
 
 
-async def test_what_may_pass_is_tried_again_at_once() -> None:
+async def test_a_retryable_token_failure_is_retried_at_once() -> None:
     async with Login().listening() as login, opened(login) as asked:
         login.instead = saying(b"", "503 Down")
         assert (await failure(asked)).retryable
@@ -402,7 +402,7 @@ async def test_what_may_pass_is_tried_again_at_once() -> None:
         assert await asked.get() == "[1]"
 
 
-async def test_a_token_is_waited_for_no_longer_than_its_own_timeout() -> None:
+async def test_a_token_request_ends_at_its_own_timeout() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock, token_timeout=0.5) as asked:
         login.instead = hanging
@@ -415,7 +415,7 @@ async def test_a_token_is_waited_for_no_longer_than_its_own_timeout() -> None:
     assert answer.detail == "token endpoint: no complete answer within the timeout"
 
 
-async def test_who_runs_out_of_time_or_gives_up_meanwhile_leaves_the_token_to_the_others() -> None:
+async def test_a_caller_that_leaves_does_not_cancel_a_shared_token_request() -> None:
     clock = ManualClock()
     async with Login().listening() as login, opened(login, clock) as asked:
         login.may_give.clear()
@@ -435,7 +435,7 @@ async def test_who_runs_out_of_time_or_gives_up_meanwhile_leaves_the_token_to_th
     assert len(login.asked) == 1
 
 
-async def test_a_client_that_is_closed_meanwhile_stops_asking() -> None:
+async def test_closing_the_client_cancels_its_token_request() -> None:
     async with Login().listening() as login:
         async with opened(login) as asked:
             login.may_give.clear()
@@ -447,10 +447,10 @@ async def test_a_client_that_is_closed_meanwhile_stops_asking() -> None:
         Code.SOURCE_UNAVAILABLE,
         "token endpoint: the gateway stops",
     )
-    assert not told(asked)  # it was called off, and has not failed
+    assert not told(asked)  # it was cancelled, and has not failed
 
 
-async def test_a_token_is_asked_for_in_the_name_of_no_request() -> None:
+async def test_the_log_line_of_a_token_has_no_request_id() -> None:
     async with Login().listening() as login, opened(login) as asked:
         with structlog.contextvars.bound_contextvars(request_id="of-one-request"):
             await asked.get()

@@ -1,4 +1,4 @@
-"""One user's row cannot be read: that user's fields of that source fail, and nothing else does."""
+"""A row that cannot be read fails only the fields of its user at its source."""
 
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -17,8 +17,8 @@ from tests.sources.odd import ODD, STRANGE, with_member
 from tests.ways import ALSO_BY_FILE, Ways
 
 VICTIM = user_id(7)
-EVERYBODY = [user_id(number) for number in range(50)]
-VICTIMS = dict(zip(EVERYBODY[5:], ODD.values(), strict=False))
+ALL_USERS = [user_id(number) for number in range(50)]
+VICTIMS = dict(zip(ALL_USERS[5:], ODD.values(), strict=False))
 """An odd value for each of many users."""
 
 HALF = ODD["the first half of a pair"]
@@ -29,26 +29,26 @@ ALONE = "query($id: ID!) { user(id: $id) { username displayName } }"
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
 
-def telling(
+def with_odd_values(
     row_of: Callable[[int], Row],
     parameter: str,
     name: str,
     odd: Mapping[str, bytes],
     around: str = "%s",
 ) -> Callable[[httpx.Request], httpx.Response]:
-    """Make a service that knows everybody, and has an odd member in the rows of some.
+    """Make a service that knows all users and has an odd member in the rows of some.
 
     Args:
         row_of: Makes a row.
         parameter: The parameter that names users.
         name: The name of the member.
         odd: JSON texts of its value, by user.
-        around: What the answer is beside its rows.
+        around: The response, with ``%s`` for its rows.
     """
     before, _, after = around.partition("%s")
 
@@ -68,22 +68,22 @@ def telling(
 
 
 def checked(reply: GatewayReply) -> GatewayReply:
-    """Check that what came out is JSON in UTF-8, with no half of a pair in it."""
+    """Check that a response is JSON in UTF-8, without half of a surrogate pair."""
     str(json.loads(reply.response.content.decode("utf-8"))).encode("utf-8")
     return reply
 
 
 def names_of(reply: GatewayReply) -> Mapping[str, object]:
-    """Tell the names of an answer about everybody."""
+    """Return the usernames of a response for all users."""
     users = reply.data["users"]
-    return {key: user["username"] for key, user in zip(EVERYBODY, users, strict=True)}
+    return {key: user["username"] for key, user in zip(ALL_USERS, users, strict=True)}
 
 
-RIGHT: Mapping[str, object] = {key: f"user{int(key[-4:])}" for key in EVERYBODY}
+RIGHT: Mapping[str, object] = {key: f"user{int(key[-4:])}" for key in ALL_USERS}
 
 
 def with_breakers(**changes: Any) -> Settings:  # noqa: ANN401 # any setting of profile
-    """Make settings whose circuits open soon."""
+    """Make settings with circuit breakers that open after few failures."""
     settings = settings_for_fakes()
     sources: dict[str, Any] = {
         name: one.model_copy(update={"breaker": BreakerSettings(min_calls=5)})
@@ -95,8 +95,8 @@ def with_breakers(**changes: Any) -> Settings:  # noqa: ANN401 # any setting of 
 
 
 @pytest.fixture
-async def guarded(open_gateway: OpenGateway) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway, whose circuits open soon."""
+async def gateway(open_gateway: OpenGateway) -> AsyncGenerator[GatewayClient]:
+    """Return the gateway with circuit breakers that open after few failures."""
     async with open_gateway(with_breakers()) as opened:
         yield opened
 
@@ -130,7 +130,7 @@ READINGS: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.mark.parametrize("used", [True, False], ids=["read", "not read"])
 @pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
-async def test_values_that_nobody_can_read_cost_their_fields_alone_and_one_call(
+async def test_unreadable_values_fail_only_their_fields_and_cost_no_extra_call(
     open_gateway: OpenGateway,
     services: FakeServices,
     reading: Mapping[str, Any],
@@ -139,40 +139,40 @@ async def test_values_that_nobody_can_read_cost_their_fields_alone_and_one_call(
 ) -> None:
     name = "displayName" if used else "biography"
     around = '{"data": %s}' if reading.get("answer", {}).get("rows") else "%s"
-    services.profile.behaviour = telling(profile_row, "id", name, VICTIMS, around)
+    services.profile.behaviour = with_odd_values(profile_row, "id", name, VICTIMS, around)
 
     async with open_gateway(with_breakers(**reading)) as gateway:
-        reply = checked(await gateway.query(QUERY, ids=EVERYBODY))
+        reply = checked(await gateway.query(QUERY, ids=ALL_USERS))
 
-    failed = [f"users.{EVERYBODY.index(key)}.displayName" for key in VICTIMS]
+    failed = [f"users.{ALL_USERS.index(key)}.displayName" for key in VICTIMS]
     assert names_of(reply) == RIGHT
     assert reply.codes == (dict.fromkeys(failed, "SOURCE_MALFORMED") if used else {})
     assert services.calls["profile"] == 1
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-async def test_a_user_whose_row_cannot_be_read_is_asked_for_once_and_opens_no_circuit(
-    guarded: GatewayClient, services: FakeServices, value: bytes
+async def test_an_unreadable_row_is_not_retried_and_opens_no_circuit(
+    gateway: GatewayClient, services: FakeServices, value: bytes
 ) -> None:
-    services.profile.behaviour = telling(profile_row, "id", "displayName", {VICTIM: value})
+    services.profile.behaviour = with_odd_values(profile_row, "id", "displayName", {VICTIM: value})
 
     for _ in range(10):
-        reply = checked(await guarded.query(ALONE, id=VICTIM))
+        reply = checked(await gateway.query(ALONE, id=VICTIM))
         assert set(reply.codes.values()) == {"SOURCE_MALFORMED"}
     assert services.calls["profile"] == 10
 
-    reply = await guarded.query(ALONE, id=user_id(8))
+    reply = await gateway.query(ALONE, id=user_id(8))
     assert reply.data["user"]["username"] == "user8"
-    assert not guarded.events("source.circuit")
+    assert not gateway.events("source.circuit")
 
 
 @pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
-async def test_text_that_only_looks_strange_comes_out_as_it_was(
-    guarded: GatewayClient, services: FakeServices, value: bytes
+async def test_strange_but_valid_text_is_returned_unchanged(
+    gateway: GatewayClient, services: FakeServices, value: bytes
 ) -> None:
-    services.profile.behaviour = telling(profile_row, "id", "displayName", {VICTIM: value})
+    services.profile.behaviour = with_odd_values(profile_row, "id", "displayName", {VICTIM: value})
 
-    reply = checked(await guarded.query(ALONE, id=VICTIM))
+    reply = checked(await gateway.query(ALONE, id=VICTIM))
 
     assert reply.data["user"]["displayName"] == json.loads(value)
 
@@ -191,15 +191,15 @@ async def test_text_that_only_looks_strange_comes_out_as_it_was(
     ],
 )
 @pytest.mark.parametrize("beside", [[], [user_id(8)]], ids=["alone", "beside a good one"])
-async def test_no_time_is_made_up_and_a_leap_second_is_one(
-    guarded: GatewayClient, services: FakeServices, text: str, time: str | None, beside: list[str]
+async def test_a_leap_second_is_a_time_and_an_incomplete_time_is_malformed(
+    gateway: GatewayClient, services: FakeServices, text: str, time: str | None, beside: list[str]
 ) -> None:
-    services.profile.behaviour = telling(
+    services.profile.behaviour = with_odd_values(
         profile_row, "id", "createdAt", {VICTIM: json.dumps(text).encode()}
     )
 
     query = "query($ids: [ID!]!) { users(ids: $ids) { createdAt } }"
-    reply = await guarded.query(query, ids=[*beside, VICTIM])
+    reply = await gateway.query(query, ids=[*beside, VICTIM])
 
     assert [user["createdAt"] for user in reply.data["users"]] == [
         *["2024-02-29T12:00:00Z" for _ in beside],
@@ -208,25 +208,25 @@ async def test_no_time_is_made_up_and_a_leap_second_is_one(
     assert list(reply.codes.values()) == ([] if time else ["SOURCE_MALFORMED"])
 
 
-async def test_a_key_that_is_no_text_could_be_of_anyone_who_has_no_row(
-    guarded: GatewayClient, services: FakeServices
+async def test_a_row_with_an_unreadable_key_fails_all_users_without_a_row(
+    gateway: GatewayClient, services: FakeServices
 ) -> None:
-    services.profile.behaviour = telling(profile_row, "id", "id", {VICTIM: HALF})
+    services.profile.behaviour = with_odd_values(profile_row, "id", "id", {VICTIM: HALF})
 
-    reply = checked(await guarded.query(QUERY, ids=EVERYBODY))
+    reply = checked(await gateway.query(QUERY, ids=ALL_USERS))
 
     assert names_of(reply) == {**RIGHT, VICTIM: None}
     assert set(reply.codes.values()) == {"SOURCE_MALFORMED"}
 
 
-async def test_a_key_of_another_source_that_is_no_text_costs_that_source_of_its_user(
+async def test_an_unreadable_key_of_another_source_fails_that_source_for_its_user(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     def row_of(number: int) -> Row:
         return profile_row(number, keys={"billing": f"customer-{number:04}"})
 
     odd = {VICTIM: b'{"billing": ' + HALF + b"}"}
-    services.profile.behaviour = telling(row_of, "id", "keys", odd)
+    services.profile.behaviour = with_odd_values(row_of, "id", "keys", odd)
     services.billing.rows = {
         f"customer-{number:04}": account_row(number, userId=f"customer-{number:04}")
         for number in range(50)
@@ -234,7 +234,7 @@ async def test_a_key_of_another_source_that_is_no_text_costs_that_source_of_its_
 
     async with open_gateway(linked(with_breakers(), {"billing": "profile"})) as gateway:
         query = "query($ids: [ID!]!) { users(ids: $ids) { username plan } }"
-        reply = checked(await gateway.query(query, ids=EVERYBODY))
+        reply = checked(await gateway.query(query, ids=ALL_USERS))
 
     assert names_of(reply) == RIGHT
     assert reply.codes == {"users.7.plan": "SOURCE_MALFORMED"}
@@ -242,7 +242,7 @@ async def test_a_key_of_another_source_that_is_no_text_costs_that_source_of_its_
 
 
 @pytest.mark.parametrize("odd", [HALF, ODD["beyond the largest float"], b"null", b'" "'])
-async def test_a_row_that_names_the_next_page_and_cannot_be_read_costs_those_without_a_row(
+async def test_an_unreadable_last_row_of_a_page_fails_the_users_without_a_row(
     open_gateway: OpenGateway, services: FakeServices, odd: bytes
 ) -> None:
     answer = {
@@ -253,13 +253,13 @@ async def test_a_row_that_names_the_next_page_and_cannot_be_read_costs_those_wit
             "cursor_parameter": "after",
         },
     }
-    last = EVERYBODY[-1]
-    services.profile.behaviour = telling(
+    last = ALL_USERS[-1]
+    services.profile.behaviour = with_odd_values(
         profile_row, "id", "id", {last: odd}, '{"data": %s, "more": true}'
     )
 
     async with open_gateway(with_breakers(answer=answer)) as gateway:
-        reply = checked(await gateway.query(QUERY, ids=EVERYBODY))
+        reply = checked(await gateway.query(QUERY, ids=ALL_USERS))
 
     assert names_of(reply) == {**RIGHT, last: None}
     assert services.calls["profile"] == 1

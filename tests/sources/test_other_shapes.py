@@ -1,4 +1,4 @@
-"""Services of other shapes over real HTTP: what their answers say, and what they leave unsaid."""
+"""Services with other shapes over real HTTP: complete responses and responses that are cut off."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ CUT = "SOURCE_MALFORMED"
 
 @dataclass(frozen=True)
 class ServiceReply:
-    """What a service says to one request.
+    """The response of a service to one request.
 
     Attributes:
-        body: The JSON, or nothing.
+        body: The JSON; ``None`` for an empty body.
         status: The status line.
         headers: The headers.
     """
@@ -39,7 +39,7 @@ def rows(*numbers: int, **changes: object) -> list[Mapping[str, object]]:
 
 
 def always(reply: ServiceReply) -> Callable[[HttpRequest, int], ServiceReply]:
-    """Say the same to each request."""
+    """Return the same response for each request."""
 
     def said(_: HttpRequest, __: int) -> ServiceReply:
         return reply
@@ -52,7 +52,7 @@ async def ask(
     keys: list[str],
     **settings: Any,  # noqa: ANN401 # any setting of a source
 ) -> tuple[list[str], HttpServer]:
-    """Ask a real server, which is told what to say to each request and its number, for users."""
+    """Ask a real server for users; ``reply`` gets each request and its number."""
 
     async def answer(exchange: HttpExchange) -> None:
         said = reply(exchange.request, len(server.requests))
@@ -94,7 +94,7 @@ TABLE = {
         ("202 Accepted", [CUT] * 2),
     ],
 )
-async def test_a_status_means_what_the_table_says(status: str, answers: list[str]) -> None:
+async def test_a_status_has_the_meaning_of_the_table(status: str, answers: list[str]) -> None:
     body = None if status.startswith("204") else rows(1)
 
     found, _ = await ask(always(ServiceReply(body, status)), [ONE, TWO], answer={"status": TABLE})
@@ -102,7 +102,7 @@ async def test_a_status_means_what_the_table_says(status: str, answers: list[str
     assert found == answers
 
 
-async def test_a_status_that_may_work_soon_is_asked_again() -> None:
+async def test_a_status_configured_as_retry_is_retried() -> None:
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -120,7 +120,7 @@ async def test_a_status_that_may_work_soon_is_asked_again() -> None:
 @pytest.mark.parametrize(
     ("table", "answer"), [({}, "nobody"), ({"404": "auth"}, "SOURCE_REJECTED")]
 )
-async def test_the_table_wins_over_what_a_form_takes_404_for(
+async def test_the_table_has_priority_over_the_meaning_of_404_in_a_form(
     table: Mapping[str, str], answer: str
 ) -> None:
     shape = {"many": False, "status": table}
@@ -157,7 +157,7 @@ PAGED = {"rows": ["data"], "more": MORE}
         ({"max_rows": 1}, ServiceReply(rows(1, 3))),
     ],
 )
-async def test_what_is_cut_off_is_never_taken_for_absent_and_no_service_is_asked_for_ever(
+async def test_a_cut_off_response_never_means_absent_and_paging_always_ends(
     answer: Mapping[str, object], reply: ServiceReply
 ) -> None:
     found, server = await ask(always(reply), [ONE, TWO], answer=answer)
@@ -167,7 +167,7 @@ async def test_what_is_cut_off_is_never_taken_for_absent_and_no_service_is_asked
     assert len(server.requests) <= 10
 
 
-async def test_pages_that_go_on_and_on_are_read_to_the_bound_of_the_settings() -> None:
+async def test_endless_pages_are_read_up_to_the_configured_limit() -> None:
     def reply(_: HttpRequest, number: int) -> ServiceReply:
         return ServiceReply({"data": [], "more": True, "cursor": number})
 
@@ -178,7 +178,7 @@ async def test_pages_that_go_on_and_on_are_read_to_the_bound_of_the_settings() -
     assert [dict(one.parameters).get("after") for one in server.requests] == [None, "1", "2", "3"]
 
 
-async def test_pages_are_read_no_further_than_to_the_last_user_looked_for() -> None:
+async def test_pages_are_read_only_until_all_users_are_found() -> None:
     def reply(seen: HttpRequest, number: int) -> ServiceReply:
         assert [value for name, value in seen.parameters if name == "id"] == [ONE, TWO]
         return ServiceReply({"data": rows(number), "more": True, "cursor": f"{number} &x=1"})
@@ -189,7 +189,7 @@ async def test_pages_are_read_no_further_than_to_the_last_user_looked_for() -> N
     assert len(server.requests) == 2
 
 
-async def test_a_page_that_fails_leaves_those_found_before() -> None:
+async def test_a_failed_page_keeps_the_users_of_earlier_pages() -> None:
     def reply(_: HttpRequest, number: int) -> ServiceReply:
         if number == 1:
             return ServiceReply({"data": rows(1), "more": True, "cursor": "c"})
@@ -200,7 +200,7 @@ async def test_a_page_that_fails_leaves_those_found_before() -> None:
     assert found == ["user1", "SOURCE_REJECTED"]
 
 
-async def test_rows_as_many_as_a_page_may_have_are_a_sign_and_the_size_is_always_sent() -> None:
+async def test_a_full_page_counts_as_cut_off_and_the_page_size_is_always_sent() -> None:
     request = {
         "form": "repeat",
         "path": "/users",
@@ -215,7 +215,7 @@ async def test_rows_as_many_as_a_page_may_have_are_a_sign_and_the_size_is_always
     assert all(("limit", "2") in one.parameters for one in server.requests)
 
 
-async def test_numbers_and_folded_cases_are_keys_over_the_wire_too() -> None:
+async def test_number_keys_and_folded_case_work_over_http() -> None:
     numbered, _ = await ask(always(ServiceReply([profile_row(7, id=7)])), ["7", "8"])
     folded, _ = await ask(
         always(ServiceReply([profile_row(1, id="ADA@X.ORG")])),
@@ -228,7 +228,7 @@ async def test_numbers_and_folded_cases_are_keys_over_the_wire_too() -> None:
 
 
 @pytest.mark.parametrize("form", ["repeat", "list", "filter", "body", "each"])
-async def test_a_service_that_ignores_the_question_is_never_believed(form: str) -> None:
+async def test_a_service_that_ignores_the_filter_gives_only_failures(form: str) -> None:
     own: Mapping[str, Mapping[str, object]] = {
         "repeat": {"path": "/users", "parameter": "id"},
         "list": {"path": "/users", "parameter": "ids"},

@@ -1,4 +1,4 @@
-"""Records that hold a part of their fields."""
+"""Records with only some of their fields."""
 
 import json
 
@@ -14,20 +14,20 @@ from app.sources.records_in_parts import joined, partial
 from tests.fakes import account_row
 
 
-def test_a_partial_record_has_its_fields_and_the_key_and_needs_no_others() -> None:
+def test_a_partial_record_has_only_its_fields_and_the_key() -> None:
     record = partial(BILLING, {"plan"}).record.model_validate_json('{"userId": "a", "plan": "pro"}')
 
     assert dict(record) == {"user_id": "a", "plan": "pro"}
 
 
-def test_what_was_not_asked_for_is_an_error_rather_than_nothing() -> None:
+def test_a_field_that_was_not_requested_raises_an_error() -> None:
     record = partial(BILLING, {"plan"}).record.model_validate_json('{"userId": "a", "plan": "pro"}')
 
     with pytest.raises(AttributeError):
         _ = record.renews_at
 
 
-def test_the_fields_are_as_strict_as_in_the_whole_record() -> None:
+def test_the_fields_of_a_partial_record_are_as_strict_as_in_the_whole_record() -> None:
     record = partial(ACTIVITY, {"login_count"}).record
 
     for wrong in ('"1"', "-1", "1.5"):
@@ -36,7 +36,7 @@ def test_the_fields_are_as_strict_as_in_the_whole_record() -> None:
 
 
 @pytest.mark.parametrize("decoders", [validating_decoder, struct_decoder])
-def test_rows_are_read_straight_from_bytes_whatever_else_they_have(
+def test_other_members_of_a_row_are_ignored(
     decoders: DecoderFactory,
 ) -> None:
     rows = RowReader(partial(BILLING, {"status"}), decoders=decoders).read(
@@ -53,7 +53,7 @@ def read(fields: set[str], **row: object) -> AccountRecord:
     return spec.record.model_validate_json(json.dumps(account_row(1, **row)))
 
 
-def test_records_are_joined_as_they_are_and_the_later_counts() -> None:
+def test_joined_records_have_the_fields_of_both_and_the_later_value() -> None:
     first, second = read({"plan", "balance"}), read({"plan", "renews_at"}, plan="new")
 
     whole = joined([first, second])
@@ -64,7 +64,7 @@ def test_records_are_joined_as_they_are_and_the_later_counts() -> None:
         _ = whole.status
 
 
-def test_a_record_alone_stays_what_it_is() -> None:
+def test_a_single_record_is_joined_unchanged() -> None:
     record = read({"plan"})
 
     assert joined([record]) is record

@@ -1,4 +1,4 @@
-"""The private contracts: how each service writes a row."""
+"""The private contracts: the rows of each service."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -42,12 +42,12 @@ TIMES = [
 
 
 def parse(record: type[Record], row: object) -> Record:
-    """Read a row from JSON text, as it comes."""
+    """Read a row from JSON text."""
     return record.model_validate_json(json.dumps(row))
 
 
 def fits(record: type[Record], row: object) -> bool:
-    """Tell whether a row fits its contract."""
+    """Return whether a row fits its contract."""
     try:
         parse(record, row)
     except ValidationError:
@@ -55,7 +55,7 @@ def fits(record: type[Record], row: object) -> bool:
     return True
 
 
-def test_a_row_of_profile_has_all_its_fields() -> None:
+def test_a_row_of_profile_gives_all_fields_of_its_record() -> None:
     assert parse(ProfileRecord, profile_row(1)).model_dump(exclude_unset=True) == {
         "id": user_id(1),
         "username": "user1",
@@ -67,7 +67,7 @@ def test_a_row_of_profile_has_all_its_fields() -> None:
     }
 
 
-def test_a_row_of_billing_has_all_its_fields() -> None:
+def test_a_row_of_billing_gives_all_fields_of_its_record() -> None:
     assert parse(AccountRecord, account_row(1)).model_dump(exclude_unset=True) == {
         "user_id": user_id(1),
         "plan": "pro",
@@ -77,7 +77,7 @@ def test_a_row_of_billing_has_all_its_fields() -> None:
     }
 
 
-def test_a_row_of_activity_has_all_its_fields() -> None:
+def test_a_row_of_activity_gives_all_fields_of_its_record() -> None:
     at = datetime(2026, 5, 2, 8, tzinfo=UTC)
 
     assert parse(ActivityRecord, activity_row(1, events=[event(2)])).model_dump(
@@ -91,7 +91,7 @@ def test_a_row_of_activity_has_all_its_fields() -> None:
 
 
 @pytest.mark.parametrize(("record", "row", "name", "optional"), FIELDS)
-def test_all_but_the_key_may_be_missing_in_a_row_and_nothing_in_the_objects_of_its_fields(
+def test_only_the_key_and_fields_of_nested_objects_are_required(
     record: type[Record], row: Row, name: str, *, optional: bool
 ) -> None:
     missing = {key: value for key, value in row.items() if key != name}
@@ -104,7 +104,7 @@ def test_all_but_the_key_may_be_missing_in_a_row_and_nothing_in_the_objects_of_i
 
 
 @pytest.mark.parametrize(("record", "row", "name", "optional"), FIELDS)
-def test_a_field_of_another_type_does_not_fit(
+def test_a_value_of_another_type_is_refused(
     record: type[Record], row: Row, name: str, *, optional: bool
 ) -> None:
     del optional
@@ -118,7 +118,7 @@ def test_a_field_of_another_type_does_not_fit(
 
 
 @pytest.mark.parametrize(("record", "row", "optional"), CONTRACTS)
-def test_the_names_of_the_contract_are_the_only_ones(
+def test_a_row_has_to_use_the_names_of_the_contract(
     record: type[Record], row: Row, optional: frozenset[str]
 ) -> None:
     python = {field.alias: name for name, field in record.model_fields.items()}
@@ -168,7 +168,7 @@ def test_a_time_is_read_with_its_offset(
         1_709_208_000.5,
     ],
 )
-def test_what_is_no_time_with_an_offset_by_rfc_3339_does_not_fit(
+def test_a_value_that_is_not_an_rfc_3339_time_with_offset_is_refused(
     record: type[Record], row: Row, name: str, value: object
 ) -> None:
     assert not fits(record, {**row, name: value})
@@ -191,7 +191,7 @@ def test_what_is_no_time_with_an_offset_by_rfc_3339_does_not_fit(
         (float("inf"), False),
     ],
 )
-def test_an_amount_is_an_integer_that_every_json_reader_keeps_exact(
+def test_an_amount_is_an_integer_within_the_safe_range_of_json(
     amount: object, *, right: bool
 ) -> None:
     money = {"amount": amount, "currency": "EUR"}
@@ -229,18 +229,20 @@ def test_a_currency_is_three_capital_letters(currency: object, *, right: bool) -
     ("count", "right"),
     [(0, True), (MAX_INT, True), (MAX_INT + 1, False), (-1, False), (1.0, False), ("1", False)],
 )
-def test_a_login_count_is_an_integer_that_graphql_can_carry(count: object, *, right: bool) -> None:
+def test_a_login_count_is_an_integer_within_the_range_of_graphql(
+    count: object, *, right: bool
+) -> None:
     assert fits(ActivityRecord, activity_row(1, loginCount=count)) is right
 
 
-def test_one_event_that_does_not_fit_makes_its_row_not_fit() -> None:
+def test_a_row_with_one_malformed_event_is_refused() -> None:
     broken = {**event(1), "occurredAt": "noon"}
 
     assert fits(ActivityRecord, activity_row(1, events=[]))
     assert not fits(ActivityRecord, activity_row(1, events=[event(2), broken]))
 
 
-def test_a_record_never_changes() -> None:
+def test_a_record_is_immutable() -> None:
     record = parse(ProfileRecord, profile_row(1))
 
     with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""Keys into calls, calls into one answer a key."""
+"""A REST source: keys become calls, and calls become one result for each key."""
 
 import asyncio
 import io
@@ -40,10 +40,10 @@ CALL = RequestContext("request-1")
 
 
 class Opened:
-    """The source over a fake, and its log.
+    """The source over a fake transport, and its log.
 
     Attributes:
-        clock: The time that it has.
+        clock: Its clock.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class Opened:
     async def fetch(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> Sequence[SourceResult[ProfileRecord]]:
-        """Ask about users."""
+        """Ask for users."""
         return (await self.fetched(keys, context)).results
 
     async def fetched(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> FetchResult[SourceResult[ProfileRecord]]:
-        """Ask about users, and tell what the fetch did, too."""
+        """Ask for users; return the results with the trace of the fetch."""
         fetched = await self._source.fetch_many(keys, context)
         self.traces.append(fetched.trace)
         return fetched
 
     async def ask(self, keys: Sequence[str], context: RequestContext = CALL) -> list[str]:
-        """Ask about users; a record is told by its name, a failure by its code."""
+        """Ask for users; return the name of each record, or the code of its failure."""
         answers = await self.fetch([UserId(key) for key in keys], context)
         return [
             one.code.value
@@ -81,7 +81,7 @@ class Opened:
         ]
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
-        """Read what the log has of an event."""
+        """Return the log lines of an event."""
         lines = [orjson.loads(line) for line in self._log.getvalue().splitlines()]
         return [line for line in lines if line["event"] == name]
 
@@ -92,7 +92,7 @@ async def opened(
     base_url: str = "http://profile",
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[Opened]:
-    """Open the profile source over a fake, or over the network where there is none."""
+    """Open the profile source over a fake transport, or over the network without one."""
     stream, clock = io.StringIO(), ManualClock()
     log = make_log(LogSettings(level="debug"), "json", stream)
     async with open_service(
@@ -109,11 +109,11 @@ async def opened(
 
 
 def keys_of(request: httpx.Request) -> list[str]:
-    """Read which users a request asks for."""
+    """Return the users of a request."""
     return request.url.params.get_list("id")
 
 
-async def test_no_keys_are_no_call() -> None:
+async def test_a_fetch_without_keys_makes_no_call() -> None:
     services = FakeServices()
     async with opened(services.handle) as source:
         assert await source.ask([]) == []
@@ -121,7 +121,7 @@ async def test_no_keys_are_no_call() -> None:
     assert services.calls["profile"] == 0
 
 
-async def test_keys_that_fit_are_one_call_and_more_are_split() -> None:
+async def test_keys_above_the_limit_are_split_into_several_calls() -> None:
     services = FakeServices()
     services.know(1, 2, 3, 5)
     async with opened(services.handle, max_keys=2) as source:
@@ -133,7 +133,7 @@ async def test_keys_that_fit_are_one_call_and_more_are_split() -> None:
     )
 
 
-async def test_no_url_is_longer_than_the_setting_says() -> None:
+async def test_no_url_is_longer_than_the_setting_allows() -> None:
     requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -151,7 +151,7 @@ async def test_no_url_is_longer_than_the_setting_says() -> None:
     assert sorted(key for request in requests for key in keys_of(request)) == sorted(keys)
 
 
-async def test_a_key_that_is_too_long_by_itself_is_asked_for_by_itself() -> None:
+async def test_a_key_longer_than_the_limit_is_fetched_alone() -> None:
     batches: list[list[str]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -165,18 +165,18 @@ async def test_a_key_that_is_too_long_by_itself_is_asked_for_by_itself() -> None
     assert sorted(batches) == [["a"], ["b"], [long]]
 
 
-async def test_the_parts_of_a_split_run_concurrently() -> None:
+async def test_the_calls_of_a_split_batch_run_concurrently() -> None:
     together = asyncio.Barrier(3)
 
     async def answer(request: httpx.Request) -> httpx.Response:
-        await together.wait()  # nobody is answered before all three have asked
+        await together.wait()  # no call gets a response before all three have come
         return json_response([profile_row(1, id=key, username=key) for key in keys_of(request)])
 
     async with opened(answer, max_keys=1) as source:
         assert await source.ask(["a", "b", "c"]) == ["a", "b", "c"]
 
 
-async def test_a_part_that_fails_fails_its_own_keys_alone() -> None:
+async def test_a_failed_call_of_a_split_batch_fails_only_its_own_keys() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if "c" in keys_of(request):
             return json_response([], 503)
@@ -192,7 +192,7 @@ async def test_a_part_that_fails_fails_its_own_keys_alone() -> None:
     assert sorted(keys) == [(1, "ok"), (2, Code.SOURCE_UNAVAILABLE), (2, "ok")]
 
 
-async def test_halves_keep_why_there_are_halves() -> None:
+async def test_failures_of_halves_name_the_failure_of_the_whole_batch() -> None:
     def behave(request: httpx.Request) -> httpx.Response:
         keys = request.url.params.get_list("id")
         return httpx.Response(500 if len(keys) == 4 else 400)
@@ -209,7 +209,7 @@ async def test_halves_keep_why_there_are_halves() -> None:
     assert (event["request_id"], event["keys"], event["detail"]) == ("r1", 4, "status 500")
 
 
-async def test_odd_rows_are_logged_with_their_numbers_and_without_their_values() -> None:
+async def test_odd_rows_are_logged_with_counts_and_without_values() -> None:
     rows = [
         profile_row(1, id="a"),
         profile_row(2, id="a"),
@@ -232,7 +232,7 @@ async def test_odd_rows_are_logged_with_their_numbers_and_without_their_values()
     assert "secret" not in str(event)
 
 
-async def test_rows_as_they_should_be_are_not_odd() -> None:
+async def test_correct_rows_are_not_logged_as_odd() -> None:
     async with opened(lambda _: json_response([profile_row(1, id="a", extra=1)])) as source:
         await source.ask(["a", "b"])
 
@@ -240,7 +240,7 @@ async def test_rows_as_they_should_be_are_not_odd() -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-async def test_every_form_asks_a_real_service_for_exactly_the_users_that_it_can(
+async def test_each_form_sends_exactly_the_users_that_it_can_write(
     case: EncoderCase,
 ) -> None:
     known = [key for key in HOSTILE if not case.refuses(key)]
@@ -278,7 +278,7 @@ METHODS = ["POST", "QUERY", "SEARCH"]
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_body_is_sent_with_its_length_and_type_and_the_headers_of_the_settings(
+async def test_a_body_is_sent_with_length_type_and_configured_headers(
     method: str,
 ) -> None:
     async with (
@@ -297,7 +297,7 @@ async def test_a_body_is_sent_with_its_length_and_type_and_the_headers_of_the_se
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_question_in_a_body_is_asked_again_where_that_may_help(method: str) -> None:
+async def test_a_request_with_a_body_is_retried(method: str) -> None:
     bodies: list[tuple[str, bytes]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -312,7 +312,7 @@ async def test_a_question_in_a_body_is_asked_again_where_that_may_help(method: s
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_question_in_a_body_is_sent_once_more_if_its_kept_connection_is_lost(
+async def test_a_request_with_a_body_is_sent_again_if_its_idle_connection_is_lost(
     method: str,
 ) -> None:
     async def answer(exchange: HttpExchange) -> None:
@@ -331,7 +331,7 @@ async def test_a_question_in_a_body_is_sent_once_more_if_its_kept_connection_is_
     assert [seen.method for seen in server.requests] == [method] * 3
 
 
-async def test_a_batch_that_one_key_may_have_spoilt_is_asked_by_halves_in_any_form() -> None:
+async def test_a_rejected_batch_in_a_body_is_sent_again_in_halves() -> None:
     bodies: list[list[str]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -362,7 +362,7 @@ async def test_a_request_for_one_key_is_not_halved() -> None:
 
 
 @pytest.mark.parametrize(("minimum", "halved", "repeated"), [(1, 0, 1), (2, 1, 0), (3, 1, 1)])
-async def test_two_halves_cost_two_repetitions_and_none_where_one_alone_is_left(
+async def test_two_halves_need_two_retries_of_the_budget(
     minimum: int, halved: int, repeated: int
 ) -> None:
     statuses = {"a": 400, "b": 400, "c": 503}
@@ -383,13 +383,13 @@ async def test_two_halves_cost_two_repetitions_and_none_where_one_alone_is_left(
 EACH = {"form": "each", "path": "/users/{key}", "max_concurrent_calls": 2}
 
 
-async def test_calls_for_each_user_are_no_more_at_a_time_than_the_settings_say() -> None:
+async def test_single_user_calls_obey_the_limit_of_concurrent_calls() -> None:
     together = asyncio.Barrier(2)
     under_way: list[int] = [0]
 
     async def answer(request: httpx.Request) -> httpx.Response:
         under_way.append(under_way[-1] + 1)
-        await together.wait()  # nobody is answered before two have asked
+        await together.wait()  # no call gets a response before two have come
         under_way.append(under_way[-1] - 1)
         key = request.url.path.removeprefix("/users/")
         return json_response([profile_row(1, id=key, username=key)])
@@ -407,9 +407,9 @@ async def test_calls_for_each_user_are_no_more_at_a_time_than_the_settings_say()
         {"max_keys": 1, "request": BODY},
         {"request": {**EACH, "max_concurrent_calls": 9}},
     ],
-    ids=["small calls", "small bodies", "one call a user"],
+    ids=["small calls", "small bodies", "one call for each user"],
 )
-async def test_one_large_batch_finds_room_for_all_of_its_calls(changes: dict[str, Any]) -> None:
+async def test_a_large_batch_does_not_exceed_the_limit_of_calls(changes: dict[str, Any]) -> None:
     under_way = most = 0
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -431,7 +431,7 @@ async def test_one_large_batch_finds_room_for_all_of_its_calls(changes: dict[str
     assert most == 3
 
 
-async def test_a_user_who_is_not_found_by_a_call_of_their_own_is_nobody_and_no_failure() -> None:
+async def test_404_means_an_unknown_user_in_a_call_for_one_user() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         key = request.url.path.removeprefix("/users/")
         statuses = {"a": 200, "b": 404, "c": 503}
@@ -441,12 +441,12 @@ async def test_a_user_who_is_not_found_by_a_call_of_their_own_is_nobody_and_no_f
         assert await source.ask("abc") == ["a", "nobody", "SOURCE_UNAVAILABLE"]
 
 
-async def test_not_found_is_a_failure_where_many_are_asked_for() -> None:
+async def test_404_is_a_failure_in_a_call_for_several_users() -> None:
     async with opened(lambda _: json_response([], 404)) as source:
         assert await source.ask("a") == ["SOURCE_REJECTED"]
 
 
-async def test_the_log_has_the_path_without_the_user_in_it() -> None:
+async def test_the_path_in_the_log_has_no_user_id() -> None:
     async with opened(lambda _: json_response([]), request=EACH) as source:
         await source.ask(["canary"])
         events = source.events("source.fetch")
@@ -455,7 +455,7 @@ async def test_the_log_has_the_path_without_the_user_in_it() -> None:
     assert "canary" not in str(events)
 
 
-async def test_a_key_that_cannot_be_written_is_told_in_the_trace_and_harms_no_other() -> None:
+async def test_a_key_that_cannot_be_sent_is_in_the_trace_and_fails_no_other_key() -> None:
     async with opened(lambda _: json_response([profile_row(1, id="a")]), request=EACH) as source:
         assert await source.ask(["..", "a"]) == ["SOURCE_REJECTED", "user1"]
 
@@ -474,15 +474,15 @@ async def test_a_key_that_cannot_be_written_is_told_in_the_trace_and_harms_no_ot
         ("abc", "ad", ["a", "SOURCE_MALFORMED", "SOURCE_MALFORMED"]),
     ],
     ids=[
-        "nobody asked for",
-        "another one",
-        "one many times",
-        "a page of all",
-        "one too many",
-        "fewer than were asked for",
+        "only unrequested users",
+        "another user",
+        "one user many times",
+        "a page of all users",
+        "one user too many",
+        "fewer rows than users",
     ],
 )
-async def test_a_service_that_ignores_the_question_tells_nothing_of_those_not_in_its_answer(
+async def test_a_response_that_ignores_the_filter_fails_the_users_without_a_row(
     asked: str, came: str, answers: list[str]
 ) -> None:
     rows = [profile_row(1, id=key, username=key) for key in came]
@@ -505,7 +505,7 @@ async def test_a_service_that_ignores_the_question_tells_nothing_of_those_not_in
         ("ab", "aab", ["a", "b"]),
     ],
 )
-async def test_a_service_that_answers_the_question_is_believed_about_those_it_leaves_out(
+async def test_users_without_a_row_in_a_correct_response_are_unknown(
     asked: str, came: str, answers: list[str]
 ) -> None:
     rows = [profile_row(1, id=key, username=key) for key in came]
@@ -532,7 +532,7 @@ FOREIGN_SHAPE: dict[str, Any] = {
 }
 
 
-async def test_rows_of_another_shape_are_read_page_by_page_into_records() -> None:
+async def test_rows_of_another_shape_are_read_from_several_pages() -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -548,7 +548,7 @@ async def test_rows_of_another_shape_are_read_page_by_page_into_records() -> Non
     assert len(asked) == 2
 
 
-async def test_pages_that_lead_in_a_ring_leave_failures_and_no_guess() -> None:
+async def test_pages_in_a_circle_fail_the_users_without_a_row() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return json_response({"data": [foreign_row(1)], "next": "/users?page=1"})
 
@@ -563,7 +563,7 @@ async def test_pages_that_lead_in_a_ring_leave_failures_and_no_guess() -> None:
     [{"Link": '</users?page=2>; rel="next"'}, {"Content-Range": "items 0-0/2"}],
     ids=["Link", "Content-Range"],
 )
-async def test_a_user_without_a_row_in_a_cut_off_answer_is_not_unknown(
+async def test_a_user_without_a_row_in_a_cut_off_response_is_not_unknown(
     headers: Mapping[str, str],
 ) -> None:
     def behave(request: httpx.Request) -> httpx.Response:

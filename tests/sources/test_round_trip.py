@@ -1,4 +1,4 @@
-"""How long a source takes: the least of the last calls."""
+"""The round trip of a source: the least time of its last calls."""
 
 import pytest
 from hypothesis import given
@@ -9,12 +9,12 @@ from app.sources.round_trip import WINDOW, RoundTrip
 TIMES = st.lists(st.floats(0.001, 10.0), min_size=1, max_size=5 * WINDOW)
 
 
-def test_without_a_call_nothing_is_known() -> None:
+def test_the_round_trip_is_zero_before_the_first_call() -> None:
     assert RoundTrip().seconds == 0
 
 
 @given(times=TIMES)
-def test_it_is_the_least_of_the_last_calls(times: list[float]) -> None:
+def test_the_round_trip_is_the_least_time_of_the_last_calls(times: list[float]) -> None:
     trip = RoundTrip()
     for number, time in enumerate(times, 1):
         trip.add(time)
@@ -24,7 +24,7 @@ def test_it_is_the_least_of_the_last_calls(times: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [(0.001, 0.02), (0.02, 0.001)])
-def test_a_source_that_changes_is_noticed_after_two_windows(first: float, then: float) -> None:
+def test_a_change_of_the_round_trip_is_noticed_after_two_windows(first: float, then: float) -> None:
     trip = RoundTrip()
     for seconds in (first, then):
         for _ in range(2 * WINDOW):

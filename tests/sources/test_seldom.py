@@ -1,4 +1,4 @@
-"""Warnings that could be written for each row or request are few, and name their requests."""
+"""Repeated warnings are limited to one in a time, and name their requests."""
 
 import io
 import itertools
@@ -17,8 +17,8 @@ from app.sources.seldom import MAX_NAMED, WARN_EVERY, SeldomLog
 from tests.clock import ManualClock
 
 
-class Written:
-    """A log that is written to seldom."""
+class LimitedLog:
+    """A log with a limited number of warnings."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -27,70 +27,70 @@ class Written:
         self.seldom = SeldomLog(log, self.clock)
 
     def events(self) -> list[Mapping[str, Any]]:
-        """Read what was written."""
+        """Return the logged events."""
         return [json.loads(line) for line in self._stream.getvalue().splitlines()]
 
 
-def test_the_first_is_written_at_once_and_the_next_after_a_while_with_a_count() -> None:
-    written = Written()
+def test_the_first_warning_is_logged_and_a_later_one_has_the_number_left_out() -> None:
+    limited = LimitedLog()
     for number in range(3):
-        written.seldom.warn(
+        limited.seldom.warn(
             "source.odd_rows", "profile", RequestContext(f"r{number}"), unasked=number
         )
-    written.clock.advance(WARN_EVERY)
+    limited.clock.advance(WARN_EVERY)
     for number in range(3, 5):
-        written.seldom.warn(
+        limited.seldom.warn(
             "source.odd_rows", "profile", RequestContext(f"r{number}"), unasked=number
         )
 
-    told = [(one["request_id"], one["unasked"], one.get("left_out")) for one in written.events()]
+    told = [(one["request_id"], one["unasked"], one.get("left_out")) for one in limited.events()]
     assert told == [("r0", 0, None), ("r3", 3, 2)]
 
 
-def test_nothing_is_said_of_others_if_none_were_left_out() -> None:
-    written = Written()
+def test_a_warning_has_no_count_if_none_was_left_out() -> None:
+    limited = LimitedLog()
     for _ in range(2):
-        written.seldom.warn("source.odd_rows", "profile", RequestContext("r"))
-        written.clock.advance(WARN_EVERY)
+        limited.seldom.warn("source.odd_rows", "profile", RequestContext("r"))
+        limited.clock.advance(WARN_EVERY)
 
-    assert ["left_out" in one for one in written.events()] == [False, False]
+    assert ["left_out" in one for one in limited.events()] == [False, False]
 
 
-def test_each_source_and_each_kind_is_told_by_itself() -> None:
-    written = Written()
+def test_warnings_are_limited_separately_for_each_source_and_event() -> None:
+    limited = LimitedLog()
     kinds = [("profile", "one"), ("profile", "two"), ("billing", "one")]
     for source, event in kinds * 2:
-        written.seldom.warn(event, source, RequestContext("r"))
+        limited.seldom.warn(event, source, RequestContext("r"))
 
-    assert [(one["source"], one["event"]) for one in written.events()] == kinds
+    assert [(one["source"], one["event"]) for one in limited.events()] == kinds
 
 
 @pytest.mark.parametrize(("severe", "level"), [(False, "warning"), (True, "error")])
-def test_it_names_the_requests_that_share_the_call(*, severe: bool, level: str) -> None:
-    written = Written()
+def test_a_warning_names_the_requests_that_share_the_call(*, severe: bool, level: str) -> None:
+    limited = LimitedLog()
     requests = tuple(f"r{number}" for number in range(MAX_NAMED + 5))
-    written.seldom.warn("kind", "profile", RequestContext("own", requests=requests), severe=severe)
+    limited.seldom.warn("kind", "profile", RequestContext("own", requests=requests), severe=severe)
 
-    (event,) = written.events()
+    (event,) = limited.events()
     assert event["level"] == level
     assert (event["request_id"], event["shared_by"]) == ("own", MAX_NAMED + 5)
     assert event["requests"] == [*requests[:MAX_NAMED]]
 
 
 @given(gaps=st.lists(st.floats(0, 2 * WARN_EVERY), max_size=30))
-def test_there_is_never_more_than_one_in_a_while_and_none_is_lost_from_the_count(
+def test_warnings_keep_their_distance_in_time_and_all_are_counted(
     gaps: list[float],
 ) -> None:
-    written = Written()
+    limited = LimitedLog()
     moments: list[float] = []
     for gap in gaps:
-        written.clock.advance(gap)
-        before = len(written.events())
-        written.seldom.warn("kind", "profile", RequestContext("r"))
-        moments += [written.clock.seconds] * (len(written.events()) - before)
-    written.clock.advance(WARN_EVERY)
-    written.seldom.warn("kind", "profile", RequestContext("r"))
+        limited.clock.advance(gap)
+        before = len(limited.events())
+        limited.seldom.warn("kind", "profile", RequestContext("r"))
+        moments += [limited.clock.seconds] * (len(limited.events()) - before)
+    limited.clock.advance(WARN_EVERY)
+    limited.seldom.warn("kind", "profile", RequestContext("r"))
 
-    events = written.events()
+    events = limited.events()
     assert len(events) + sum(one.get("left_out", 0) for one in events) == len(gaps) + 1
     assert all(b - a >= WARN_EVERY - 1e-6 for a, b in itertools.pairwise(moments))

@@ -1,4 +1,4 @@
-"""One record from several endpoints of a service: only those are called that are needed."""
+"""One record from several endpoints of a service: only the needed endpoints are called."""
 
 from collections.abc import AsyncGenerator, Mapping
 
@@ -27,14 +27,14 @@ USERS = f'users(ids: ["{A}", "{B}"])'
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Give all ways in which the gateway works."""
+    """Return all ways in which the gateway works."""
     way: Ways = request.param
     return way
 
 
 @pytest.fixture
 def billing(services: FakeServices) -> DividedBilling:
-    """Give a billing service of two endpoints, which knows two users."""
+    """Return a billing service of two endpoints that knows two users."""
     services.billing = DividedBilling("")
     services.know(1, 2)
     return services.billing
@@ -44,7 +44,7 @@ def billing(services: FakeServices) -> DividedBilling:
 async def gateway(
     open_gateway: OpenGateway, billing: DividedBilling, ways: Ways
 ) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway over it."""
+    """Return the gateway over it."""
     del billing, ways
     async with open_gateway(divided(trace="always")) as opened:
         yield opened
@@ -62,7 +62,7 @@ async def gateway(
         ("id", []),
     ],
 )
-async def test_only_the_endpoints_are_called_that_have_what_is_asked_for(
+async def test_only_the_endpoints_with_selected_fields_are_called(
     gateway: GatewayClient, billing: DividedBilling, fields: str, paths: list[str]
 ) -> None:
     reply = await gateway.query(f"{{ {USERS} {{ {fields} }} }}")
@@ -71,7 +71,7 @@ async def test_only_the_endpoints_are_called_that_have_what_is_asked_for(
     assert billing.asked == {path: [[A, B]] for path in paths}
 
 
-async def test_what_the_endpoints_give_is_one_user(
+async def test_the_results_of_the_endpoints_are_merged_into_one_user(
     gateway: GatewayClient, billing: DividedBilling
 ) -> None:
     reply = await gateway.query(
@@ -88,7 +88,7 @@ async def test_what_the_endpoints_give_is_one_user(
     assert sorted(billing.asked) == ["/balances", "/subscriptions"]
 
 
-async def test_when_one_endpoint_fails_only_its_fields_fail_and_the_source_is_named(
+async def test_a_failed_endpoint_fails_only_its_fields_and_errors_name_the_source(
     gateway: GatewayClient, billing: DividedBilling
 ) -> None:
     billing.failing["/balances"] = failing(503)
@@ -109,7 +109,7 @@ async def test_when_one_endpoint_fails_only_its_fields_fail_and_the_source_is_na
     }
 
 
-async def test_when_one_endpoint_does_not_know_a_user_its_fields_are_null(
+async def test_an_endpoint_that_does_not_know_a_user_gives_null_fields(
     gateway: GatewayClient, billing: DividedBilling
 ) -> None:
     billing.unknown["/balances"] = {A}
@@ -123,7 +123,7 @@ async def test_when_one_endpoint_does_not_know_a_user_its_fields_are_null(
     ]
 
 
-async def test_a_user_whom_no_endpoint_that_was_asked_knows_is_unknown(
+async def test_a_user_that_no_called_endpoint_knows_is_unknown(
     gateway: GatewayClient, billing: DividedBilling
 ) -> None:
     billing.unknown = {"/balances": {A, B}, "/subscriptions": {B}}
@@ -135,7 +135,7 @@ async def test_a_user_whom_no_endpoint_that_was_asked_knows_is_unknown(
     assert both.data["users"] == [{"plan": "pro", "balance": None}, None]
 
 
-async def test_invoices_ask_the_first_endpoint_who_exists(
+async def test_a_list_checks_the_existence_of_users_at_the_first_endpoint(
     gateway: GatewayClient, billing: DividedBilling
 ) -> None:
     billing.invoices = {A: [invoice(1)]}
@@ -193,7 +193,7 @@ async def test_endpoints_share_one_client(
     assert len(billing.requests) == 2
 
 
-async def test_an_endpoint_that_fails_costs_the_user_of_a_required_source(
+async def test_a_failed_endpoint_of_a_required_source_makes_the_user_null(
     open_gateway: OpenGateway, billing: DividedBilling
 ) -> None:
     billing.failing["/balances"] = failing(503)
@@ -209,7 +209,7 @@ async def test_an_endpoint_that_fails_costs_the_user_of_a_required_source(
     assert reply.codes == {"user": "SOURCE_UNAVAILABLE"}
 
 
-async def test_each_endpoint_has_its_place_in_the_cache(
+async def test_each_endpoint_has_its_own_cache_entries(
     open_gateway: OpenGateway, billing: DividedBilling, clock: ManualClock
 ) -> None:
     del clock
@@ -225,8 +225,10 @@ async def test_each_endpoint_has_its_place_in_the_cache(
     assert billing.asked == {"/subscriptions": [[A]], "/balances": [[A]]}
 
 
-@pytest.mark.parametrize("ways", BOTH, ids=str)  # a file refuses fields that no endpoint has
-async def test_the_endpoint_of_existence_is_the_first(
+@pytest.mark.parametrize(
+    "ways", BOTH, ids=str
+)  # a settings file refuses fields that no endpoint has
+async def test_the_first_endpoint_decides_the_existence_of_users(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -250,7 +252,7 @@ async def test_the_endpoint_of_existence_is_the_first(
 
     async with open_gateway(settings_with({"profile": {"endpoints": profile}})) as gateway:
         reply = await gateway.query(f'{{ user(id: "{A}") {{ id }} }}')
-        # What no endpoint has is null, and asked of the first.
+        # A field that no endpoint has is null, and belongs to the first endpoint.
         locale = await gateway.query(f'{{ user(id: "{A}") {{ username locale }} }}')
 
     assert reply.data == {"user": {"id": A}}
@@ -258,7 +260,7 @@ async def test_the_endpoint_of_existence_is_the_first(
     assert paths == ["http://profile/users"] * 2
 
 
-async def test_a_row_that_does_not_fit_costs_the_fields_of_its_endpoint(
+async def test_a_malformed_row_fails_only_the_fields_of_its_endpoint(
     gateway: GatewayClient, billing: DividedBilling
 ) -> None:
     billing.rows[A] = account_row(1, balance={"amount": 1.5, "currency": "EUR"})
@@ -269,7 +271,7 @@ async def test_a_row_that_does_not_fit_costs_the_fields_of_its_endpoint(
     assert [user["plan"] for user in reply.data["users"]] == ["pro", "pro"]
 
 
-async def test_endpoints_are_asked_by_keys_that_another_source_has(
+async def test_endpoints_can_have_their_keys_from_another_source(
     open_gateway: OpenGateway, services: FakeServices, billing: DividedBilling, ways: Ways
 ) -> None:
     del ways

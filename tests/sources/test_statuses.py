@@ -1,4 +1,4 @@
-"""What the status of an answer means."""
+"""The meaning of the status of a response."""
 
 import pytest
 
@@ -15,12 +15,12 @@ TABLE = AnswerSettings.model_validate(
     ("status", "meaning"),
     [(200, "rows"), (206, "partial"), (204, "absent"), (207, "rows"), (404, "absent")],
 )
-def test_a_status_that_the_table_reads_is_no_failure(status: int, meaning: str) -> None:
+def test_a_status_that_the_table_accepts_is_no_failure(status: int, meaning: str) -> None:
     assert meaning_of(status, TABLE) == meaning
     assert failure_of_answer("profile", status, TABLE, None) is None
 
 
-def test_a_service_may_say_that_the_gateway_may_not_ask() -> None:
+def test_a_status_configured_as_auth_is_a_rejection() -> None:
     failure = failure_of_answer("profile", 403, TABLE, None)
 
     assert failure is not None
@@ -31,7 +31,7 @@ def test_a_service_may_say_that_the_gateway_may_not_ask() -> None:
     )
 
 
-def test_a_service_may_say_that_it_works_soon() -> None:
+def test_a_status_configured_as_retry_is_a_retryable_failure() -> None:
     failure = failure_of_answer("profile", 409, TABLE, 1.5)
 
     assert failure is not None
@@ -41,7 +41,7 @@ def test_a_service_may_say_that_it_works_soon() -> None:
 
 @pytest.mark.parametrize("settings", [None, TABLE])
 @pytest.mark.parametrize("status", [201, 302, 400, 401, 429, 500, 503])
-def test_any_other_status_means_what_it_does_everywhere(
+def test_a_status_outside_the_table_has_its_default_meaning(
     status: int, settings: AnswerSettings | None
 ) -> None:
     everywhere = failure_of_status("profile", status, None)
@@ -51,12 +51,12 @@ def test_any_other_status_means_what_it_does_everywhere(
 
 
 @pytest.mark.parametrize("status", [204, 206, 404])
-def test_by_the_default_contract_only_200_is_an_answer(status: int) -> None:
+def test_only_200_is_a_success_in_the_default_contract(status: int) -> None:
     assert failure_of_answer("profile", 200, None, None) is None
     assert failure_of_answer("profile", status, None, None) is not None
 
 
-def test_a_table_may_say_that_a_part_is_all() -> None:
+def test_206_can_be_configured_as_a_complete_response() -> None:
     settings = AnswerSettings.model_validate({"status": {"206": "rows"}})
 
     assert meaning_of(206, settings) == "rows"

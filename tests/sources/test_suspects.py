@@ -1,4 +1,4 @@
-"""Keys that were slow or failed lately go apart, in ever smaller batches, and are forgotten."""
+"""Keys that were slow or failed go in smaller and smaller batches, and are forgotten later."""
 
 import math
 
@@ -13,10 +13,10 @@ from tests.sources.upstream import ids
 KEYS = ids("abcdefgh")
 
 BEGAN = 1000.0
-"""When the batches of a test had left."""
+"""The time at which the batches of a test were sent."""
 
 
-def test_a_batch_that_was_slow_is_halved_until_its_keys_go_alone(clock: ManualClock) -> None:
+def test_a_slow_batch_is_halved_until_its_slow_key_is_alone(clock: ManualClock) -> None:
     suspects = Suspects(clock)
     suspects.add(KEYS, len(KEYS), began=BEGAN)
 
@@ -32,7 +32,7 @@ def test_a_batch_that_was_slow_is_halved_until_its_keys_go_alone(clock: ManualCl
     assert third == [ids("a"), ids("b"), ids("cd")]
 
 
-def test_only_a_key_that_was_slow_alone_is_known_to_be(clock: ManualClock) -> None:
+def test_only_a_key_that_was_slow_alone_is_known_as_slow(clock: ManualClock) -> None:
     suspects = Suspects(clock)
     suspects.add(ids("ab"), 2, began=BEGAN)
     clock.advance(1)
@@ -44,7 +44,7 @@ def test_only_a_key_that_was_slow_alone_is_known_to_be(clock: ManualClock) -> No
     assert suspects.since(KEYS[2]) is None
 
 
-def test_while_no_other_key_is_answered_nobody_goes_apart(clock: ManualClock) -> None:
+def test_suspects_are_separated_only_after_another_key_has_succeeded(clock: ManualClock) -> None:
     suspects = Suspects(clock)
     suspects.add(ids("a"), 1, began=BEGAN)
 
@@ -52,7 +52,7 @@ def test_while_no_other_key_is_answered_nobody_goes_apart(clock: ManualClock) ->
     assert suspects.groups(KEYS, BEGAN + 1) == [ids("a")]
 
 
-def test_after_a_while_a_suspect_is_forgotten(clock: ManualClock) -> None:
+def test_a_suspect_is_forgotten_after_some_time(clock: ManualClock) -> None:
     suspects = Suspects(clock)
     suspects.add(ids("ab"), 1, began=BEGAN)
     clock.advance(FORGOTTEN_AFTER)
@@ -65,7 +65,7 @@ def test_after_a_while_a_suspect_is_forgotten(clock: ManualClock) -> None:
 
 
 @given(sizes=st.lists(st.integers(1, 100), max_size=12), wanted=st.integers(0, 300))
-def test_groups_hold_each_suspect_once_and_are_at_most_half_as_large(
+def test_groups_have_each_suspect_once_and_at_most_half_the_former_size(
     sizes: list[int], wanted: int
 ) -> None:
     suspects = Suspects(ManualClock())
@@ -82,7 +82,7 @@ def test_groups_hold_each_suspect_once_and_are_at_most_half_as_large(
     assert all(len(group) <= max(1, size_of[key] // 2) for group in groups for key in group)
 
 
-def test_the_oldest_are_forgotten_where_they_are_too_many(clock: ManualClock) -> None:
+def test_the_oldest_suspects_are_forgotten_at_the_limit(clock: ManualClock) -> None:
     suspects = Suspects(clock)
     keys = ids_of([str(number) for number in range(MAX_SUSPECTS + 1)])
     suspects.add(keys, 1, began=BEGAN)
@@ -95,5 +95,5 @@ def test_the_oldest_are_forgotten_where_they_are_too_many(clock: ManualClock) ->
 
 
 def ids_of(words: list[str]) -> list[UserId]:
-    """Make keys, one a word."""
+    """Make one key of each word."""
     return [UserId(word) for word in words]

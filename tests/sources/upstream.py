@@ -1,4 +1,4 @@
-"""A source in the hands of a test: it answers what and when the test says, and records calls."""
+"""A source that a test controls: the test decides its results and their time. It records calls."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ NAME = "profile"
 
 
 class PersonRecord(Record):
-    """What the source has of a user; no two are the same.
+    """The record of a user; no two are the same.
 
     Attributes:
-        id: Of whom.
-        identity: For whom the source was asked.
-        version: How many records were made before it.
+        id: The user.
+        identity: The identity of the call.
+        version: The number of records that were made before it.
     """
 
     id: str
@@ -36,12 +36,12 @@ def failure(code: Code = Code.SOURCE_UNAVAILABLE) -> SourceFailure:
 
 
 def ids(keys: str) -> list[UserId]:
-    """Make keys, one a letter."""
+    """Make one key of each letter."""
     return [UserId(key) for key in keys]
 
 
 def told(answers: Sequence[Said]) -> list[str | int | None]:
-    """Write answers short: a record's version, a failure's code, or nothing."""
+    """Shorten results: the version of a record, the code of a failure, or ``None``."""
     return [
         one.code.value
         if isinstance(one, SourceFailure)
@@ -53,10 +53,10 @@ def told(answers: Sequence[Said]) -> list[str | int | None]:
 
 
 class Requests:
-    """Requests that wait for their keys, and what became of them at the source.
+    """Requests that wait for their keys, and their traces at the source.
 
     Attributes:
-        traces: What each request did, in the order of their ends.
+        traces: The trace of each request, in the order of their ends.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Requests:
         return found
 
     def trace_of(self, context: RequestContext) -> SourceTrace:
-        """Return what a request did, added up."""
+        """Return the sum of the traces of a request."""
         trace = SourceTrace()
         for request, part in self.traces:
             if request is context:
@@ -96,18 +96,18 @@ class Requests:
 
 
 class Upstream:
-    """Answers at once and with new records, unless told otherwise. A ``Source``.
+    """Returns new records at once by default. A ``Source``.
 
     Attributes:
         name: Its name.
-        held: Whether calls wait until they are let go.
-        says: What it answers of whom instead of new records, if a test wants that.
-        now: Reads the time at which its calls end; zero if a test does not care.
-        makes: How many calls its trace has for a batch.
-        error: What it raises instead of answering, if a test wants that.
-        calls: What came with each call.
-        batches: About whom each call asked, as one word.
-        cancelled: Which calls were cancelled.
+        held: Whether calls wait for ``let_go``.
+        says: Returns the result of a user, instead of a new record.
+        now: Returns the time at which its calls end; zero by default.
+        makes: The number of calls in its trace of a batch.
+        error: The exception that it raises, instead of returning results.
+        calls: The context of each call.
+        batches: The keys of each call, as one word.
+        cancelled: The numbers of the cancelled calls.
     """
 
     def __init__(self, name: str = NAME) -> None:
@@ -126,7 +126,7 @@ class Upstream:
     async def fetch_many(
         self, keys: Sequence[UserId], context: RequestContext
     ) -> FetchResult[Said]:
-        """Answer."""
+        """Return the results of keys."""
         gate, number = asyncio.Event(), len(self.calls)
         self.calls.append(context)
         self.batches.append("".join(keys))
@@ -147,11 +147,11 @@ class Upstream:
         return FetchResult(answers, trace)
 
     def let_go(self, number: int = -1) -> None:
-        """Let a call end; the last by default."""
+        """End a call; the last by default."""
         self._gates[number].set()
 
     def _said(self, key: UserId, context: RequestContext) -> Said:
-        """Make the answer of one user."""
+        """Make the result of one user."""
         if self.says is not None:
             return self.says(key)
         self._made += 1

@@ -1,4 +1,4 @@
-"""What a source said lately is not asked again, and helps out when it fails."""
+"""Fresh entries replace calls, and stale entries are used when the source fails."""
 
 import asyncio
 import io
@@ -41,7 +41,7 @@ from app.sources.telemetry import SourceTelemetry
 from tests.clock import ManualClock
 from tests.fakes import calm_source
 from tests.properties import examples
-from tests.sources.crowd import RESERVE, Crowd, Word
+from tests.sources.crowd import RESERVE, CacheModel, Word
 from tests.sources.upstream import (
     NAME,
     PersonRecord,
@@ -76,13 +76,13 @@ def source_settings(contract: str = "stale_ok", **changes: float) -> SourceSetti
         contract=contract,
         cache=cache,
         coalesce=CoalesceSettings(enabled=False, max_wait=60),
-        timeout=0.1,  # so that no caller here is in too much of a hurry to share its batch
+        timeout=0.1,  # short, so that every caller here has enough time to share a batch
     )
 
 
 @dataclass
-class Shop:
-    """A cached source, and those who ask it.
+class CacheHarness:
+    """A cached source and its callers.
 
     Attributes:
         clock: The time.
@@ -107,7 +107,7 @@ class Shop:
         seconds: float | None = None,
         fields: str | None = None,
     ) -> tuple[asyncio.Task[Sequence[Said]], RequestContext]:
-        """Have a caller ask who has so many seconds, for some fields, and wait if it has to."""
+        """Start a caller with a deadline in seconds; it asks for some fields."""
         deadline = None if seconds is None else Deadline(self.clock.seconds + seconds, self.clock)
         some = None if fields is None else frozenset(fields.split())
         context = RequestContext("r", identity=identity, deadline=deadline)
@@ -123,7 +123,7 @@ class Shop:
     async def ask(
         self, keys: str, *, identity: str = "", fields: str | None = None
     ) -> list[str | int | None]:
-        """Ask what is answered at once."""
+        """Ask for keys; the results have to be there at once."""
         caller, _ = await self.begin(keys, identity=identity, fields=fields)
         assert caller.done()
         return told(caller.result())
@@ -138,29 +138,29 @@ class Shop:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
 
-class OpenShop(Protocol):
-    """Opens a shop with settings and a store of the test's own."""
+class OpenHarness(Protocol):
+    """Opens a harness with the settings and the store of the test."""
 
     async def __call__(
         self,
         settings: SourceSettings,
         store: EntityStore[PersonRecord] | None = None,
         upstream: Upstream | None = None,
-    ) -> Shop:
+    ) -> CacheHarness:
         """Open it."""
         ...
 
 
 @pytest.fixture
-async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
-    """Give a way to open shops; nothing is left of them at the end."""
+async def open_harness(clock: ManualClock) -> AsyncGenerator[OpenHarness]:
+    """Return a function that opens harnesses; no task of them is left at the end."""
     opened: list[CachedSource[PersonRecord]] = []
 
-    async def open_shop(
+    async def make_harness(
         settings: SourceSettings,
         store: EntityStore[PersonRecord] | None = None,
         upstream: Upstream | None = None,
-    ) -> Shop:
+    ) -> CacheHarness:
         upstream, log = upstream or Upstream(), io.StringIO()
         invalidations = Invalidations(clock)
         cached = CachedSource(
@@ -174,9 +174,9 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
             telemetry=SourceTelemetry(Telemetry()),
         )
         opened.append(await cached.__aenter__())
-        return Shop(clock, upstream, cached, log, invalidations)
+        return CacheHarness(clock, upstream, cached, log, invalidations)
 
-    yield open_shop
+    yield make_harness
     for cached in opened:
         await cached.__aexit__(None, None, None)
         assert cached.scheduler.in_flight == 0
@@ -184,9 +184,9 @@ async def shops(clock: ManualClock) -> AsyncGenerator[OpenShop]:
 
 
 @pytest.fixture
-async def shop(shops: OpenShop) -> Shop:
-    """Give a shop that keeps answers, and may use old ones for either reason."""
-    return await shops(source_settings())
+async def harness(open_harness: OpenHarness) -> CacheHarness:
+    """Return a harness with a cache that may use stale entries."""
+    return await open_harness(source_settings())
 
 
 def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
@@ -197,7 +197,7 @@ def some_entry(*, known: bool = True) -> Entry[PersonRecord]:
 
 
 def with_lifetime(entry: Entry[PersonRecord], lifetime: Lifetime) -> Entry[PersonRecord]:
-    """Make the same entry of a service that says how long it may be kept."""
+    """Make the same entry with the lifetime of its response."""
     return structs.replace(entry, seen=SeenResponse(entry.fetched_at, lifetime=lifetime))
 
 
@@ -215,9 +215,7 @@ def with_lifetime(entry: Entry[PersonRecord], lifetime: Lifetime) -> Entry[Perso
     ],
 )
 @pytest.mark.parametrize("contract", ["stale_ok", "optional", "required"])
-def test_what_a_record_is_good_for_depends_on_its_age(
-    age: float, use: EntryUse, contract: str
-) -> None:
+def test_the_use_of_a_record_depends_on_its_age(age: float, use: EntryUse, contract: str) -> None:
     entry = some_entry()
     now = entry.fetched_at + timedelta(seconds=age)
 
@@ -235,7 +233,7 @@ def test_what_a_record_is_good_for_depends_on_its_age(
         (-1.0, EntryUse.NONE),
     ],
 )
-def test_an_unknown_user_is_never_used_old(age: float, use: EntryUse) -> None:
+def test_a_stale_entry_of_an_unknown_user_is_never_used(age: float, use: EntryUse) -> None:
     entry = some_entry(known=False)
     now = entry.fetched_at + timedelta(seconds=age)
 
@@ -245,7 +243,7 @@ def test_an_unknown_user_is_never_used_old(age: float, use: EntryUse) -> None:
 @pytest.mark.parametrize(
     ("lifetime", "uses"),
     [
-        # Up to which age it is fresh, renewed behind, and of use where the source fails.
+        # The greatest ages for: fresh, revalidated in background, used if the source fails.
         (Lifetime(), (TTL, TTL + BEHIND, TTL + BEHIND + IF_ERROR)),
         (Lifetime(fresh=1000.0), (TTL, TTL + BEHIND, TTL + BEHIND + IF_ERROR)),
         (Lifetime(fresh=4.0), (4.0, 4.0 + BEHIND, 4.0 + BEHIND + IF_ERROR)),
@@ -258,7 +256,7 @@ def test_an_unknown_user_is_never_used_old(age: float, use: EntryUse) -> None:
         (OVER, (0.0, 0.0, 0.0)),
     ],
 )
-def test_what_a_record_is_good_for_ends_where_its_service_says(
+def test_the_lifetime_of_a_response_limits_the_use_of_its_record(
     lifetime: Lifetime, uses: tuple[float, float, float]
 ) -> None:
     entry = with_lifetime(some_entry(), lifetime)
@@ -271,7 +269,7 @@ def test_what_a_record_is_good_for_ends_where_its_service_says(
 
 
 @pytest.mark.parametrize(("fresh", "seconds"), [(math.inf, UNKNOWN), (1.0, 1.0), (0.0, 0.0)])
-def test_that_a_user_is_unknown_is_kept_no_longer_than_the_service_says(
+def test_the_lifetime_of_a_response_limits_the_entry_of_an_unknown_user(
     fresh: float, seconds: float
 ) -> None:
     entry = with_lifetime(some_entry(known=False), Lifetime(fresh=fresh))
@@ -297,7 +295,7 @@ SECONDS = st.floats(0, 200) | st.just(math.inf)
     ),
     known=st.booleans(),
 )
-def test_no_service_can_have_an_answer_used_longer_than_the_settings_say(
+def test_a_lifetime_never_extends_the_use_beyond_the_settings(
     age: float, lifetime: Lifetime, *, known: bool
 ) -> None:
     entry = some_entry(known=known)
@@ -311,375 +309,397 @@ def test_no_service_can_have_an_answer_used_longer_than_the_settings_say(
         assert entry.age(now) < lifetime.fresh
 
 
-def test_nothing_is_good_for_nothing() -> None:
+def test_a_missing_entry_has_no_use() -> None:
     assert use_of(None, datetime(2026, 6, 1, tzinfo=UTC), source_settings()) is EntryUse.NONE
 
 
-def test_a_cached_source_is_a_source_of_batches(shop: Shop) -> None:
-    source: BatchedSource[PersonRecord] = shop.cached
+def test_a_cached_source_is_a_batched_source(harness: CacheHarness) -> None:
+    source: BatchedSource[PersonRecord] = harness.cached
 
     assert source.enqueue([], RequestContext("r")).collect().results == {}
 
 
-async def test_a_fresh_answer_is_not_asked_for_again(shop: Shop) -> None:
-    first = await shop.ask("ab")
-    await shop.pass_time(TTL)
+async def test_a_fresh_entry_needs_no_call(harness: CacheHarness) -> None:
+    first = await harness.ask("ab")
+    await harness.pass_time(TTL)
 
-    assert await shop.ask("ba") == [1, 0]
+    assert await harness.ask("ba") == [1, 0]
     assert first == [0, 1]
-    assert shop.upstream.batches == ["ab"]
+    assert harness.upstream.batches == ["ab"]
 
 
-async def test_an_entry_that_was_in_doubt_helps_out_even_if_it_is_known_to_be_fresh_meanwhile(
-    shop: Shop,
+async def test_a_doubtful_entry_that_is_fresh_again_is_used_if_the_source_fails(
+    harness: CacheHarness,
 ) -> None:
-    await shop.ask("a")
-    shop.invalidations.share_clock()  # other gateways may have invalidated it
-    await shop.pass_time(DOUBT_AFTER + 0.1)
-    shop.upstream.held = True
-    shop.upstream.says = lambda _: failure()
-    caller, context = await shop.begin("a")
-    assert shop.upstream.batches == ["a"] * 2
+    await harness.ask("a")
+    harness.invalidations.share_clock()  # other gateways may have invalidated it
+    await harness.pass_time(DOUBT_AFTER + 0.1)
+    harness.upstream.held = True
+    harness.upstream.says = lambda _: failure()
+    caller, context = await harness.begin("a")
+    assert harness.upstream.batches == ["a"] * 2
 
-    shop.invalidations.known_until(shop.invalidations.now())
-    shop.upstream.let_go()
-    await shop.clock.settle()
+    harness.invalidations.known_until(harness.invalidations.now())
+    harness.upstream.let_go()
+    await harness.clock.settle()
 
     assert told(caller.result()) == [0]
-    assert shop.requests.trace_of(context).status == "stale"
+    assert harness.requests.trace_of(context).status == "stale"
 
 
-async def test_a_call_that_ends_late_does_not_replace_what_a_later_call_has_brought(
-    shop: Shop,
+async def test_a_late_result_does_not_replace_the_result_of_a_later_call(
+    harness: CacheHarness,
 ) -> None:
-    shop.upstream.held = True
-    await shop.begin("a", fields="version")
-    await shop.begin("a")
+    harness.upstream.held = True
+    await harness.begin("a", fields="version")
+    await harness.begin("a")
     for number in (1, 0):
-        shop.upstream.let_go(number)
-        await shop.clock.settle()
+        harness.upstream.let_go(number)
+        await harness.clock.settle()
 
-    assert await shop.ask("a") == [0]
-    assert shop.upstream.batches == ["a"] * 2
-
-
-async def test_only_what_is_missing_is_fetched_and_by_one_call(shop: Shop) -> None:
-    await shop.ask("bd")
-
-    assert await shop.ask("abcde") == [2, 0, 3, 1, 4]
-    assert shop.upstream.batches == ["bd", "ace"]
+    assert await harness.ask("a") == [0]
+    assert harness.upstream.batches == ["a"] * 2
 
 
-async def test_nobody_asked_for_is_nobody_fetched(shop: Shop) -> None:
-    assert await shop.ask("") == []
-    assert shop.upstream.batches == []
+async def test_only_missing_keys_are_fetched_in_one_call(harness: CacheHarness) -> None:
+    await harness.ask("bd")
+
+    assert await harness.ask("abcde") == [2, 0, 3, 1, 4]
+    assert harness.upstream.batches == ["bd", "ace"]
 
 
-async def test_an_answer_is_never_given_to_another_identity(shop: Shop) -> None:
-    await shop.ask("a", identity="ann")
-
-    assert await shop.ask("a", identity="bob") == [1]
-    assert await shop.ask("a", identity="ann") == [0]
-    assert [context.identity for context in shop.upstream.calls] == ["ann", "bob"]
+async def test_a_request_without_keys_makes_no_call(harness: CacheHarness) -> None:
+    assert await harness.ask("") == []
+    assert harness.upstream.batches == []
 
 
-async def test_an_old_answer_is_given_at_once_and_renewed_behind(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-    shop.upstream.held = True
+async def test_an_entry_is_never_given_to_another_identity(harness: CacheHarness) -> None:
+    await harness.ask("a", identity="ann")
 
-    caller, context = await shop.begin("a")
+    assert await harness.ask("a", identity="bob") == [1]
+    assert await harness.ask("a", identity="ann") == [0]
+    assert [context.identity for context in harness.upstream.calls] == ["ann", "bob"]
+
+
+async def test_a_stale_entry_is_returned_at_once_and_revalidated_in_background(
+    harness: CacheHarness,
+) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+    harness.upstream.held = True
+
+    caller, context = await harness.begin("a")
 
     assert told(caller.result()) == [0]
-    assert shop.requests.trace_of(context).stale == TTL + 1
-    assert shop.requests.trace_of(context).status == "stale"
-    assert shop.upstream.batches == ["a", "a"]
-    shop.upstream.let_go()
-    await shop.pass_time(1.0)
-    assert await shop.ask("a") == [1]
-    assert shop.upstream.batches == ["a", "a"]
+    assert harness.requests.trace_of(context).stale == TTL + 1
+    assert harness.requests.trace_of(context).status == "stale"
+    assert harness.upstream.batches == ["a", "a"]
+    harness.upstream.let_go()
+    await harness.pass_time(1.0)
+    assert await harness.ask("a") == [1]
+    assert harness.upstream.batches == ["a", "a"]
 
 
-async def test_a_user_is_renewed_once_at_a_time(shop: Shop) -> None:
-    await shop.ask("ab")
-    await shop.pass_time(TTL + 1)
-    shop.upstream.held = True
+async def test_a_key_is_revalidated_only_once_at_a_time(harness: CacheHarness) -> None:
+    await harness.ask("ab")
+    await harness.pass_time(TTL + 1)
+    harness.upstream.held = True
 
     for keys in ("a", "ab", "ba"):
-        await shop.ask(keys)
+        await harness.ask(keys)
 
-    assert shop.upstream.batches == ["ab", "a", "b"]
-
-
-async def test_what_is_renewed_and_what_is_missing_go_in_one_call(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-
-    assert await shop.ask("ab") == [0, 1]
-    assert shop.upstream.batches == ["a", "ba"]
+    assert harness.upstream.batches == ["ab", "a", "b"]
 
 
-async def test_a_renewal_outlives_the_caller_who_caused_it(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-    shop.upstream.held = True
-    caller, _ = await shop.begin("ab", seconds=1.0)
+async def test_stale_and_missing_keys_go_in_one_call(harness: CacheHarness) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+
+    assert await harness.ask("ab") == [0, 1]
+    assert harness.upstream.batches == ["a", "ba"]
+
+
+async def test_a_revalidation_continues_when_its_caller_is_cancelled(harness: CacheHarness) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+    harness.upstream.held = True
+    caller, _ = await harness.begin("ab", seconds=1.0)
 
     caller.cancel()
-    await shop.clock.settle()
-    shop.upstream.let_go()
-    await shop.clock.settle()
+    await harness.clock.settle()
+    harness.upstream.let_go()
+    await harness.clock.settle()
 
     assert caller.cancelled()
-    assert await shop.ask("ab") == [2, 1]
-    assert shop.upstream.cancelled == []
+    assert await harness.ask("ab") == [2, 1]
+    assert harness.upstream.cancelled == []
 
 
-async def test_a_renewal_that_fails_leaves_the_old_answer_and_is_tried_again(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-    shop.upstream.says = lambda _: failure()
+async def test_a_failed_revalidation_keeps_the_stale_entry_and_is_tried_again(
+    harness: CacheHarness,
+) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+    harness.upstream.says = lambda _: failure()
 
-    assert [await shop.ask("a"), await shop.ask("a")] == [[0], [0]]
-    assert shop.upstream.batches == ["a", "a", "a"]
-
-
-async def test_a_renewal_that_raises_is_logged_and_nobody_is_failed_by_it(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-    shop.upstream.error = ValueError()
-
-    assert await shop.ask("a") == [0]
-    assert [event["event"] for event in shop.events()] == ["source.batch_failed"]
+    assert [await harness.ask("a"), await harness.ask("a")] == [[0], [0]]
+    assert harness.upstream.batches == ["a", "a", "a"]
 
 
-async def test_leaving_ends_the_renewals_that_run(clock: ManualClock, shops: OpenShop) -> None:
-    shop = await shops(source_settings())
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-    shop.upstream.held = True
-    await shop.ask("a")
+async def test_a_revalidation_that_raises_is_logged_and_fails_no_caller(
+    harness: CacheHarness,
+) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+    harness.upstream.error = ValueError()
 
-    await shop.cached.__aexit__(None, None, None)
+    assert await harness.ask("a") == [0]
+    assert [event["event"] for event in harness.events()] == ["source.batch_failed"]
+
+
+async def test_closing_the_source_cancels_its_revalidations(
+    clock: ManualClock, open_harness: OpenHarness
+) -> None:
+    harness = await open_harness(source_settings())
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+    harness.upstream.held = True
+    await harness.ask("a")
+
+    await harness.cached.__aexit__(None, None, None)
     await clock.settle()
 
-    assert shop.upstream.cancelled == [1]
+    assert harness.upstream.cancelled == [1]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_that_a_user_is_unknown_is_kept_for_its_own_time(shop: Shop) -> None:
-    shop.upstream.says = lambda _: None
-    await shop.ask("a")
-    await shop.pass_time(UNKNOWN)
-    assert await shop.ask("a") == [None]
-    assert shop.upstream.batches == ["a"]
+async def test_an_unknown_user_is_cached_for_the_unknown_ttl(harness: CacheHarness) -> None:
+    harness.upstream.says = lambda _: None
+    await harness.ask("a")
+    await harness.pass_time(UNKNOWN)
+    assert await harness.ask("a") == [None]
+    assert harness.upstream.batches == ["a"]
 
-    await shop.pass_time(0.001)
-    shop.upstream.says = None
+    await harness.pass_time(0.001)
+    harness.upstream.says = None
 
-    assert await shop.ask("a") == [0]
-
-
-async def test_that_a_user_is_unknown_does_not_cover_a_failure(shop: Shop) -> None:
-    shop.upstream.says = lambda _: None
-    await shop.ask("a")
-    await shop.pass_time(UNKNOWN + 1)
-    shop.upstream.says = lambda _: failure()
-
-    assert await shop.ask("a") == [UNAVAILABLE]
+    assert await harness.ask("a") == [0]
 
 
-async def test_a_user_who_is_unknown_now_is_not_answered_from_before(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + BEHIND + 1)
-    shop.upstream.says = lambda _: None
-    await shop.ask("a")
-    await shop.pass_time(UNKNOWN + 1)
-    shop.upstream.says = lambda _: failure()
+async def test_an_expired_entry_of_an_unknown_user_does_not_cover_a_failure(
+    harness: CacheHarness,
+) -> None:
+    harness.upstream.says = lambda _: None
+    await harness.ask("a")
+    await harness.pass_time(UNKNOWN + 1)
+    harness.upstream.says = lambda _: failure()
 
-    assert await shop.ask("a") == [UNAVAILABLE]
+    assert await harness.ask("a") == [UNAVAILABLE]
 
 
-async def test_a_failure_is_never_kept(shop: Shop) -> None:
-    shop.upstream.says = lambda key: failure() if key == "a" else None
-    assert await shop.ask("ab") == [UNAVAILABLE, None]
-    shop.upstream.says = None
+async def test_an_unknown_user_replaces_the_older_record(harness: CacheHarness) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + BEHIND + 1)
+    harness.upstream.says = lambda _: None
+    await harness.ask("a")
+    await harness.pass_time(UNKNOWN + 1)
+    harness.upstream.says = lambda _: failure()
 
-    assert await shop.ask("ab") == [0, None]
-    assert shop.upstream.batches == ["ab", "a"]
+    assert await harness.ask("a") == [UNAVAILABLE]
+
+
+async def test_a_failure_is_never_cached(harness: CacheHarness) -> None:
+    harness.upstream.says = lambda key: failure() if key == "a" else None
+    assert await harness.ask("ab") == [UNAVAILABLE, None]
+    harness.upstream.says = None
+
+    assert await harness.ask("ab") == [0, None]
+    assert harness.upstream.batches == ["ab", "a"]
 
 
 @pytest.mark.parametrize("code", SOURCE_CODES)
 @pytest.mark.parametrize("contract", ["stale_ok", "optional", "required"])
-async def test_an_old_record_covers_a_failure_if_the_contract_says_so_but_no_rejection(
-    shops: OpenShop, code: Code, contract: str
+async def test_a_stale_record_covers_a_failure_by_contract_but_no_rejection(
+    open_harness: OpenHarness, code: Code, contract: str
 ) -> None:
-    shop = await shops(source_settings(contract))
-    await shop.ask("a")
-    await shop.pass_time(TTL + BEHIND + IF_ERROR)
-    shop.upstream.says = lambda _: failure(code)
+    harness = await open_harness(source_settings(contract))
+    await harness.ask("a")
+    await harness.pass_time(TTL + BEHIND + IF_ERROR)
+    harness.upstream.says = lambda _: failure(code)
 
-    caller, context = await shop.begin("ab")
+    caller, context = await harness.begin("ab")
 
     covered = contract == "stale_ok" and code is not Code.SOURCE_REJECTED
     assert told(caller.result()) == [0 if covered else code.value, code.value]
-    trace = shop.requests.trace_of(context)
+    trace = harness.requests.trace_of(context)
     assert trace.stale == (TTL + BEHIND + IF_ERROR if covered else None)
     assert trace.code is code
 
 
-async def test_a_record_that_grew_too_old_while_the_source_was_asked_covers_nothing(
-    shop: Shop,
+async def test_a_record_that_expires_during_the_call_does_not_cover_its_failure(
+    harness: CacheHarness,
 ) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + BEHIND + IF_ERROR - 1)
-    shop.upstream.held = True
-    shop.upstream.says = lambda _: failure()
-    caller, context = await shop.begin("a")
+    await harness.ask("a")
+    await harness.pass_time(TTL + BEHIND + IF_ERROR - 1)
+    harness.upstream.held = True
+    harness.upstream.says = lambda _: failure()
+    caller, context = await harness.begin("a")
 
-    await shop.pass_time(1.001)
-    shop.upstream.let_go()
-    await shop.clock.settle()
+    await harness.pass_time(1.001)
+    harness.upstream.let_go()
+    await harness.clock.settle()
 
     assert told(caller.result()) == [UNAVAILABLE]
-    assert shop.requests.trace_of(context).stale is None
+    assert harness.requests.trace_of(context).stale is None
 
 
-async def test_a_good_answer_is_preferred_to_an_old_one(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + BEHIND + 1)
+async def test_a_new_record_is_preferred_to_a_stale_one(harness: CacheHarness) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + BEHIND + 1)
 
-    caller, context = await shop.begin("a")
+    caller, context = await harness.begin("a")
 
     assert told(caller.result()) == [1]
-    assert shop.requests.trace_of(context).stale is None
+    assert harness.requests.trace_of(context).stale is None
 
 
 def damaged(key: UserId) -> Said:
-    """Answer with a record whose version does not fit."""
+    """Return a record whose version is damaged."""
     return DamagedRecord(PersonRecord(id=key, identity="new"), {"version": failure()})
 
 
-async def test_a_damaged_record_is_not_kept(shop: Shop) -> None:
-    shop.upstream.says = damaged
+async def test_a_damaged_record_is_not_cached(harness: CacheHarness) -> None:
+    harness.upstream.says = damaged
 
-    first, _ = await shop.begin("a")
-    second, _ = await shop.begin("a")
+    first, _ = await harness.begin("a")
+    second, _ = await harness.begin("a")
 
     assert first.result() == second.result() == [damaged(UserId("a"))]
-    assert shop.upstream.batches == ["a", "a"]
+    assert harness.upstream.batches == ["a", "a"]
 
 
-async def test_an_old_record_gives_the_damaged_fields_of_a_new_one(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + BEHIND + 1)
-    shop.upstream.says = damaged
+async def test_a_stale_record_replaces_the_damaged_fields_of_a_new_one(
+    harness: CacheHarness,
+) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + BEHIND + 1)
+    harness.upstream.says = damaged
 
-    caller, context = await shop.begin("a")
+    caller, context = await harness.begin("a")
 
     assert caller.result() == [PersonRecord(id="a", identity="new", version=0)]
-    assert shop.requests.trace_of(context).stale == TTL + BEHIND + 1
+    assert harness.requests.trace_of(context).stale == TTL + BEHIND + 1
 
 
-async def test_the_trace_tells_the_age_of_the_oldest_answer_that_was_used(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(3.0)
-    await shop.ask("b")
-    await shop.pass_time(TTL + 1)
+async def test_the_trace_has_the_age_of_the_oldest_stale_entry(harness: CacheHarness) -> None:
+    await harness.ask("a")
+    await harness.pass_time(3.0)
+    await harness.ask("b")
+    await harness.pass_time(TTL + 1)
 
-    caller, context = await shop.begin("ab")
-    await shop.requests.fetch(shop.cached.enqueue(ids("b"), context), ids("b"), context)
+    caller, context = await harness.begin("ab")
+    await harness.requests.fetch(harness.cached.enqueue(ids("b"), context), ids("b"), context)
 
     assert told(caller.result()) == [0, 1]
-    assert shop.requests.trace_of(context).stale == TTL + 4
+    assert harness.requests.trace_of(context).stale == TTL + 4
 
 
-async def test_the_trace_counts_every_user_and_no_call_for_those_who_were_kept(
-    shop: Shop,
+async def test_the_trace_counts_cached_keys_but_no_call_for_them(
+    harness: CacheHarness,
 ) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + 1)
-    await shop.ask("b")
+    await harness.ask("a")
+    await harness.pass_time(TTL + 1)
+    await harness.ask("b")
 
-    _, of_kept = await shop.begin("b")
-    _, of_all = await shop.begin("abcd")
+    _, of_kept = await harness.begin("b")
+    _, of_all = await harness.begin("abcd")
 
-    assert (shop.requests.trace_of(of_kept).keys, shop.requests.trace_of(of_kept).calls) == (1, 0)
-    assert shop.requests.trace_of(of_kept).status == "ok"
-    assert (shop.requests.trace_of(of_all).keys, shop.requests.trace_of(of_all).calls) == (4, 1)
+    assert (harness.requests.trace_of(of_kept).keys, harness.requests.trace_of(of_kept).calls) == (
+        1,
+        0,
+    )
+    assert harness.requests.trace_of(of_kept).status == "ok"
+    assert (harness.requests.trace_of(of_all).keys, harness.requests.trace_of(of_all).calls) == (
+        4,
+        1,
+    )
 
 
-async def test_who_runs_out_of_time_gets_an_old_record_where_there_is_one(shop: Shop) -> None:
-    await shop.ask("a")
-    await shop.pass_time(TTL + BEHIND + 1)
-    shop.upstream.held = True
-    hasty, context = await shop.begin("ab", seconds=1.0)
-    patient, _ = await shop.begin("ab", seconds=4.0)
+async def test_a_caller_without_time_gets_the_stale_record_if_there_is_one(
+    harness: CacheHarness,
+) -> None:
+    await harness.ask("a")
+    await harness.pass_time(TTL + BEHIND + 1)
+    harness.upstream.held = True
+    hasty, context = await harness.begin("ab", seconds=1.0)
+    patient, _ = await harness.begin("ab", seconds=4.0)
 
-    await shop.pass_time(0.75)
+    await harness.pass_time(0.75)
     assert told(hasty.result()) == [0, TIMEOUT]
-    assert shop.requests.trace_of(context).stale == TTL + BEHIND + 1.75
-    shop.upstream.let_go()
-    await shop.clock.settle()
+    assert harness.requests.trace_of(context).stale == TTL + BEHIND + 1.75
+    harness.upstream.let_go()
+    await harness.clock.settle()
 
     assert told(patient.result()) == [1, 2]
-    assert shop.upstream.batches == ["a", "ab"]
+    assert harness.upstream.batches == ["a", "ab"]
 
 
-async def test_what_a_batch_brings_after_its_caller_has_gone_is_kept(shop: Shop) -> None:
-    shop.upstream.held = True
-    caller, _ = await shop.begin("a", seconds=1.0)
-    other, _ = await shop.begin("a", seconds=1.5)
-    await shop.pass_time(0.75)
-    shop.upstream.let_go()
-    await shop.clock.settle()
+async def test_results_are_cached_even_if_they_come_after_the_caller_has_left(
+    harness: CacheHarness,
+) -> None:
+    harness.upstream.held = True
+    caller, _ = await harness.begin("a", seconds=1.0)
+    other, _ = await harness.begin("a", seconds=1.5)
+    await harness.pass_time(0.75)
+    harness.upstream.let_go()
+    await harness.clock.settle()
 
     assert told(caller.result()) == [TIMEOUT]
     assert told(other.result()) == [0]
-    assert await shop.ask("a") == [0]
+    assert await harness.ask("a") == [0]
 
 
-async def test_what_the_cache_does_is_counted(shop: Shop) -> None:
-    cached = shop.cached
-    shop.upstream.says = lambda key: (
+async def test_hits_stale_hits_misses_and_shared_keys_are_counted(harness: CacheHarness) -> None:
+    cached = harness.cached
+    harness.upstream.says = lambda key: (
         None if key == "u" else PersonRecord(id=key, identity="", version=0)
     )
-    await shop.ask("abu")
+    await harness.ask("abu")
     assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (0, 0, 3, 0)
 
-    await shop.ask("abu")
+    await harness.ask("abu")
     assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (3, 0, 3, 0)
 
-    await shop.pass_time(TTL + 1)
-    await shop.ask("ab")
+    await harness.pass_time(TTL + 1)
+    await harness.ask("ab")
     assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (3, 2, 3, 0)
 
-    await shop.pass_time(TTL + BEHIND + 1)
-    shop.upstream.held = True
-    shop.upstream.says = lambda _: failure()
-    await shop.begin("ac")
-    await shop.begin("a")
-    shop.upstream.let_go()
-    await shop.clock.settle()
+    await harness.pass_time(TTL + BEHIND + 1)
+    harness.upstream.held = True
+    harness.upstream.says = lambda _: failure()
+    await harness.begin("ac")
+    await harness.begin("a")
+    harness.upstream.let_go()
+    await harness.clock.settle()
     assert (cached.hits, cached.stale_hits, cached.misses, cached.scheduler.shared) == (3, 4, 6, 1)
 
 
 AFTER = st.sampled_from([0, 0, 1, 2, 3, 9])
-"""How many turns the event loop takes after something; 9 stands for all that it can."""
+"""How many turns the event loop takes after an action; 9 stands for as many as it can."""
 
 USERS = st.lists(st.sampled_from(ids("abc")), unique=True, min_size=1)
 
 WORDS: st.SearchStrategy[list[Word]] = st.sampled_from(
     [["record"], ["record"], ["failed"], ["unknown"], ["bug"], ["record", "failed", "rejected"]]
 )
-"""What the upstream answers of the first, second and third user."""
+"""What the upstream returns for the first, second and third user."""
 
 
 class CacheAndModel(RuleBasedStateMachine):
-    """A cached source among callers who come, give up and are answered in any order.
+    """A cached source whose callers arrive, give up and get results in any order.
 
-    Several things happen without a turn of the event loop between: so a cancellation meets an
-    answer, a deadline another one, and so on.
+    Several actions run without a turn of the event loop between them: a cancellation and a
+    response, two deadlines, and so on.
     """
 
     @initialize(
@@ -693,8 +713,8 @@ class CacheAndModel(RuleBasedStateMachine):
         self.early = early
         self.todo: list[Callable[[], None]] = []
         ages = {"ttl": 2.0, "stale_while_revalidate": behind, "stale_if_error": if_error}
-        self.crowd = Crowd(source_settings(contract, unknown_ttl=1.0, **ages))
-        self.loop.run_until_complete(self.crowd.cached.__aenter__())
+        self.model = CacheModel(source_settings(contract, unknown_ttl=1.0, **ages))
+        self.loop.run_until_complete(self.model.cached.__aenter__())
 
     @rule(
         identity=st.sampled_from(["ann", "ann", "bob"]),
@@ -702,12 +722,14 @@ class CacheAndModel(RuleBasedStateMachine):
         seconds=st.sampled_from([None, RESERVE + 0.25, 1.0, 3.0, 60.0]),
         after=AFTER,
     )
-    def come(self, identity: str, users: list[UserId], seconds: float | None, after: int) -> None:
-        self.do(after, lambda: self.crowd.come(identity, users, seconds))
+    def add_caller(
+        self, identity: str, users: list[UserId], seconds: float | None, after: int
+    ) -> None:
+        self.do(after, lambda: self.model.add_caller(identity, users, seconds))
 
     @rule(which=st.integers(0, 5), after=AFTER)
-    def give_up(self, which: int, after: int) -> None:
-        self.do(after, lambda: self.crowd.give_up(which))
+    def cancel_caller(self, which: int, after: int) -> None:
+        self.do(after, lambda: self.model.cancel_caller(which))
 
     @rule(
         which=st.integers(0, 5),
@@ -715,31 +737,31 @@ class CacheAndModel(RuleBasedStateMachine):
         after=AFTER,
     )
     def answer(self, which: int, words: list[Word], after: int) -> None:
-        self.do(after, lambda: self.crowd.answer(which, words))
+        self.do(after, lambda: self.model.answer(which, words))
 
     @rule(seconds=st.sampled_from([0.25, 0.75, 1.0, 2.0, 5.0]), after=AFTER)
     def pass_time(self, seconds: float, after: int) -> None:
-        self.do(after, lambda: self.crowd.clock.advance(seconds))
+        self.do(after, lambda: self.model.clock.advance(seconds))
 
     @rule(users=USERS, words=WORDS, seconds=st.sampled_from([0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 8.0]))
     def ask(self, users: list[UserId], words: list[Word], seconds: float) -> None:
-        self.do(9, lambda: self.crowd.come("ann", users, None))
-        self.do(9, lambda: self.crowd.answer(-1, words))
-        self.do(9, lambda: self.crowd.clock.advance(seconds))
+        self.do(9, lambda: self.model.add_caller("ann", users, None))
+        self.do(9, lambda: self.model.answer(-1, words))
+        self.do(9, lambda: self.model.clock.advance(seconds))
 
     def do(self, after: int, what: Callable[[], None]) -> None:
-        """Let something happen with all that has not happened yet, and the loop run after it."""
+        """Add an action to those that wait; run them all if the loop takes turns after it."""
         self.todo.append(what)
         if after:
             self.loop.run_until_complete(self.happen(after))
 
     async def happen(self, after: int) -> None:
-        """Let happen what is lined up."""
+        """Run the actions that wait."""
         todo, self.todo = self.todo, []
         for do in todo:
             do()
         if after > 3:
-            await self.crowd.settle()
+            await self.model.settle()
             return
         for _ in range(after):
             await asyncio.sleep(0)
@@ -747,28 +769,28 @@ class CacheAndModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         async def end() -> None:
             await self.happen(0)
-            await self.crowd.end(early=self.early)
+            await self.model.end(early=self.early)
 
         try:
             self.loop.run_until_complete(end())
         finally:
             for task in asyncio.all_tasks(self.loop):
-                task.cancel()  # only where the test has failed
+                task.cancel()  # only if the test has failed
             self.loop.close()
 
 
-def test_whatever_happens_everybody_gets_what_a_plain_model_says() -> None:
+def test_each_caller_gets_what_a_plain_model_expects() -> None:
     run_state_machine_as_test(
         CacheAndModel,
         settings=settings(max_examples=examples(70), stateful_step_count=50, deadline=None),
     )
 
 
-class Partly(Upstream):
-    """An upstream that answers with no more fields than it is asked for.
+class PartialUpstream(Upstream):
+    """An upstream that returns only the requested fields.
 
     Attributes:
-        asked: The fields that each call asked for.
+        asked: The requested fields of each call.
     """
 
     def __init__(self) -> None:
@@ -797,15 +819,15 @@ PERSON = SourceSpec(name=NAME, record=PersonRecord, path="/", parameter="id", ke
 
 
 @dataclass
-class Counter:
-    """A shop whose source answers in parts."""
+class PartialHarness:
+    """A harness whose source returns partial records."""
 
-    shop: Shop
-    upstream: Partly
+    harness: CacheHarness
+    upstream: PartialUpstream
 
     async def ask(self, fields: str | None, keys: str = "a") -> list[Mapping[str, object] | str]:
-        """Ask for some fields; give those of each record, or a failure's code."""
-        caller, _ = await self.shop.begin(keys, fields=fields)
+        """Ask for some fields; return those of each record, or the code of a failure."""
+        caller, _ = await self.harness.begin(keys, fields=fields)
         return [
             one.code.value
             if isinstance(one, SourceFailure)
@@ -817,81 +839,93 @@ class Counter:
 
 
 @pytest.fixture
-async def counter(shops: OpenShop) -> Counter:
-    """Give such a shop."""
-    upstream = Partly()
-    return Counter(await shops(source_settings(), upstream=upstream), upstream)
+async def partial_harness(open_harness: OpenHarness) -> PartialHarness:
+    """Return such a harness."""
+    upstream = PartialUpstream()
+    return PartialHarness(await open_harness(source_settings(), upstream=upstream), upstream)
 
 
-async def test_an_entry_is_an_answer_for_the_fields_that_it_has(counter: Counter) -> None:
-    await counter.ask("identity version")
+async def test_an_entry_serves_the_fields_that_it_has(partial_harness: PartialHarness) -> None:
+    await partial_harness.ask("identity version")
 
-    assert await counter.ask("version") == [{"id": "a", "identity": "", "version": 0}]
-    assert await counter.ask("") == [{"id": "a", "identity": "", "version": 0}]
-    assert counter.upstream.asked == ["identity version"]
+    assert await partial_harness.ask("version") == [{"id": "a", "identity": "", "version": 0}]
+    assert await partial_harness.ask("") == [{"id": "a", "identity": "", "version": 0}]
+    assert partial_harness.upstream.asked == ["identity version"]
 
 
-async def test_a_whole_entry_is_an_answer_for_all_and_a_partial_one_is_none_for_all(
-    counter: Counter,
+async def test_only_a_complete_entry_serves_a_request_for_all_fields(
+    partial_harness: PartialHarness,
 ) -> None:
-    await counter.ask("version")
-    await counter.ask(None)
-    await counter.ask("identity version")
+    await partial_harness.ask("version")
+    await partial_harness.ask(None)
+    await partial_harness.ask("identity version")
 
-    assert counter.upstream.asked == ["version", None]
-
-
-async def test_what_an_entry_lacks_is_fetched_and_joins_what_it_has(counter: Counter) -> None:
-    await counter.ask("version")
-    await counter.shop.pass_time(TTL / 2)
-    await counter.ask("identity")
-
-    assert await counter.ask("identity version") == [{"id": "a", "identity": "", "version": 0}]
-    assert counter.upstream.asked == ["version", "identity"]
+    assert partial_harness.upstream.asked == ["version", None]
 
 
-async def test_what_was_joined_is_as_old_as_its_oldest_part(counter: Counter) -> None:
-    await counter.ask("version")
-    await counter.shop.pass_time(TTL / 2)
-    await counter.ask("identity")
-    await counter.shop.pass_time(TTL / 2 + 1)
+async def test_missing_fields_are_fetched_and_merged_into_the_entry(
+    partial_harness: PartialHarness,
+) -> None:
+    await partial_harness.ask("version")
+    await partial_harness.harness.pass_time(TTL / 2)
+    await partial_harness.ask("identity")
 
-    _, context = await counter.shop.begin("a", fields="identity")
-
-    assert counter.shop.requests.trace_of(context).stale == TTL + 1
-
-
-async def test_what_comes_joins_nothing_old(counter: Counter) -> None:
-    await counter.ask("version")
-    await counter.shop.pass_time(TTL + 1)
-    await counter.ask("identity")
-
-    await counter.ask("version")
-
-    assert counter.upstream.asked == ["version", "identity", "version"]
+    assert await partial_harness.ask("identity version") == [
+        {"id": "a", "identity": "", "version": 0}
+    ]
+    assert partial_harness.upstream.asked == ["version", "identity"]
 
 
-async def test_an_old_entry_stands_in_only_for_the_fields_that_it_has(counter: Counter) -> None:
-    await counter.ask("version")
-    await counter.shop.pass_time(TTL + BEHIND + 1)
-    counter.upstream.says = lambda _: failure()
+async def test_a_merged_entry_is_as_old_as_its_oldest_part(partial_harness: PartialHarness) -> None:
+    await partial_harness.ask("version")
+    await partial_harness.harness.pass_time(TTL / 2)
+    await partial_harness.ask("identity")
+    await partial_harness.harness.pass_time(TTL / 2 + 1)
 
-    assert await counter.ask("version") == [{"id": "a", "version": 0}]
-    assert await counter.ask("identity") == [UNAVAILABLE]
+    _, context = await partial_harness.harness.begin("a", fields="identity")
 
-
-async def test_an_unknown_user_is_unknown_in_all_fields(counter: Counter) -> None:
-    counter.upstream.says = lambda _: None
-
-    assert await counter.ask("version") == [{}]
-    assert await counter.ask("identity") == [{}]
-    assert await counter.ask(None) == [{}]
-    assert counter.upstream.asked == ["version"]
+    assert partial_harness.harness.requests.trace_of(context).stale == TTL + 1
 
 
-async def test_a_user_who_is_unknown_now_has_no_fields_of_before(counter: Counter) -> None:
-    await counter.ask("version")
-    counter.upstream.says = lambda _: None
-    await counter.ask("identity")
+async def test_new_fields_are_not_merged_into_a_stale_entry(
+    partial_harness: PartialHarness,
+) -> None:
+    await partial_harness.ask("version")
+    await partial_harness.harness.pass_time(TTL + 1)
+    await partial_harness.ask("identity")
 
-    assert await counter.ask("version") == [{}]
+    await partial_harness.ask("version")
+
+    assert partial_harness.upstream.asked == ["version", "identity", "version"]
+
+
+async def test_a_stale_entry_covers_a_failure_only_for_its_own_fields(
+    partial_harness: PartialHarness,
+) -> None:
+    await partial_harness.ask("version")
+    await partial_harness.harness.pass_time(TTL + BEHIND + 1)
+    partial_harness.upstream.says = lambda _: failure()
+
+    assert await partial_harness.ask("version") == [{"id": "a", "version": 0}]
+    assert await partial_harness.ask("identity") == [UNAVAILABLE]
+
+
+async def test_the_entry_of_an_unknown_user_serves_all_fields(
+    partial_harness: PartialHarness,
+) -> None:
+    partial_harness.upstream.says = lambda _: None
+
+    assert await partial_harness.ask("version") == [{}]
+    assert await partial_harness.ask("identity") == [{}]
+    assert await partial_harness.ask(None) == [{}]
+    assert partial_harness.upstream.asked == ["version"]
+
+
+async def test_an_unknown_user_replaces_the_older_partial_record(
+    partial_harness: PartialHarness,
+) -> None:
+    await partial_harness.ask("version")
+    partial_harness.upstream.says = lambda _: None
+    await partial_harness.ask("identity")
+
+    assert await partial_harness.ask("version") == [{}]

@@ -1,4 +1,4 @@
-"""What a service's headers say of how long its answers are kept, from the answer to the cache."""
+"""How the cache headers of a service limit its cached results, from the response to the cache."""
 
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ KEEPING = CacheSettings(
 
 
 def _name_of(result: SourceResult[ProfileRecord] | Exception) -> str:
-    """Return the name of a user, the code of a failure, or that nobody was found."""
+    """Return the name of a user, the code of a failure, or ``nobody`` for an unknown user."""
     assert not isinstance(result, Exception)
     if isinstance(result, SourceFailure):
         return result.code.value
@@ -47,11 +47,11 @@ class CachedService:
     """A service, and the cached source over it.
 
     Attributes:
-        headers: What it sends with its answers, by the first user asked for; under 0 otherwise.
-        status: The status of its answers.
-        known: Whom it knows.
-        page: How many rows are on a page; none is cut off where it is 0.
-        batches: About whom it was asked, by call.
+        headers: The headers of its responses, by the first requested user; 0 for all others.
+        status: The status of its responses.
+        known: The users that it knows.
+        page: How many rows are on a page; 0 for no pages.
+        batches: The users of each call.
         clock: The time.
     """
 
@@ -82,7 +82,7 @@ class CachedService:
         return response
 
     async def ask(self, *users: int, identity: str = "") -> list[str]:
-        """Ask; who is known is told by name, and a failure by its code."""
+        """Ask for users; return the name of each, or the code of its failure."""
         assert self.source is not None
         call = RequestContext("request-1", identity=identity)
         keys = [UserId(user_id(user)) for user in users]
@@ -93,13 +93,13 @@ class CachedService:
         return [_name_of(results[key]) for key in keys]
 
     async def asked_again(self, *users: int, identity: str = "") -> bool:
-        """Ask, and tell whether the service was asked for it."""
+        """Ask for users; return whether that made a call to the service."""
         before = len(self.batches)
         await self.ask(*users, identity=identity)
         return len(self.batches) > before
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
-        """Read what the log has of an event."""
+        """Return the log lines of an event."""
         lines = [orjson.loads(line) for line in self.log.getvalue().splitlines()]
         return [line for line in lines if line["event"] == name]
 
@@ -172,10 +172,10 @@ async def serving(**changes: Any) -> AsyncGenerator[CachedService]:  # noqa: ANN
         ({"Cache-Control": "no-cache"}, 0.0),
         ({"Cache-Control": "no-store"}, 0.0),
         ([("Cache-Control", "max-age=7"), ("Cache-Control", "no-store")], 0.0),
-        ({"Cache-Control": "private, max-age=7"}, 0.0),  # for nobody in particular
+        ({"Cache-Control": "private, max-age=7"}, 0.0),  # the caller has no identity
     ],
 )
-async def test_an_answer_is_kept_no_longer_than_its_service_says(
+async def test_a_response_is_cached_no_longer_than_its_headers_allow(
     headers: Headers, seconds: float
 ) -> None:
     async with serving() as service:
@@ -202,7 +202,7 @@ async def test_an_answer_is_kept_no_longer_than_its_service_says(
         ("max-age=7, stale-if-error=1", False),
     ],
 )
-async def test_an_old_answer_helps_out_only_where_its_service_lets_it(
+async def test_a_stale_response_covers_a_failure_only_if_its_headers_allow_it(
     control: str, *, covers: bool
 ) -> None:
     async with serving() as service:
@@ -214,7 +214,7 @@ async def test_an_old_answer_helps_out_only_where_its_service_lets_it(
         assert await service.ask(1) == ["user1" if covers else "SOURCE_UNAVAILABLE"]
 
 
-async def test_an_answer_is_renewed_behind_only_where_its_service_lets_it() -> None:
+async def test_a_response_is_revalidated_in_background_only_if_its_headers_allow() -> None:
     cache = KEEPING.model_copy(update={"stale_while_revalidate": 50.0})
     async with serving(cache=cache, contract="optional") as service:
         service.headers[0] = {"Cache-Control": "max-age=5, stale-while-revalidate=10"}
@@ -228,7 +228,7 @@ async def test_an_answer_is_renewed_behind_only_where_its_service_lets_it() -> N
         assert await service.ask(1) == ["SOURCE_UNAVAILABLE"]
 
 
-async def test_what_is_private_is_kept_for_its_caller_alone() -> None:
+async def test_a_private_response_is_cached_for_its_own_caller_only() -> None:
     async with serving() as service:
         service.headers[0] = {"Cache-Control": "private, max-age=7"}
         await service.ask(1, identity="anna")
@@ -240,7 +240,7 @@ async def test_what_is_private_is_kept_for_its_caller_alone() -> None:
         assert await service.asked_again(1, identity="anna")
 
 
-async def test_each_answer_of_a_split_batch_bounds_its_own_rows() -> None:
+async def test_each_response_of_a_split_batch_limits_its_own_rows() -> None:
     async with serving(max_keys=2) as service:
         service.headers = {
             1: {"Cache-Control": "max-age=7"},
@@ -257,7 +257,7 @@ async def test_each_answer_of_a_split_batch_bounds_its_own_rows() -> None:
         assert service.batches == [[3, 4], [1, 2], [3, 4]]
 
 
-async def test_each_page_bounds_the_rows_that_came_with_it() -> None:
+async def test_each_page_limits_its_own_rows() -> None:
     answer = AnswerSettings.model_validate(
         {"rows": ["rows"], "more": {"next_cursor": ["next"], "cursor_parameter": "start"}}
     )
@@ -272,7 +272,7 @@ async def test_each_page_bounds_the_rows_that_came_with_it() -> None:
         assert await service.asked_again(1)
 
 
-async def test_how_long_an_answer_took_is_taken_off() -> None:
+async def test_the_time_of_the_call_is_subtracted_from_the_lifetime() -> None:
     async with serving() as service:
         service.headers[0] = {"Cache-Control": "max-age=7"}
         service.before = lambda: service.clock.advance(1.5)
@@ -286,7 +286,7 @@ async def test_how_long_an_answer_took_is_taken_off() -> None:
 
 
 @pytest.mark.parametrize(("control", "kept"), [("max-age=7", True), ("no-store", False)])
-async def test_that_a_user_is_unknown_is_kept_no_longer_than_the_answer(
+async def test_an_unknown_user_is_cached_no_longer_than_its_response(
     control: str, *, kept: bool
 ) -> None:
     async with serving() as service:
@@ -300,7 +300,9 @@ async def test_that_a_user_is_unknown_is_kept_no_longer_than_the_answer(
 
 
 @pytest.mark.parametrize(("control", "kept"), [("max-age=7", True), ("no-store", False)])
-async def test_a_status_that_says_unknown_bounds_it_too(control: str, *, kept: bool) -> None:
+async def test_a_status_that_means_unknown_user_has_a_lifetime_too(
+    control: str, *, kept: bool
+) -> None:
     one_each = EachRequest(form="each", path="/users", parameter="id")
     absent = AnswerSettings(status={404: "absent"})
     for shape in ({"request": one_each, "answer": absent}, {"answer": absent}):
@@ -312,7 +314,7 @@ async def test_a_status_that_says_unknown_bounds_it_too(control: str, *, kept: b
             assert await service.asked_again(1) is not kept
 
 
-async def test_a_failure_bounds_nothing_that_comes_after_it() -> None:
+async def test_the_headers_of_a_failure_do_not_limit_the_response_of_its_retry() -> None:
     async with serving(retry={"max_retries": 1, "base_delay": 0.001}) as service:
         service.status, service.headers[0] = 503, {"Cache-Control": "no-store"}
 
@@ -327,7 +329,9 @@ async def test_a_failure_bounds_nothing_that_comes_after_it() -> None:
 
 
 @pytest.mark.parametrize(("vary", "kept"), [("*", False), ("Accept-Encoding", True)])
-async def test_what_varies_by_more_than_the_request_is_not_kept(*, vary: str, kept: bool) -> None:
+async def test_a_response_with_a_vary_header_of_a_star_is_not_cached(
+    *, vary: str, kept: bool
+) -> None:
     async with serving() as service:
         service.headers[0] = {"Vary": vary}
         assert await service.ask(1) == ["user1"]
@@ -335,7 +339,7 @@ async def test_what_varies_by_more_than_the_request_is_not_kept(*, vary: str, ke
         assert await service.asked_again(1) is not kept
 
 
-async def test_it_is_logged_once_that_answers_may_not_be_kept() -> None:
+async def test_a_source_whose_responses_may_not_be_cached_is_logged_once() -> None:
     async with serving() as service:
         service.headers[0] = {"Cache-Control": "no-store"}
         for _ in range(3):

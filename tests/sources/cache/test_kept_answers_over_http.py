@@ -1,4 +1,4 @@
-"""A service says how long its answers may be kept, over real connections: the cache obeys."""
+"""The cache obeys the cache headers of a service, over real connections."""
 
 import pytest
 
@@ -19,7 +19,7 @@ KEEPING = {
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in both ways."""
     ways: Ways = request.param
     return ways
 
@@ -38,7 +38,7 @@ def ways(request: pytest.FixtureRequest) -> Ways:
         ({"Cache-Control": "max-age=999999"}, [1, 1, 2], None),
     ],
 )
-async def test_answers_are_kept_and_help_out_as_their_service_lets_them(
+async def test_responses_are_cached_and_cover_failures_as_their_headers_allow(
     headers: dict[str, str], calls: list[int], code: str | None, ways: Ways
 ) -> None:
     async with outage(KEEPING, ways=ways) as gateway:

@@ -1,4 +1,4 @@
-"""How long an answer may be kept, as its service says."""
+"""How long a response may be cached, by its own headers."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def after(seconds: float) -> str:
-    """Write a date that is so many seconds from now."""
+    """Write the date that is ``seconds`` from now."""
     return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
 
 
@@ -34,7 +34,7 @@ def lifetime(took: float = 0.0, /, **headers: str) -> Lifetime:
 @pytest.mark.parametrize(
     "control", ["", "public", "immutable", "no-transform", ",", "=", '"', "60"]
 )
-def test_who_says_nothing_of_it_sets_no_bound(control: str) -> None:
+def test_a_header_without_a_lifetime_sets_no_limit(control: str) -> None:
     assert lifetime(cache_control=control) == UNBOUNDED
 
 
@@ -50,19 +50,19 @@ def test_who_says_nothing_of_it_sets_no_bound(control: str) -> None:
         "must-understand,no-store",
     ],
 )
-def test_what_must_not_be_kept_has_no_lifetime(control: str) -> None:
+def test_a_response_that_must_not_be_cached_has_no_lifetime(control: str) -> None:
     assert lifetime(cache_control=control) is OVER
     assert OVER.over
 
 
 @pytest.mark.parametrize("vary", ["*", " * ", "Accept, *", "*,Accept-Encoding"])
-def test_what_varies_by_more_than_the_request_has_no_lifetime(vary: str) -> None:
+def test_a_response_with_a_vary_header_of_a_star_has_no_lifetime(vary: str) -> None:
     assert lifetime(vary=vary) is OVER
     assert lifetime(vary=vary, cache_control="max-age=60") is OVER
 
 
 @pytest.mark.parametrize("vary", ["", "Accept-Encoding", "Accept, Origin", "**", "X-*"])
-def test_what_varies_by_the_request_sets_no_bound(vary: str) -> None:
+def test_a_vary_header_of_names_sets_no_limit(vary: str) -> None:
     assert lifetime(vary=vary) == UNBOUNDED
 
 
@@ -77,7 +77,7 @@ def test_what_varies_by_the_request_sets_no_bound(vary: str) -> None:
         ("max-age=0", 0.0),
         ("max-age=0060", 60.0),
         ("max-age=60, max-age=60", 60.0),
-        # What cannot be read counts as not fresh.
+        # A value that cannot be read counts as not fresh.
         ("max-age=60, max-age=30", 0.0),
         ("max-age", 0.0),
         ("max-age=", 0.0),
@@ -91,12 +91,12 @@ def test_what_varies_by_the_request_sets_no_bound(vary: str) -> None:
         ("max-age=60, s-maxage=30", 30.0),
         ("s-maxage=90, max-age=60", 90.0),
         ("s-maxage=soon, max-age=60", 0.0),
-        # What is in quotes is no directive.
+        # Text in quotes is not a directive.
         ('ext="no-store, max-age=1", max-age=60', 60.0),
         ('private="a, no-store", max-age=60', 60.0),
     ],
 )
-def test_how_long_it_is_fresh_is_read_from_cache_control(control: str, seconds: float) -> None:
+def test_the_fresh_time_is_read_from_cache_control(control: str, seconds: float) -> None:
     assert lifetime(cache_control=control).fresh == seconds
     assert lifetime(cache_control=control, expires=after(3600)).fresh == seconds
 
@@ -115,11 +115,11 @@ def test_how_long_it_is_fresh_is_read_from_cache_control(control: str, seconds: 
         ("tomorrow", None, 0.0),
         (f"{after(60)}, {after(90)}", None, 60.0),
         ("Mon, 01 Jan 99999 00:00:00 GMT", None, 0.0),
-        (after(100), after(40), 60.0),  # a clock that goes ahead
-        (after(20), after(-40), 20.0),  # one that goes behind, or an answer that is old
+        (after(100), after(40), 60.0),  # the clock of the service is ahead
+        (after(20), after(-40), 20.0),  # it is behind, or the response is old
     ],
 )
-def test_how_long_it_is_fresh_is_read_from_expires_otherwise(
+def test_the_fresh_time_is_read_from_expires_without_cache_control(
     expires: str, date: str | None, seconds: float
 ) -> None:
     headers = {"expires": expires} if date is None else {"expires": expires, "date": date}
@@ -146,7 +146,7 @@ def test_how_long_it_is_fresh_is_read_from_expires_otherwise(
         ({"date": after(-30), "age": "20"}, 0.0, 30.0),
     ],
 )
-def test_what_it_has_spent_on_its_way_is_taken_off(
+def test_the_age_of_a_response_and_the_time_of_its_call_are_subtracted(
     headers: dict[str, str], took: float, seconds: float
 ) -> None:
     assert lifetime(took, cache_control="max-age=60", **headers).fresh == seconds
@@ -166,7 +166,7 @@ def test_what_it_has_spent_on_its_way_is_taken_off(
         ("s-maxage=60, stale-while-revalidate=5", 5.0, 0.0),
     ],
 )
-def test_how_long_it_may_be_used_when_it_is_stale(
+def test_the_stale_times_are_read_from_cache_control(
     control: str, behind: float, if_error: float
 ) -> None:
     read = lifetime(cache_control=control)
@@ -178,20 +178,20 @@ def test_how_long_it_may_be_used_when_it_is_stale(
     ("control", "private"),
     [("private", True), ('private="x-user"', True), ("public", False), ('x="private"', False)],
 )
-def test_what_is_for_the_caller_alone_is_told(control: str, *, private: bool) -> None:
+def test_a_private_response_is_marked_as_private(control: str, *, private: bool) -> None:
     assert lifetime(cache_control=control).private is private
 
 
 @pytest.mark.parametrize(
     ("control", "over"),
     [
-        ("max-age=0", False),  # it may help out when the source fails
+        ("max-age=0", False),  # it may be used when the source fails
         ("max-age=0, must-revalidate", True),
         ("max-age=1, must-revalidate", False),
         ("max-age=0, stale-if-error=5, stale-while-revalidate=0", False),
     ],
 )
-def test_what_can_be_used_for_nothing_is_over(control: str, *, over: bool) -> None:
+def test_a_lifetime_without_any_use_is_over(control: str, *, over: bool) -> None:
     assert lifetime(cache_control=control).over is over
     assert lifetime(2.0, cache_control="max-age=1, must-revalidate").over
 
@@ -213,12 +213,10 @@ CONTROLS = st.lists(
 
 @settings(deadline=None)
 @given(control=CONTROLS, age=CONTROLS, expires=CONTROLS, date=CONTROLS)
-def test_whatever_a_service_writes_is_read_as_some_lifetime(
-    control: str, age: str, expires: str, date: str
-) -> None:
+def test_any_headers_give_a_valid_lifetime(control: str, age: str, expires: str, date: str) -> None:
     read = lifetime(cache_control=control, age=age, expires=expires, date=date)
 
-    assert read.fresh <= LONGEST  # ``Expires`` is written here, so that something is always said
+    assert read.fresh <= LONGEST  # never without a limit, because ``Expires`` is always sent
     assert read.stale_while_revalidate >= 0
     assert read.stale_if_error >= 0
 

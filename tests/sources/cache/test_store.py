@@ -1,4 +1,4 @@
-"""Where answers are kept."""
+"""The store of the entity cache."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def entry(key: EntryKey, version: int = 0, *, known: bool = True) -> Entry[Perso
 
 
 class StoreAndModel(RuleBasedStateMachine):
-    """A store beside a list of its entries, the oldest first."""
+    """A store and a plain list of its entries, the oldest first."""
 
     @initialize(most=st.sampled_from([1, 2, 5, 9, 10, 11, 20, 25]))
     def begin(self, most: int) -> None:
@@ -49,7 +49,7 @@ class StoreAndModel(RuleBasedStateMachine):
         self.store.put_many(entries)
         for one in entries:
             kept_keys = [(kept.key, kept.record is None) for kept in self.model]
-            if (one.key, one.record is None) in kept_keys:  # it gets the place of the other
+            if (one.key, one.record is None) in kept_keys:  # it takes the place of the older one
                 self.model[kept_keys.index((one.key, one.record is None))] = one
                 self.used.add(one.key)
                 continue
@@ -61,7 +61,7 @@ class StoreAndModel(RuleBasedStateMachine):
                 self.model.append(one)
 
     def forget_one(self, new: Entry[PersonRecord]) -> bool:
-        """Forget an entry for a new one, unless the new one is the first to go."""
+        """Evict an entry for a new one, unless the new one has to go first."""
         unknown = [kept for kept in self.model if kept.record is None]
         records = [kept for kept in self.model if kept.record is not None]
         too_many = len(unknown) + (new.record is None) > self.most // UNKNOWN_SHARE
@@ -89,18 +89,18 @@ class StoreAndModel(RuleBasedStateMachine):
             assert got is (found[0] if found else None)
 
     @invariant()
-    def it_is_as_full_as_the_list_and_never_too_full(self) -> None:
+    def its_size_is_that_of_the_list_and_within_the_limit(self) -> None:
         assert self.store.size == len(self.model) <= self.most
 
 
-def test_the_store_does_what_a_list_of_its_entries_says() -> None:
+def test_the_store_behaves_like_a_plain_list_of_entries() -> None:
     run_state_machine_as_test(
         StoreAndModel,
         settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None),
     )
 
 
-def test_the_oldest_that_was_not_used_is_forgotten_and_looking_is_using() -> None:
+def test_the_oldest_entry_that_was_not_read_is_evicted() -> None:
     store: EntityStore[PersonRecord] = EntityStore(2)
     a, b, c, d = (entry(key) for key in KEYS[:4])
     users = [one.key.user for one in (a, b, c, d)]
@@ -111,11 +111,13 @@ def test_the_oldest_that_was_not_used_is_forgotten_and_looking_is_using() -> Non
     assert store.get_many("", users) == [a, None, c, None]
 
     store.put_many([d])
-    assert store.get_many("", users) == [None, None, c, d], "both were used: the older one goes"
+    assert store.get_many("", users) == [None, None, c, d], (
+        "both were read: the older one is evicted"
+    )
     assert store.evicted == 2
 
 
-def test_an_entry_is_removed_for_its_identity_alone() -> None:
+def test_an_entry_is_removed_for_one_identity_only() -> None:
     store: EntityStore[PersonRecord] = EntityStore(10)
     keys = [EntryKey(identity, UserId("a")) for identity in ("ann", "ben")]
     entries = [entry(key) for key in keys]
@@ -127,7 +129,7 @@ def test_an_entry_is_removed_for_its_identity_alone() -> None:
     assert store.size == 1
 
 
-def test_made_up_users_do_not_push_out_the_real_ones() -> None:
+def test_unknown_users_do_not_evict_records() -> None:
     store: EntityStore[PersonRecord] = EntityStore(100)
     real = [entry(key) for key in KEYS]
     store.put_many(real)
@@ -150,7 +152,7 @@ def _by_identity(entries: list[Entry[PersonRecord]]) -> list[tuple[str, list[Use
     return [*users.items()]
 
 
-def test_an_age_is_in_seconds_and_negative_for_what_is_from_the_future() -> None:
+def test_an_age_is_in_seconds_and_negative_for_a_future_time() -> None:
     one = entry(KEYS[0])
 
     assert one.age(NOW + timedelta(minutes=1, milliseconds=500)) == 60.5

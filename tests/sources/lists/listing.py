@@ -1,4 +1,4 @@
-"""A list over a fake service, and clients that walk through it."""
+"""A list over a fake service, and clients that read it page by page."""
 
 import io
 from collections.abc import AsyncGenerator, Sequence
@@ -34,7 +34,7 @@ async def listing(
     clock: ManualClock | None = None,
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[RestPages[InvoiceRecord]]:
-    """Open the list over a fake."""
+    """Open the list over a fake transport."""
     async with open_service(
         "billing",
         calm_source(base_url="http://billing", **changes),
@@ -61,18 +61,18 @@ async def ask(
 
 
 def answering(value: object) -> Handler:
-    """Make a service that always answers the same."""
+    """Make a service that always returns the same response."""
     return lambda _: json_response(value)
 
 
 def page_of(answer: Answer) -> Page[InvoiceRecord]:
-    """Take an answer that has to be a page."""
+    """Check that a result is a page, and return it."""
     assert isinstance(answer, Page)
     return answer
 
 
 def numbers_of(page: Page[InvoiceRecord]) -> list[int]:
-    """Tell which invoices are on a page."""
+    """Return the numbers of the invoices on a page."""
     return [int(entry.item.id.removeprefix("inv-")) for entry in page.items]
 
 
@@ -86,13 +86,13 @@ async def walk(
 
     Args:
         pages: The list.
-        sizes: How many items each page asks for, again and again.
-        after: Where to start.
-        edges: Behind which item of each page to go on, counted from its end, again and again.
+        sizes: The number of items of each page, repeated in turn.
+        after: The start position.
+        edges: The item of each page to continue after, counted from its end, repeated in turn.
 
     Returns:
-        The items behind which the walk went on, and what the last page had; and what that page
-        said of more.
+        All items up to each continuation, with those of the last page; and ``has_next`` of that
+        page.
     """
     found: list[int] = []
     for turn in range(1000):
@@ -110,7 +110,7 @@ async def walk(
 
 
 def sent_back(position: Position) -> Position:
-    """Have a client send a position back, in the cursor that it got."""
+    """Return a position after a client has sent it back in its cursor."""
     cursor = encode_cursor(USER, "invoices", position)
     assert len(cursor) <= MAX_CURSOR
     return decode_cursor(USER, "invoices", cursor)
@@ -121,7 +121,7 @@ async def walk_until_it_fails(
     size: int,
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> list[int] | Code:
-    """Go from edge to edge as a client does; tell what was found, or how that ended."""
+    """Read all pages as a client does; return the items, or the code of the failure."""
     found: list[int] = []
     after: Position | None = None
     async with listing(handler, **changes) as pages:

@@ -1,4 +1,4 @@
-"""A fake service with a list, in each of the styles in which real services write pages."""
+"""A fake service with a list, in each paging style of real services."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ class PagingStyle:
 
     Attributes:
         name: Its name, for the names of tests.
-        place: Where a page begins: after a ``cursor``, after a ``row``, at a ``page`` or at
-            an ``offset``; or nowhere (``whole``).
-        signs: What an answer shows of more.
+        place: The way to give the start of a page: ``cursor``, ``row``, ``page``, ``offset``, or
+            ``whole`` for one response with all items.
+        signs: The signs in a response that more items follow.
         settings: The settings that describe it.
         first: The number of the first page, or of the first item.
     """
@@ -47,7 +47,7 @@ class PagingStyle:
 
     @property
     def shown(self) -> bool:
-        """Whether each answer shows whether more follow."""
+        """Whether each response shows whether more items follow."""
         return bool(self.signs) or self.place == "whole"
 
     def list_settings(self, *, sized: bool = True, most: int = 100) -> ListSettings:
@@ -65,13 +65,13 @@ _OFFSET = {"offset_parameter": "offset"}
 
 
 def _named(name: str, sign: str, **where: object) -> PagingStyle:
-    """Make a style in which an answer names the next page."""
+    """Make a style in which a response names the next page."""
     settings = {"cursor_parameter": "after", **where}
     return PagingStyle(name, "cursor", frozenset({sign}), settings)
 
 
 def _counted(place: str, sign: str, settings: Mapping[str, object], first: int = 0) -> PagingStyle:
-    """Make a style without cursors; without a sign, nothing shows whether more follow."""
+    """Make a style without cursors; without a sign, nothing shows whether more items follow."""
     name = " and ".join(one for one in (place, sign) if one)
     signs = frozenset({sign} if sign else ())
     return PagingStyle(f"{name}, from {first}", place, signs, settings, first)
@@ -110,13 +110,13 @@ class ListService:
     Attributes:
         style: Its style of pages.
         numbers: Its items.
-        most: The most items of a page of it.
-        obeys: Whether it looks at ``size`` at all.
-        calls: How often it was asked.
-        sizes: What sizes it was asked for.
-        ignores: Whether it ignores where a page is to begin.
-        breaks_at: The call from which on it answers with ``failure``.
-        failure: That answer.
+        most: The greatest number of items on a page.
+        obeys: Whether it obeys ``size``.
+        calls: The number of calls.
+        sizes: The requested sizes.
+        ignores: Whether it ignores the start of a page.
+        breaks_at: The number of the first call that gets ``failure``.
+        failure: That response.
     """
 
     style: PagingStyle
@@ -130,7 +130,7 @@ class ListService:
     failure: httpx.Response = field(default_factory=lambda: httpx.Response(503))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer with a page."""
+        """Return a page."""
         assert request.url.path == "/list"
         self.calls += 1
         if self.breaks_at is not None and self.calls >= self.breaks_at:
@@ -147,7 +147,7 @@ class ListService:
         return self._answer(page, start, length)
 
     def _start(self, asked: httpx.QueryParams, length: int) -> int:
-        """Return where a page begins."""
+        """Return the start of a page."""
         match self.style.place:
             case "cursor" if "after" in asked:
                 return self.numbers.index(int(asked["after"].removeprefix("behind "))) + 1

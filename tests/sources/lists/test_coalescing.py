@@ -1,4 +1,4 @@
-"""Pages that several requests want at the same time: fetched once, and nobody harms another."""
+"""Pages that several requests need at the same time are fetched once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -29,7 +29,7 @@ NUMBERS = {"edges": [{"node": {"number": "2026-0002"}}, {"node": {"number": "202
 
 @dataclass
 class Invoices:
-    """The calls for invoices, which wait until the test lets them go on.
+    """The calls for invoices, which wait until the test opens a gate.
 
     Attributes:
         asked: The user of each call, in the order of the calls.
@@ -40,7 +40,7 @@ class Invoices:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def before(self, request: httpx.Request) -> None:
-        """Note a call for invoices, and let it wait."""
+        """Note a call for invoices, and wait for the gate."""
         if request.url.path == "/invoices":
             self.asked.append(request.url.params["userId"])
             await self.gate.wait()
@@ -48,7 +48,7 @@ class Invoices:
 
 @pytest.fixture
 def invoices(services: FakeServices) -> Invoices:
-    """Give two users with two invoices each, and hold the calls for them."""
+    """Return two users with two invoices each; the calls for invoices wait."""
     held = Invoices()
     services.know(1, 2)
     for number in (1, 2):
@@ -70,7 +70,7 @@ def query(*users: int, first: int = 5) -> str:
 async def asking(
     gateway: GatewayClient, clock: ManualClock, *queries: str, **headers: str
 ) -> AsyncGenerator[list[asyncio.Task[GatewayReply]]]:
-    """Send queries, one after the other, and go as far as the held calls let them go."""
+    """Send queries one after the other; each continues as far as the waiting calls allow."""
     async with asyncio.TaskGroup() as group:
         tasks: list[asyncio.Task[GatewayReply]] = []
         for each in queries:
@@ -79,7 +79,7 @@ async def asking(
         yield tasks
 
 
-async def test_a_page_in_flight_is_fetched_once_for_all_who_want_it(
+async def test_a_page_in_flight_is_fetched_once_for_all_requests(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
@@ -94,7 +94,7 @@ async def test_a_page_in_flight_is_fetched_once_for_all_who_want_it(
 
     whole = {"invoices": NUMBERS}
     assert answers == [[whole], [whole, whole], [whole], [whole]]
-    assert len(invoices.asked) == 4, "what is over is fetched anew"
+    assert len(invoices.asked) == 4, "a page is fetched again after its call has ended"
     assert [line.get("shared_by") for line in lines] == [3, None, None, None]
     assert lines[0]["requests"][0] == lines[0]["request_id"]
 
@@ -115,7 +115,7 @@ async def test_without_coalescing_each_request_fetches_its_own_page(
     assert all(task.result().data for task in tasks)
 
 
-async def test_a_request_that_waits_fetches_the_page_itself_when_the_other_is_cancelled(
+async def test_a_waiting_request_fetches_the_page_when_the_other_is_cancelled(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     async with (
@@ -133,7 +133,7 @@ async def test_a_request_that_waits_fetches_the_page_itself_when_the_other_is_ca
     assert [task.result().body for task in tasks[1:]] == [{"data": {"users": [whole] * 2}}] * 2
 
 
-async def test_a_request_that_waits_and_is_cancelled_harms_nobody(
+async def test_a_cancelled_waiting_request_does_not_affect_the_others(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     async with (
@@ -149,7 +149,7 @@ async def test_a_request_that_waits_and_is_cancelled_harms_nobody(
     assert tasks[0].result().body == tasks[2].result().body
 
 
-async def test_a_short_deadline_ends_the_call_of_its_own_request_only(
+async def test_a_short_deadline_ends_only_the_call_of_its_own_request(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     async with open_gateway(settings_for_fakes()) as gateway, asyncio.TaskGroup() as group:
@@ -168,7 +168,7 @@ async def test_a_short_deadline_ends_the_call_of_its_own_request_only(
     assert long.result().body == {"data": {"users": [{"invoices": NUMBERS}]}}
 
 
-async def test_a_call_that_takes_too_long_is_not_made_again_for_a_request_with_no_more_time(
+async def test_a_call_that_times_out_is_not_repeated_for_a_request_without_time(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     settings = settings_for_fakes()
@@ -185,7 +185,7 @@ async def test_a_call_that_takes_too_long_is_not_made_again_for_a_request_with_n
     assert [task.result().codes for task in tasks] == [codes, codes]
 
 
-async def test_a_request_with_a_short_deadline_waits_no_longer_for_the_call_of_another(
+async def test_a_request_waits_for_a_shared_call_only_until_its_own_deadline(
     open_gateway: OpenGateway, clock: ManualClock, invoices: Invoices
 ) -> None:
     async with open_gateway(settings_for_fakes()) as gateway, asyncio.TaskGroup() as group:
@@ -204,7 +204,7 @@ async def test_a_request_with_a_short_deadline_waits_no_longer_for_the_call_of_a
     assert long.result().body == {"data": {"users": [{"invoices": NUMBERS}]}}
 
 
-async def test_a_failure_of_the_source_is_the_failure_of_all_who_wait(
+async def test_a_failed_call_fails_all_requests_that_wait_for_it(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock, invoices: Invoices
 ) -> None:
     async with (
@@ -219,7 +219,7 @@ async def test_a_failure_of_the_source_is_the_failure_of_all_who_wait(
     assert [task.result().codes for task in tasks] == [codes, codes]
 
 
-async def test_a_call_that_began_before_an_invalidation_is_not_joined_any_more(
+async def test_no_request_joins_a_call_that_began_before_an_invalidation(
     clock: ManualClock,
 ) -> None:
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""The settings of a list: the default contract, and what does not fit an item."""
+"""The settings of a list: the default contract, and mistakes in settings."""
 
 import pytest
 
@@ -11,18 +11,18 @@ from tests.sources.lists.service import FIELDS
 LIST = {"path": "/list", "parameter": "owner"}
 
 
-def told(lists: object, source: str = "billing") -> list[tuple[str, str]]:
-    """Say where something does not fit, and what."""
-    return wrong_in({"sources": {source: {"base_url": "http://a", "lists": lists}}})
+def mistakes(lists: object, source: str = "billing") -> list[tuple[str, str]]:
+    """Return the place and message of each mistake in the settings of lists."""
+    return mistakes_in({"sources": {source: {"base_url": "http://a", "lists": lists}}})
 
 
-def wrong_in(values: object) -> list[tuple[str, str]]:
-    """Say where something does not fit, and what; not what is missing."""
+def mistakes_in(values: object) -> list[tuple[str, str]]:
+    """Return the place and message of each mistake; missing values do not count."""
     found = misfits_in(values)
     return [(".".join(map(str, keys)), what) for keys, what in found if what is not None]
 
 
-def test_without_settings_a_list_has_the_default_contract() -> None:
+def test_a_list_without_settings_has_the_default_contract() -> None:
     source = SourceSettings.model_validate({"base_url": "http://a"})
 
     own = settings_of(INVOICES, source)
@@ -36,22 +36,22 @@ def test_without_settings_a_list_has_the_default_contract() -> None:
     }
 
 
-def test_a_list_that_the_source_does_not_have_is_told() -> None:
+def test_an_unknown_list_of_a_source_is_reported() -> None:
     place = "sources.billing.lists"
 
-    assert told({"invoice": LIST, "orders": {}}) == [
+    assert mistakes({"invoice": LIST, "orders": {}}) == [
         (f"{place}.invoice", "is no list of billing: did you mean invoices?"),
         (f"{place}.orders", "is no list of billing: expected one of invoices."),
     ]
-    assert told({"invoices": LIST}, "profile") == [
+    assert mistakes({"invoices": LIST}, "profile") == [
         ("sources.profile.lists.invoices", "is no list of profile: it has none.")
     ]
 
 
-def test_a_list_that_the_service_cannot_lack_is_told() -> None:
+def test_an_unknown_list_in_without_lists_is_reported() -> None:
     values = {"sources": {"billing": {"without_lists": ["invoices", "orders", 7]}}}
 
-    assert wrong_in(values) == [
+    assert mistakes_in(values) == [
         (
             "sources.billing.without_lists",
             "has orders, which is no list of billing: expected one of invoices.",
@@ -62,7 +62,7 @@ def test_a_list_that_the_service_cannot_lack_is_told() -> None:
 def test_an_item_needs_an_expression_for_each_of_its_fields() -> None:
     fields = {"id": "a", "totl": "b", "issuedAt": "c"}
 
-    assert told({"invoices": {**LIST, "fields": fields}}) == [
+    assert mistakes({"invoices": {**LIST, "fields": fields}}) == [
         (
             "sources.billing.lists.invoices.fields.totl",
             "is no field of billing.invoices: did you mean total?",
@@ -83,7 +83,7 @@ def test_words_and_defaults_have_to_fit_the_fields_of_an_item() -> None:
     }
     place = "sources.billing.lists.invoices"
 
-    assert [(keys, what.partition(":")[0]) for keys, what in told({"invoices": own})] == [
+    assert [(keys, what.partition(":")[0]) for keys, what in mistakes({"invoices": own})] == [
         (f"{place}.words.totl", "is no field of billing.invoices"),
         (f"{place}.defaults.nothing", "is no field of billing.invoices"),
         (f"{place}.defaults.number", "does not fit"),
@@ -94,7 +94,7 @@ def test_words_and_defaults_have_to_fit_the_fields_of_an_item() -> None:
 def test_a_default_takes_the_place_of_an_expression() -> None:
     fields = {name: text for name, text in FIELDS.items() if name != "status"}
 
-    assert not told({"invoices": {**LIST, "fields": fields, "defaults": {"status": "open"}}})
+    assert not mistakes({"invoices": {**LIST, "fields": fields, "defaults": {"status": "open"}}})
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_a_default_takes_the_place_of_an_expression() -> None:
         None,
     ],
 )
-def test_what_fits_or_is_for_others_to_judge_is_not_told(lists: object) -> None:
-    assert told(lists) == []
+def test_valid_settings_and_mistakes_of_other_checks_are_not_reported(lists: object) -> None:
+    assert mistakes(lists) == []

@@ -1,4 +1,4 @@
-"""Pages of any size, from any position, out of a service's pages."""
+"""Pages of any size and from any position, made of the pages of a service."""
 
 import asyncio
 import io
@@ -41,11 +41,11 @@ class PagedUpstream:
 
     Attributes:
         numbers: Its invoices.
-        most: The most items of a page of it.
-        obeys: Whether it looks at ``limit`` at all.
-        late: Whether it notices only on an empty page that the list has ended.
-        calls: How often it was asked.
-        limits: What it was asked for.
+        most: The greatest number of items on a page.
+        obeys: Whether it obeys ``limit``.
+        late: Whether only an empty page shows the end of the list.
+        calls: The number of calls.
+        limits: The requested limits.
     """
 
     numbers: list[int]
@@ -56,7 +56,7 @@ class PagedUpstream:
     limits: list[int] = field(default_factory=list[int])
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer with a page."""
+        """Return a page."""
         self.calls += 1
         parameters = request.url.params
         self.limits.append(int(parameters["limit"]))
@@ -71,7 +71,7 @@ class PagedUpstream:
 
 
 async def code_of(handler: Handler, first: int, after: Position | None = None) -> Code:
-    """Ask for one page that has to fail, and tell how."""
+    """Ask for one page that has to fail; return the code of the failure."""
     answer = await ask(handler, first, after)
     assert isinstance(answer, SourceFailure)
     assert answer.source == "billing"
@@ -87,7 +87,7 @@ async def code_of(handler: Handler, first: int, after: Position | None = None) -
     sizes=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     edges=st.lists(st.integers(0, 3), min_size=1, max_size=4),
 )
-async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_ends(
+async def test_reading_from_edge_to_edge_gives_every_item_once_and_in_order(
     number: int, most: int, *, obeys: bool, late: bool, sizes: list[int], edges: list[int]
 ) -> None:
     upstream = PagedUpstream(list(range(number)), most=most, obeys=obeys, late=late)
@@ -107,7 +107,7 @@ async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_end
     again=st.integers(1, 30),
     data=st.data(),
 )
-async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_is_right(
+async def test_the_next_page_starts_right_after_any_edge(
     number: int, most: int, *, obeys: bool, size: int, again: int, data: st.DataObject
 ) -> None:
     upstream = PagedUpstream(list(range(number)), most=most, obeys=obeys)
@@ -129,7 +129,7 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
     edges=st.lists(st.integers(0, 3), min_size=1, max_size=3),
     news=st.lists(st.integers(0, 3), min_size=1, max_size=4),
 )
-async def test_new_items_at_the_front_neither_repeat_nor_lose_any_when_going_on_from_an_edge(
+async def test_new_items_at_the_front_cause_no_repeated_or_lost_items(
     number: int, sizes: list[int], edges: list[int], news: list[int]
 ) -> None:
     upstream = PagedUpstream(list(range(number)))
@@ -148,7 +148,7 @@ async def test_new_items_at_the_front_neither_repeat_nor_lose_any_when_going_on_
     assert not more
 
 
-async def test_going_on_from_the_end_of_a_page_is_one_call_a_page() -> None:
+async def test_each_page_after_the_end_of_the_last_page_needs_one_call() -> None:
     upstream = PagedUpstream(list(range(50)))
     async with listing(upstream) as pages:
         after: Position | None = None
@@ -162,7 +162,7 @@ async def test_going_on_from_the_end_of_a_page_is_one_call_a_page() -> None:
     assert upstream.limits == [20, 20, 20]
 
 
-async def test_a_page_that_is_longer_than_the_upstream_s_is_put_together() -> None:
+async def test_a_page_longer_than_those_of_the_upstream_is_made_of_several() -> None:
     upstream = PagedUpstream(list(range(50)), most=7)
 
     page = page_of(await ask(upstream, 20))
@@ -172,7 +172,7 @@ async def test_a_page_that_is_longer_than_the_upstream_s_is_put_together() -> No
     assert upstream.limits == [20, 13, 6]
 
 
-async def test_an_upstream_of_tiny_pages_gives_a_short_page_rather_than_many_calls() -> None:
+async def test_tiny_upstream_pages_give_a_short_page_and_not_many_calls() -> None:
     upstream = PagedUpstream(list(range(50)), most=1)
 
     page = page_of(await ask(upstream, 20))
@@ -182,7 +182,7 @@ async def test_an_upstream_of_tiny_pages_gives_a_short_page_rather_than_many_cal
     assert upstream.calls == MAX_CALLS
 
 
-async def test_behind_the_last_item_there_is_an_empty_page_and_later_what_was_added_there() -> None:
+async def test_the_page_after_the_last_item_is_empty_until_items_are_added() -> None:
     upstream = PagedUpstream([1, 2])
     async with listing(upstream) as pages:
         last = page_of((await pages.fetch_pages([PageRequest(USER, 5)], CALL)).results[0]).items[-1]
@@ -195,7 +195,7 @@ async def test_behind_the_last_item_there_is_an_empty_page_and_later_what_was_ad
     assert numbers_of(later) == [3]
 
 
-async def test_a_position_whose_item_is_gone_is_said_to_be_gone() -> None:
+async def test_a_position_whose_item_is_missing_is_reported_as_gone() -> None:
     upstream = PagedUpstream([1, 2, 3])
     gone = Position(cursor=None, item="inv-9")
 
@@ -221,11 +221,11 @@ async def test_an_empty_list_is_an_empty_page() -> None:
         (answering({"items": [{"id": "inv-1"}]}), Code.SOURCE_MALFORMED),
     ],
 )
-async def test_a_failure_is_a_value_with_its_code(handler: Handler, code: Code) -> None:
+async def test_a_failure_is_returned_with_its_code(handler: Handler, code: Code) -> None:
     assert await code_of(handler, 20) is code
 
 
-async def test_a_failure_on_a_later_upstream_page_is_the_failure_of_the_whole() -> None:
+async def test_a_failure_on_a_later_upstream_page_fails_the_whole_page() -> None:
     upstream = PagedUpstream(list(range(50)), most=5)
 
     def failing_later(request: httpx.Request) -> httpx.Response:
@@ -236,7 +236,7 @@ async def test_a_failure_on_a_later_upstream_page_is_the_failure_of_the_whole() 
 
 @pytest.mark.parametrize("items", [0, 1, 3, 20, 100])
 @pytest.mark.parametrize("after", [None, Position("same", None), Position("same", "inv-99")])
-async def test_an_upstream_that_repeats_its_cursor_is_malformed_and_soon_left_alone(
+async def test_a_repeated_cursor_is_malformed_after_a_few_calls(
     items: int, after: Position | None
 ) -> None:
     calls: list[httpx.Request] = []
@@ -246,7 +246,7 @@ async def test_an_upstream_that_repeats_its_cursor_is_malformed_and_soon_left_al
         page = [invoice(n) for n in range(min(items, int(request.url.params["limit"])))]
         return json_response({"items": page, "nextCursor": "same"})
 
-    # A client that goes on from the last edge of each page it gets has to come to an end, too.
+    # A client that continues after the last edge of each page has to come to an end, too.
     answer = await ask(repeating, 20, after)
     while isinstance(answer, Page) and len(calls) < 100:
         answer = await ask(repeating, 20, answer.items[-1].position)
@@ -258,7 +258,7 @@ async def test_an_upstream_that_repeats_its_cursor_is_malformed_and_soon_left_al
 
 @pytest.mark.parametrize("last", ["", " ", "\t\n", "\u00a0", None])
 @pytest.mark.parametrize("sizes", [[1], [2], [3], [100]])
-async def test_a_list_ends_where_the_cursor_of_the_next_page_is_empty(
+async def test_a_list_ends_when_the_next_cursor_is_empty(
     last: str | None, sizes: list[int]
 ) -> None:
     calls: list[str | None] = []
@@ -284,7 +284,7 @@ async def test_a_list_ends_where_the_cursor_of_the_next_page_is_empty(
     items=st.integers(1, 3),
     size=st.integers(1, 8),
 )
-async def test_pages_that_go_in_a_circle_are_malformed_before_long(
+async def test_pages_in_a_circle_are_malformed_after_a_limited_number_of_calls(
     straight: int, around: int, items: int, size: int
 ) -> None:
     calls = 0
@@ -298,7 +298,7 @@ async def test_pages_that_go_in_a_circle_are_malformed_before_long(
         return json_response({"items": [invoice(n) for n in numbers], "nextCursor": str(following)})
 
     assert await walk_until_it_fails(circling, size) is Code.SOURCE_MALFORMED
-    # Each upstream page may be read once for each of its items, and each way of it three times.
+    # Each upstream page may be read once for each of its items, and the circle three times.
     assert calls <= 4 * (straight + around + 1) * items + 4 * MAX_CALLS
 
 
@@ -312,9 +312,7 @@ async def test_a_long_list_is_never_taken_for_a_circle(number: int, most: int, s
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("name", ["number", "issuedAt", "total", "id", "note"])
-async def test_an_item_that_cannot_be_read_fails_the_list_of_its_user_and_opens_no_circuit(
-    name: str, value: bytes
-) -> None:
+async def test_an_unreadable_item_fails_only_the_list_of_its_user(name: str, value: bytes) -> None:
     kept = {one: of_it for one, of_it in invoice(1).items() if one != name}
     odd = with_member(json.dumps(kept).encode(), name, value)
     good = json.dumps(invoice(2)).encode()
@@ -340,7 +338,7 @@ async def test_an_item_that_cannot_be_read_fails_the_list_of_its_user_and_opens_
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-async def test_what_is_around_the_items_of_a_page_may_be_anything(value: bytes) -> None:
+async def test_other_members_of_a_page_may_have_any_value(value: bytes) -> None:
     body = with_member(json.dumps({"items": [invoice(1)]}).encode(), "links", value)
     cursor = with_member(json.dumps({"items": [invoice(1)]}).encode(), "nextCursor", value)
 
@@ -348,7 +346,7 @@ async def test_what_is_around_the_items_of_a_page_may_be_anything(value: bytes) 
     assert await code_of(lambda _: httpx.Response(200, content=cursor), 5) is Code.SOURCE_MALFORMED
 
 
-async def test_a_page_that_is_none_at_all_is_counted_by_the_circuit() -> None:
+async def test_a_response_that_is_not_a_page_counts_for_the_circuit_breaker() -> None:
     calls: list[httpx.Request] = []
 
     def broken(request: httpx.Request) -> httpx.Response:
@@ -362,7 +360,7 @@ async def test_a_page_that_is_none_at_all_is_counted_by_the_circuit() -> None:
     assert len(calls) == 3
 
 
-async def test_what_is_odd_in_a_page_is_logged_and_nothing_of_its_values() -> None:
+async def test_an_odd_page_is_logged_without_its_values() -> None:
     stream = io.StringIO()
     log = make_log(LogSettings(), "json", stream)
     body = json.dumps({"items": [{**invoice(1), "number": ["secret"]}]})
@@ -382,7 +380,7 @@ async def test_what_is_odd_in_a_page_is_logged_and_nothing_of_its_values() -> No
 
 
 @pytest.mark.parametrize("after", [None, Position(None, "inv-9"), Position("c0", None)])
-async def test_an_upstream_of_nothing_but_empty_pages_is_malformed_after_a_few_calls(
+async def test_endless_empty_pages_are_malformed_after_a_few_calls(
     after: Position | None,
 ) -> None:
     calls: list[httpx.Request] = []
@@ -395,7 +393,7 @@ async def test_an_upstream_of_nothing_but_empty_pages_is_malformed_after_a_few_c
     assert len(calls) <= MAX_CALLS
 
 
-async def test_answers_come_in_the_order_of_the_requests_and_fail_alone() -> None:
+async def test_results_have_the_order_of_the_requests_and_fail_separately() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         user = request.url.params["userId"]
         if user == "down":
@@ -412,7 +410,7 @@ async def test_answers_come_in_the_order_of_the_requests_and_fail_alone() -> Non
 
 
 @pytest.mark.parametrize(("bound", "requests"), [(1, 3), (3, 8), (10, 25)])
-async def test_as_many_pages_as_the_setting_allows_are_fetched_at_once_and_never_more(
+async def test_concurrent_pages_reach_and_never_exceed_their_limit(
     bound: int, requests: int
 ) -> None:
     running = most = 0
@@ -424,7 +422,7 @@ async def test_as_many_pages_as_the_setting_allows_are_fetched_at_once_and_never
         most = max(most, running)
         if running == bound:
             full.set()
-        await full.wait()  # nobody is answered before the bound has been reached once
+        await full.wait()  # no call gets a response before the limit was reached once
         await asyncio.sleep(0)
         running -= 1
         return json_response({"items": []})
@@ -437,7 +435,7 @@ async def test_as_many_pages_as_the_setting_allows_are_fetched_at_once_and_never
     assert fetched.results == [Page((), has_next=False)] * requests
 
 
-async def test_a_pause_for_the_pages_of_one_caller_is_no_pause_for_another() -> None:
+async def test_a_pause_for_the_pages_of_one_caller_does_not_delay_another_caller() -> None:
     clock, asked = ManualClock(), list[str]()
 
     def limit_first(request: httpx.Request) -> httpx.Response:
@@ -459,4 +457,7 @@ async def test_a_pause_for_the_pages_of_one_caller_is_no_pause_for_another() -> 
         ]
 
     assert [isinstance(answer, Page) for [answer] in answers] == [False, True, False]
-    assert asked == ["Bearer first", "Bearer second"]  # the first is asked for no more by itself
+    assert asked == [
+        "Bearer first",
+        "Bearer second",
+    ]  # the second call of the first caller is not sent

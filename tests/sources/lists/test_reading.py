@@ -1,4 +1,4 @@
-"""One answer of a list: what ends it, what shows that more follow, and what does not fit."""
+"""One response of a list: signs of the end, signs of more items, and malformed items."""
 
 import json
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ SIGNED = {**LIST, "rows": ["data"], "has_more": ["more"]}
 
 
 def cut_off(sign: str) -> str:
-    """Write what is said of a list that goes on nobody knows where."""
+    """Write the message for a list that was cut off by a sign."""
     return f"the list was cut off, as told by {sign}, and the next page is not known"
 
 
 async def asked(
     answer: Handler, own: Mapping[str, object], first: int = 20, after: Position | None = None
 ) -> Answer:
-    """Ask for a page of a list with such settings; items are as in the default contract."""
+    """Ask for a page of a list with these settings; items are as in the default contract."""
     return await ask(answer, first, after, lists={"invoices": own})
 
 
@@ -45,7 +45,7 @@ def items(*numbers: int) -> list[Mapping[str, object]]:
 
 
 def with_headers(value: object, status: int = 200, **headers: str) -> Handler:
-    """Make a service that answers with headers."""
+    """Make a service that returns a response with headers."""
 
     def answer(_: httpx.Request) -> httpx.Response:
         response = json_response(value, status)
@@ -55,7 +55,7 @@ def with_headers(value: object, status: int = 200, **headers: str) -> Handler:
     return answer
 
 
-async def test_items_are_read_by_the_expressions_and_a_whole_number_is_a_key() -> None:
+async def test_items_are_read_by_expressions_and_a_whole_number_can_be_the_id() -> None:
     found = await asked(answering([row(7)]), {**LIST, "fields": FIELDS})
 
     [item] = page_of(found).items
@@ -79,7 +79,7 @@ async def test_items_are_read_by_the_expressions_and_a_whole_number_is_a_key() -
         ({"state": 7}, "data.1.status: a number where text has to be"),
     ],
 )
-async def test_one_malformed_or_missing_value_fails_the_page_and_says_where(
+async def test_one_malformed_or_missing_value_fails_the_page_and_is_located(
     changed: Mapping[str, object], detail: str
 ) -> None:
     body = {"data": [row(1), {**row(2), **changed}]}
@@ -92,14 +92,14 @@ async def test_one_malformed_or_missing_value_fails_the_page_and_says_where(
 
 
 @pytest.mark.parametrize("item", [None, 7, "text", [], [1]])
-async def test_an_item_that_is_no_object_fails_the_page(item: object) -> None:
+async def test_an_item_that_is_not_an_object_fails_the_page(item: object) -> None:
     found = await failure(answering({"data": [item]}), {**CURSOR, "fields": FIELDS})
 
     assert found.code is Code.SOURCE_MALFORMED
 
 
 @pytest.mark.parametrize("end", [{}, {"next": None}, {"next": ""}, {"next": 0}, {"next": False}])
-async def test_a_list_ends_where_the_cursor_of_the_next_page_is_nothing(
+async def test_a_list_ends_when_the_next_cursor_is_missing_or_empty(
     end: Mapping[str, object],
 ) -> None:
     found = await asked(answering({"data": items(1), **end}), CURSOR)
@@ -108,7 +108,7 @@ async def test_a_list_ends_where_the_cursor_of_the_next_page_is_nothing(
     assert not page_of(found).has_next
 
 
-async def test_a_list_ends_where_has_more_is_false_although_a_next_page_is_named() -> None:
+async def test_has_more_false_ends_a_list_although_a_next_page_is_named() -> None:
     body = {"data": items(1), "next": "x", "more": False}
 
     found = await asked(answering(body), {**CURSOR, "has_more": ["more"]})
@@ -124,7 +124,7 @@ async def test_a_list_ends_where_has_more_is_false_although_a_next_page_is_named
         ({"data": [], "more": True}, {"content_range": "items */5"}),
     ],
 )
-async def test_a_header_that_says_that_more_follow_has_priority_over_a_body_that_says_none(
+async def test_a_header_with_more_items_has_priority_over_a_body_without_more(
     value: object, headers: Mapping[str, str]
 ) -> None:
     own = {**SIGNED, "next_cursor": ["next"], "cursor_parameter": "after"}
@@ -135,7 +135,7 @@ async def test_a_header_that_says_that_more_follow_has_priority_over_a_body_that
 
 
 @pytest.mark.parametrize("own", [LIST, SIZED, CURSOR])
-async def test_a_first_page_without_items_of_which_there_are_some_is_a_failure(
+async def test_an_empty_first_page_with_a_positive_total_is_a_failure(
     own: Mapping[str, object],
 ) -> None:
     body: object = {"data": []} if "rows" in own else []
@@ -160,7 +160,7 @@ async def test_a_first_page_without_items_of_which_there_are_some_is_a_failure(
         ),
     ],
 )
-async def test_more_items_that_cannot_be_asked_for_are_a_failure_and_no_end(
+async def test_more_items_that_cannot_be_requested_are_a_failure_and_no_end(
     value: object, own: Mapping[str, object]
 ) -> None:
     found = await failure(answering(value), own)
@@ -169,7 +169,7 @@ async def test_more_items_that_cannot_be_asked_for_are_a_failure_and_no_end(
     assert found.detail == cut_off("`has_more`")
 
 
-async def test_a_page_that_is_full_is_served_and_the_one_that_cannot_be_asked_for_fails() -> None:
+async def test_a_full_page_is_returned_before_a_page_that_cannot_be_requested() -> None:
     answer = with_headers(items(1, 2), content_range="items 0-1/5")
 
     full = page_of(await asked(answer, LIST, 2))
@@ -190,7 +190,7 @@ async def test_a_page_that_is_full_is_served_and_the_one_that_cannot_be_asked_fo
         (answering(items(*range(5_001))), "inv-4999", "more than 5,000 items in one answer"),
     ],
 )
-async def test_one_answer_that_is_cut_off_is_never_taken_for_the_whole_list(
+async def test_a_cut_off_response_is_never_taken_for_the_whole_list(
     answer: Handler, last: str, sign: str
 ) -> None:
     found = await asked(answer, SIZED, 5, Position(None, last))
@@ -209,14 +209,14 @@ async def test_one_answer_that_is_cut_off_is_never_taken_for_the_whole_list(
         answering(items(1, 2)),
     ],
 )
-async def test_one_answer_without_a_sign_of_more_is_the_whole_list(answer: Handler) -> None:
+async def test_a_response_without_a_sign_of_more_is_the_whole_list(answer: Handler) -> None:
     found = page_of(await asked(answer, SIZED, 5))
 
     assert numbers_of(found) == [1, 2]
     assert not found.has_next
 
 
-async def test_with_a_cursor_a_part_without_the_next_cursor_is_cut_off() -> None:
+async def test_a_partial_response_without_the_next_cursor_is_cut_off() -> None:
     found = await failure(with_headers({"data": items(1)}, 206), CURSOR)
 
     assert found.code is Code.SOURCE_MALFORMED
@@ -232,9 +232,7 @@ async def test_with_a_cursor_a_part_without_the_next_cursor_is_cut_off() -> None
     ],
 )
 @pytest.mark.parametrize("place", ["body", "Link", "Next-Page"])
-async def test_of_the_address_of_the_next_page_only_the_cursor_is_taken(
-    address: str, place: str
-) -> None:
+async def test_only_the_cursor_of_the_next_page_url_is_used(address: str, place: str) -> None:
     asked_for: list[httpx.URL] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -264,7 +262,7 @@ async def test_of_the_address_of_the_next_page_only_the_cursor_is_taken(
 @pytest.mark.parametrize(
     "address", ["/list?page=2", "/list/2", "?after=", "http://[::1?after=x", "/list?after=%FF"]
 )
-async def test_an_address_without_the_cursor_is_a_failure_and_no_end(address: str) -> None:
+async def test_a_next_page_url_without_the_cursor_is_a_failure_and_no_end(address: str) -> None:
     body = {"data": items(1), "next": address}
 
     found = await failure(
@@ -276,7 +274,7 @@ async def test_an_address_without_the_cursor_is_a_failure_and_no_end(address: st
 
 
 @pytest.mark.parametrize("cursor", [" ", "x" * 2_049, "\ud800", 1.5, True, [], {}])
-async def test_what_is_no_cursor_is_malformed(cursor: object) -> None:
+async def test_an_invalid_cursor_is_malformed(cursor: object) -> None:
     body = json.dumps({"data": [{**invoice(1), "at": cursor}], "more": True}).encode()
 
     found = await failure(
@@ -290,11 +288,11 @@ async def test_what_is_no_cursor_is_malformed(cursor: object) -> None:
     "value",
     [{"data": 7}, {"data": {}}, {"data": "x"}, {}, [], {"rows": []}, {"data": [], "next": {}}],
 )
-async def test_an_answer_of_another_shape_is_malformed(value: object) -> None:
+async def test_a_response_of_another_shape_is_malformed(value: object) -> None:
     assert (await failure(answering(value), CURSOR)).code is Code.SOURCE_MALFORMED
 
 
-async def test_null_is_an_empty_list_where_the_operator_describes_it_and_only_there() -> None:
+async def test_null_is_an_empty_list_only_for_configured_rows() -> None:
     described = await asked(answering({"data": None}), CURSOR)
     default = await ask(answering({"items": None}), 20)
 
@@ -302,7 +300,7 @@ async def test_null_is_an_empty_list_where_the_operator_describes_it_and_only_th
     assert isinstance(default, SourceFailure)
 
 
-async def test_items_may_be_left_out_where_the_total_is_zero() -> None:
+async def test_items_may_be_missing_if_the_total_is_zero() -> None:
     own = {**LIST, "rows": ["data"], "total": ["total"], "offset_parameter": "offset"}
 
     assert await asked(answering({"total": 0}), own) == Page((), has_next=False)
@@ -324,7 +322,7 @@ STATUSES: list[tuple[Mapping[str, object], Mapping[str, str], int, Code | None]]
 
 
 @pytest.mark.parametrize(("own", "status", "answered", "code"), STATUSES)
-async def test_404_says_that_a_user_is_unknown_only_where_the_path_has_the_user_or_settings_say_so(
+async def test_404_means_unknown_user_by_the_path_or_by_the_settings_only(
     own: Mapping[str, object], status: Mapping[str, str], answered: int, code: Code | None
 ) -> None:
     found = await asked(failing(answered), {**own, "status": status})
@@ -333,7 +331,7 @@ async def test_404_says_that_a_user_is_unknown_only_where_the_path_has_the_user_
 
 
 @pytest.mark.parametrize(("own", "status"), [(KEYED, {}), (LIST, {"404": "absent"})])
-async def test_a_later_page_that_is_not_there_is_a_failure_whatever_404_says_of_users(
+async def test_404_for_a_later_page_is_always_a_failure(
     own: Mapping[str, object], status: Mapping[str, str]
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
@@ -349,7 +347,7 @@ async def test_a_later_page_that_is_not_there_is_a_failure_whatever_404_says_of_
 
 
 @pytest.mark.parametrize("user", ["a/b", "..", "a\\b"])
-async def test_a_key_that_the_path_cannot_hold_is_not_sent(user: str) -> None:
+async def test_a_key_that_the_path_cannot_contain_is_not_sent(user: str) -> None:
     asked_for: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -364,9 +362,7 @@ async def test_a_key_that_the_path_cannot_hold_is_not_sent(user: str) -> None:
     assert not asked_for
 
 
-async def test_a_request_has_the_fixed_parameters_and_headers_the_size_and_the_first_number() -> (
-    None
-):
+async def test_a_request_has_fixed_parameters_headers_page_size_and_first_page() -> None:
     asked_for: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -393,7 +389,7 @@ async def test_a_request_has_the_fixed_parameters_and_headers_the_size_and_the_f
 
 
 @pytest.mark.parametrize("way", [{"page_parameter": "page"}, {"offset_parameter": "offset"}])
-async def test_pages_of_nothing_new_end_after_a_few_calls(way: Mapping[str, str]) -> None:
+async def test_pages_without_new_items_fail_after_a_few_calls(way: Mapping[str, str]) -> None:
     calls: list[httpx.Request] = []
 
     def same(request: httpx.Request) -> httpx.Response:
@@ -406,9 +402,7 @@ async def test_pages_of_nothing_new_end_after_a_few_calls(way: Mapping[str, str]
     assert len(calls) <= MAX_CALLS
 
 
-async def test_words_and_defaults_take_the_place_of_what_the_service_says_and_does_not_say() -> (
-    None
-):
+async def test_words_replace_values_and_defaults_replace_missing_values() -> None:
     own = {
         **LIST,
         "fields": {**FIELDS, "number": "no", "total": "money_minor(number($headers.cents), 'EUR')"},
@@ -429,7 +423,7 @@ async def test_words_and_defaults_take_the_place_of_what_the_service_says_and_do
         ({"path": "/list", "parameters": {"of": "user:{key}"}}, b"/list?of=user:u1&size=100"),
     ],
 )
-async def test_the_user_may_stand_anywhere_in_the_request(
+async def test_the_user_can_be_in_any_parameter_of_the_request(
     own: Mapping[str, object], target: bytes
 ) -> None:
     asked_for: list[httpx.Request] = []
@@ -444,7 +438,7 @@ async def test_the_user_may_stand_anywhere_in_the_request(
 
 
 @pytest.mark.parametrize(("method", "own_method"), [("POST", {}), ("SEARCH", {"method": "SEARCH"})])
-async def test_with_a_template_the_page_is_in_the_body_and_pages_go_on(
+async def test_a_template_puts_the_page_parameters_into_the_body(
     method: str, own_method: Mapping[str, str]
 ) -> None:
     asked_for: list[object] = []

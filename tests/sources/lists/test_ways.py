@@ -1,4 +1,4 @@
-"""Lists of services that write pages in their own style: every item once, in order, to the end."""
+"""Lists in all paging styles: every item once, in order, to the end."""
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ every_style = pytest.mark.parametrize("style", STYLES, ids=str)
 
 
 def lists(style: PagingStyle, *, sized: bool = True, most: int = 100) -> dict[str, object]:
-    """Make the settings of a source with such a list; one answer with all of it has no size."""
+    """Make the settings of a source with such a list; a whole list has no page size."""
     sized = sized and style.place != "whole"
     return {"invoices": style.list_settings(sized=sized, most=most)}
 
@@ -42,7 +42,7 @@ def services(
     sized = "total" in style.signs or draw(st.booleans())
     most, obeys = draw(st.integers(1, 30)), draw(st.booleans())
     if style.place == "page" and "total" in style.signs:
-        most, obeys = max(most, largest), True  # else it is told to be wrong
+        most, obeys = max(most, largest), True  # else the pages fail as too short
     service = ListService(style, list(range(number)), most=most, obeys=obeys)
     return service, lists(style, sized=sized, most=largest)
 
@@ -50,7 +50,7 @@ def services(
 @every_style
 @settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
-async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_ends(
+async def test_reading_from_edge_to_edge_gives_every_item_once_and_in_order(
     style: PagingStyle, data: st.DataObject
 ) -> None:
     service, own = data.draw(services(style))
@@ -66,7 +66,7 @@ async def test_any_walk_from_edge_to_edge_meets_every_item_once_in_order_and_end
 @every_style
 @settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
-async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_is_right(
+async def test_the_next_page_starts_right_after_any_edge(
     style: PagingStyle, data: st.DataObject
 ) -> None:
     service, own = data.draw(services(style, least=1))
@@ -74,7 +74,7 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
     size, again = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30))
     async with listing(service, lists=own) as pages:
         before = page_of((await pages.fetch_pages([PageRequest(USER, size)], CALL)).results[0])
-        counted = service.calls < MAX_CALLS  # else there may be nothing more
+        counted = service.calls < MAX_CALLS  # else ``has_next`` may be true at the end
         edge = data.draw(st.integers(0, len(before.items) - 1))
         after = sent_back(before.items[edge].position)
         service.calls = 0
@@ -98,7 +98,7 @@ async def test_from_any_edge_the_next_page_starts_right_behind_it_and_has_next_i
     edges=st.lists(st.integers(0, 3), min_size=1, max_size=3),
     news=st.lists(st.integers(0, 3), min_size=1, max_size=4),
 )
-async def test_new_items_at_the_front_neither_repeat_nor_lose_any_when_going_on_from_an_edge(
+async def test_new_items_at_the_front_cause_no_repeated_or_lost_items(
     style: PagingStyle, number: int, sizes: list[int], edges: list[int], news: list[int]
 ) -> None:
     service = ListService(style, list(range(number)))
@@ -126,7 +126,7 @@ async def test_new_items_at_the_front_neither_repeat_nor_lose_any_when_going_on_
     "name",
     ["page, from 1", "page and has_more, from 1", "offset, from 0", "offset and has_more, from 0"],
 )
-async def test_items_that_come_while_a_page_is_put_together_are_not_there_twice(name: str) -> None:
+async def test_new_items_between_two_calls_of_a_page_cause_no_repeated_items(name: str) -> None:
     style = BY_NAME[name]
     service = ListService(style, list(range(20)), most=5)
 
@@ -141,7 +141,7 @@ async def test_items_that_come_while_a_page_is_put_together_are_not_there_twice(
     assert page.has_next
 
 
-async def test_a_new_item_behind_which_the_only_one_before_comes_again_ends_no_page() -> None:
+async def test_a_repeated_item_after_a_new_one_does_not_end_the_page() -> None:
     style = BY_NAME["offset, from 0"]
     service = ListService(style, list(range(20)), most=1)
 
@@ -157,7 +157,7 @@ async def test_a_new_item_behind_which_the_only_one_before_comes_again_ends_no_p
 
 
 @every_style
-async def test_a_list_that_is_empty_is_an_empty_page_after_one_call(style: PagingStyle) -> None:
+async def test_an_empty_list_is_an_empty_page_after_one_call(style: PagingStyle) -> None:
     service = ListService(style, [])
 
     page = page_of(await ask(service, 20, lists=lists(style)))
@@ -167,7 +167,7 @@ async def test_a_list_that_is_empty_is_an_empty_page_after_one_call(style: Pagin
 
 
 @every_style
-async def test_one_call_is_enough_where_more_items_follow(style: PagingStyle) -> None:
+async def test_a_full_page_with_more_items_needs_one_call(style: PagingStyle) -> None:
     service = ListService(style, list(range(250)))
 
     page = page_of(await ask(service, 20, lists=lists(style)))
@@ -178,7 +178,7 @@ async def test_one_call_is_enough_where_more_items_follow(style: PagingStyle) ->
 
 
 @every_style
-async def test_the_end_costs_a_second_call_only_where_no_answer_shows_it(
+async def test_the_end_needs_a_second_call_only_if_no_response_shows_it(
     style: PagingStyle,
 ) -> None:
     service = ListService(style, list(range(7)))
@@ -194,7 +194,7 @@ async def test_the_end_costs_a_second_call_only_where_no_answer_shows_it(
 @every_style
 @settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
-async def test_a_list_whose_service_fails_on_the_way_never_ends_early(
+async def test_a_list_whose_service_fails_later_never_ends_early(
     style: PagingStyle, data: st.DataObject
 ) -> None:
     service, own = data.draw(services(style, least=1))
@@ -212,7 +212,7 @@ async def test_a_list_whose_service_fails_on_the_way_never_ends_early(
 @given(
     number=st.integers(3, 60), most=st.integers(2, 20), size=st.integers(1, 12), sized=st.booleans()
 )
-async def test_a_service_that_ignores_where_a_page_begins_is_noticed_and_never_taken_for_the_end(
+async def test_a_service_that_ignores_the_start_of_a_page_is_malformed(
     style: PagingStyle, number: int, most: int, size: int, *, sized: bool
 ) -> None:
     service = ListService(style, list(range(number)), most=most, ignores=True)
@@ -230,7 +230,7 @@ async def test_a_service_that_ignores_where_a_page_begins_is_noticed_and_never_t
 
 @pytest.mark.parametrize("way", [way for way in PagingWay if way.counts])
 @pytest.mark.parametrize("cursor", ["behind 3", "", "-1", "1e3", "٣", "9" * 30])
-async def test_a_position_without_a_number_is_gone_where_pages_are_counted(
+async def test_a_position_without_a_number_is_gone_in_counted_pages(
     way: PagingWay, cursor: str
 ) -> None:
     style = BY_NAME["page, from 1" if way is PagingWay.PAGE else "offset, from 0"]
@@ -241,13 +241,13 @@ async def test_a_position_without_a_number_is_gone_where_pages_are_counted(
 
 
 @every_style
-async def test_a_position_whose_item_is_gone_is_said_to_be_gone(style: PagingStyle) -> None:
+async def test_a_position_whose_item_is_missing_is_reported_as_gone(style: PagingStyle) -> None:
     service = ListService(style, list(range(9)))
 
     assert await ask(service, 5, Position(None, "77"), lists=lists(style)) == PositionGone()
 
 
-async def test_with_a_total_pages_that_are_shorter_than_they_may_be_fail_rather_than_end() -> None:
+async def test_pages_that_are_too_short_for_the_total_fail() -> None:
     style = BY_NAME["page and total, from 1"]
     service = ListService(style, list(range(250)), most=50)
 

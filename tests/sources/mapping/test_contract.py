@@ -1,4 +1,4 @@
-"""From the values of one row to a record, whatever else is in the row."""
+"""The values of one row become a record, despite other members of the row."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ ROWS: Sequence[tuple[type[Record], Row]] = (
 
 
 def scanned(text: bytes) -> object:
-    """Read a row as an answer is read."""
+    """Read a row in the same way as a response."""
     rows = scan(text, AnswerSettings(many=False)).rows
     assert rows is not None
     return rows[0]
@@ -36,7 +36,7 @@ def scanned(text: bytes) -> object:
 
 @pytest.mark.parametrize(("record", "row"), ROWS)
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_what_the_record_does_not_name_may_be_anything(
+def test_an_unknown_member_of_a_row_may_have_any_value(
     record: type[Record], row: Row, value: bytes
 ) -> None:
     found = RowContract(record).read(scanned(with_member(json.dumps(row).encode(), "x", value)))
@@ -46,7 +46,7 @@ def test_what_the_record_does_not_name_may_be_anything(
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_that_holds_for_objects_and_lists_within_the_row_too(value: bytes) -> None:
+def test_an_unknown_member_of_a_nested_object_may_have_any_value(value: bytes) -> None:
     account = json.dumps({**account_row(1), "balance": None}).encode()
     balance = with_member(b'{"amount": 1, "currency": "EUR"}', "x", value)
     activity = json.dumps({**activity_row(1), "events": None}).encode()
@@ -65,7 +65,7 @@ def test_that_holds_for_objects_and_lists_within_the_row_too(value: bytes) -> No
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("name", ["plan", "status", "balance", "renewsAt", "userId"])
-def test_a_field_that_cannot_be_read_fails_alone_and_its_value_stays_secret(
+def test_an_unreadable_field_fails_alone_and_is_reported_without_its_value(
     name: str, value: bytes
 ) -> None:
     row = {one: of_it for one, of_it in account_row(1).items() if one != name}
@@ -83,7 +83,7 @@ def test_a_field_that_cannot_be_read_fails_alone_and_its_value_stays_secret(
         assert len(found.wrong) == 1
 
 
-def test_a_field_that_cannot_be_written_is_named_and_no_other_member_is() -> None:
+def test_only_the_unwritable_field_is_named_and_no_other_member() -> None:
     row = {**account_row(1), "plan": "\ud83d", "secret": "\ud83d"}
 
     found = RowContract(AccountRecord).read(row)
@@ -99,7 +99,7 @@ def test_a_field_that_cannot_be_written_is_named_and_no_other_member_is() -> Non
 
 
 class _Wide(Record):
-    """A row with fields that may hold much."""
+    """A row with fields of wide types."""
 
     number: int = Field(description="A number of any size.")
     anything: Any = Field(default=None, description="Anything.")
@@ -107,14 +107,14 @@ class _Wide(Record):
 
 
 @pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**300])
-def test_a_number_of_any_size_is_the_same_beside_a_row_that_cannot_be_read(number: int) -> None:
+def test_a_large_number_is_read_like_in_the_fast_decoder(number: int) -> None:
     row = {"number": number, "counts": {"a": number}}
     [quick] = struct_decoder(_Wide)(json.dumps([row]).encode())
 
     assert RowContract(_Wide).read(row) == quick
 
 
-def test_a_field_that_takes_anything_takes_nothing_that_cannot_be_read() -> None:
+def test_a_field_of_any_type_refuses_unreadable_values() -> None:
     for odd in (UNREADABLE, "\ud83d", ["\ud83d"], {"\ud83d": 1}):
         found = RowContract(_Wide).read({"number": 1, "anything": odd})
         assert isinstance(found, RowDamage)
@@ -123,7 +123,7 @@ def test_a_field_that_takes_anything_takes_nothing_that_cannot_be_read() -> None
 
 
 class _Validated(AccountRecord):
-    """A record with rules of its own, which see the whole row."""
+    """A record with its own validators, which get the whole row."""
 
     @model_validator(mode="before")
     @classmethod
@@ -140,7 +140,7 @@ class _Validated(AccountRecord):
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_rules_of_a_record_see_all_of_the_row_that_can_be_read(value: bytes) -> None:
+def test_validators_of_a_record_get_all_readable_members(value: bytes) -> None:
     row = {one: of_it for one, of_it in account_row(1).items() if one != "plan"}
     text = json.dumps({**row, "tariff": "pro"}).encode()
 
@@ -158,7 +158,7 @@ class _Chain(Record):
 
 
 class _Open(Record):
-    """A row all of whose members count."""
+    """A row whose unknown members are kept."""
 
     model_config = ConfigDict(extra="allow")
     name: str = Field(description="A name.")
@@ -175,14 +175,14 @@ class _Open(Record):
         ),
     ],
 )
-def test_a_record_that_may_read_any_member_is_lost_with_each(record: type[Record]) -> None:
+def test_a_record_that_may_read_any_member_fails_with_any_odd_member(record: type[Record]) -> None:
     assert isinstance(RowContract(record).read({"name": "Ada"}), record)
     damage = RowContract(record).read({"name": "Ada", "x": "\ud83d"})
     assert isinstance(damage, RowDamage)
     assert damage.record is None
 
 
-def test_a_record_within_itself_can_be_read() -> None:
+def test_a_recursive_record_can_be_read() -> None:
     found = RowContract(_Chain).read({"name": "a", "x": "\ud83d", "next": {"name": "b"}})
 
     assert isinstance(found, _Chain)
@@ -191,7 +191,7 @@ def test_a_record_within_itself_can_be_read() -> None:
 
 @pytest.mark.parametrize(("record", "row"), ROWS)
 @given(value=json_texts, name=st.sampled_from(["x", "plan", "renewsAt", "lastSeenAt", "events"]))
-def test_what_is_read_is_what_the_record_reads_where_that_can(
+def test_a_row_is_read_like_in_the_fast_decoder(
     record: type[Record], row: Row, value: bytes, name: str
 ) -> None:
     kept = {one: of_it for one, of_it in row.items() if one != name}

@@ -1,4 +1,4 @@
-"""Where the next page of an answer is asked for."""
+"""The target of the request for the next page."""
 
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +14,7 @@ TARGET = "/users?id=a&id=b"
 
 
 def asked(page: NextPage, target: str = TARGET, **settings: object) -> str | None:
-    """Tell where a page is asked for."""
+    """Return the target of the request for a page."""
     return target_of(page, target, BASE, MoreSettings.model_validate(settings))
 
 
@@ -32,7 +32,7 @@ def asked(page: NextPage, target: str = TARGET, **settings: object) -> str | Non
         ("?page=2#rows", "/users?page=2"),
     ],
 )
-def test_an_address_below_the_base_url_is_followed(url: str, target: str) -> None:
+def test_a_url_below_the_base_url_is_followed(url: str, target: str) -> None:
     assert asked(NextPage(url=url)) == target
 
 
@@ -50,12 +50,12 @@ def test_an_address_below_the_base_url_is_followed(url: str, target: str) -> Non
         "/api/users?" + "a" * 70_000,
     ],
 )
-def test_an_address_that_leads_elsewhere_is_not_followed(url: str) -> None:
+def test_a_url_outside_the_base_url_is_not_followed(url: str) -> None:
     assert asked(NextPage(url=url)) is None
 
 
 @given(url=st.text(max_size=30) | st.text("/.:@?#%2efhtpsau\\", max_size=30))
-def test_no_address_leads_away(url: str) -> None:
+def test_no_url_leads_outside_the_base_url(url: str) -> None:
     target = asked(NextPage(url=url))
 
     if target is not None:
@@ -65,7 +65,7 @@ def test_no_address_leads_away(url: str) -> None:
         assert target.isascii()
 
 
-def test_a_cursor_is_sent_in_its_parameter_beside_what_was_asked() -> None:
+def test_a_cursor_is_added_as_a_parameter() -> None:
     page = NextPage(cursor="a&b=c/é")
 
     assert asked(page, cursor_parameter="cursor") == f"{TARGET}&cursor=a%26b%3Dc%2F%C3%A9"
@@ -76,7 +76,7 @@ def test_a_cursor_is_sent_in_its_parameter_beside_what_was_asked() -> None:
     assert asked(NextPage(cursor="\ud800"), cursor_parameter="cursor") is None
 
 
-def test_an_offset_takes_the_place_of_the_first_one() -> None:
+def test_an_offset_replaces_the_first_offset() -> None:
     page = NextPage(offset=100)
 
     assert asked(page, offset_parameter="offset") == f"{TARGET}&offset=100"
@@ -87,7 +87,7 @@ def test_an_offset_takes_the_place_of_the_first_one() -> None:
     assert asked(page) is None
 
 
-def test_the_first_page_is_not_asked_for_again_and_neither_is_a_page_that_is_not_known() -> None:
+def test_neither_the_first_page_nor_an_unknown_page_is_requested() -> None:
     every = {"cursor_parameter": "cursor", "offset_parameter": "offset"}
 
     assert asked(NextPage(offset=0), **every) is None
@@ -95,7 +95,7 @@ def test_the_first_page_is_not_asked_for_again_and_neither_is_a_page_that_is_not
 
 
 @given(cursor=st.text(min_size=1, max_size=20))
-def test_a_cursor_never_leaves_its_place(cursor: str) -> None:
+def test_a_cursor_is_always_escaped(cursor: str) -> None:
     target = asked(NextPage(cursor=cursor), cursor_parameter="cursor")
 
     assert target is not None

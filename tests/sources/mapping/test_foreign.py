@@ -1,4 +1,4 @@
-"""Keys of other sources in a row: what is one, and that they stay with the record."""
+"""Keys of other sources in a row: valid keys, and records that keep them."""
 
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ STRIPE = compile_expression("app_metadata.stripe")
 
 
 def record(row: object, **expressions: str) -> Record:
-    """Make the record of a row, with keys of others."""
+    """Make the record of a row, with keys of other sources."""
     made = mapper_of(PROFILE, None, expressions).record(row, USER)
     assert isinstance(made, Record)
     return made
@@ -49,14 +49,14 @@ def key(answer: Record | SourceFailure | None) -> UserId | SourceFailure | None:
         ("", None),
     ],
 )
-def test_text_and_whole_numbers_are_keys_and_nothing_is_none(
+def test_text_and_whole_numbers_are_keys_and_empty_values_are_no_key(
     value: object, found: str | None
 ) -> None:
     assert ForeignKey.of({"app_metadata": {"stripe": value}}, STRIPE) == ForeignKey(key=found)
 
 
 @pytest.mark.parametrize("row", [None, 7, "text", [], {}, {"app_metadata": None}])
-def test_a_row_without_the_place_has_no_key(row: object) -> None:
+def test_a_row_without_the_path_has_no_key(row: object) -> None:
     assert ForeignKey.of(row, STRIPE) == ForeignKey()
 
 
@@ -70,19 +70,19 @@ def test_a_row_without_the_place_has_no_key(row: object) -> None:
         ("secret \ud800", "expected text, got half a character"),
     ],
 )
-def test_anything_else_is_wrong_and_is_not_quoted(value: object, kind: str) -> None:
+def test_other_values_are_reported_without_their_content(value: object, kind: str) -> None:
     found = ForeignKey.of({"app_metadata": {"stripe": value}}, STRIPE)
 
     assert found == ForeignKey(wrong=f"app_metadata.stripe: {kind}")
 
 
-def test_an_expression_that_does_not_work_is_wrong_too() -> None:
+def test_a_failed_expression_is_reported() -> None:
     found = ForeignKey.of({"ids": 7}, compile_expression("join('-', ids)"))
 
     assert found == ForeignKey(wrong="join('-', ids): join() got number for array-string")
 
 
-def test_a_record_is_what_it_was_with_keys_beside_its_fields() -> None:
+def test_a_record_with_foreign_keys_keeps_its_own_fields() -> None:
     row = {**profile_row(1), "stripe": "cus_1", "crm": 7, "foreign keys": {"billing": "spoofed"}}
     made = record(row, billing="stripe", activity="crm", other="nothing")
     plain = mapper_of(PROFILE, None).record(row, USER)
@@ -99,7 +99,7 @@ def test_a_record_is_what_it_was_with_keys_beside_its_fields() -> None:
     }
 
 
-def test_the_keys_are_in_the_record_s_json_so_that_any_store_keeps_them() -> None:
+def test_foreign_keys_are_in_the_json_of_a_record() -> None:
     made = record({**profile_row(1), "stripe": "cus_1", "crm": []}, billing="stripe", crm="crm")
     kind = with_foreign_keys(ProfileRecord)
 
@@ -109,7 +109,7 @@ def test_the_keys_are_in_the_record_s_json_so_that_any_store_keeps_them() -> Non
     assert key(again) == "cus_1"
 
 
-def test_what_is_wrong_with_keys_is_listed() -> None:
+def test_wrong_foreign_keys_are_listed() -> None:
     made = record({**profile_row(1), "a": [], "b": "x"}, billing="a", activity="b")
 
     assert wrong_foreign_keys(made) == ["a: expected text or a whole number, got a list"]
@@ -119,7 +119,7 @@ def test_what_is_wrong_with_keys_is_listed() -> None:
     )
 
 
-def test_the_key_is_found_in_what_the_other_source_said() -> None:
+def test_the_key_is_found_in_the_result_of_the_other_source() -> None:
     failure = SourceFailure("profile", Code.SOURCE_TIMEOUT, "slow")
     wrong = SourceFailure(
         "profile",
@@ -134,7 +134,7 @@ def test_the_key_is_found_in_what_the_other_source_said() -> None:
     assert key(record({**profile_row(1), "stripe": []}, billing="stripe")) == wrong
 
 
-def test_a_record_without_keys_is_a_bug() -> None:
+def test_a_record_without_foreign_keys_raises_an_error() -> None:
     plain = mapper_of(PROFILE, None).record(profile_row(1), USER)
     assert isinstance(plain, Record)
 
@@ -149,7 +149,7 @@ def test_a_record_without_keys_is_a_bug() -> None:
         max_leaves=5,
     )
 )
-def test_whatever_is_in_the_place_is_a_key_or_none_or_wrong(value: object) -> None:
+def test_any_value_is_a_key_no_key_or_reported(value: object) -> None:
     found = ForeignKey.of({"app_metadata": {"stripe": value}}, STRIPE)
 
     if type(value) is int or (isinstance(value, str) and value):

@@ -1,4 +1,4 @@
-"""Several rows of one user, absent rows, defaults, words, and what the response says besides."""
+"""Several rows of one user, absent rows, defaults, words, and the headers of a response."""
 
 import json
 import math
@@ -43,7 +43,7 @@ def grouped(
     headers: Mapping[str, str] | None = None,
     **changes: object,
 ) -> Any:  # noqa: ANN401 # rows of a test
-    """Read an answer of events."""
+    """Read a response with events."""
     return read(
         list(rows),
         keys,
@@ -57,7 +57,7 @@ def grouped(
 
 
 def numbers(rows: Any) -> list[list[int] | str | None]:  # noqa: ANN401 # rows of a test
-    """Tell the events of each user, or the code of the failure."""
+    """Return the events of each user, or the code of the failure."""
     told: list[list[int] | str | None] = []
     for answer in rows.answers:
         if isinstance(answer, SourceFailure):
@@ -70,7 +70,7 @@ def numbers(rows: Any) -> list[list[int] | str | None]:  # noqa: ANN401 # rows o
     return told
 
 
-def test_the_rows_of_each_user_are_one_list_in_the_order_of_the_answer() -> None:
+def test_the_rows_of_each_user_are_one_list_in_the_order_of_the_response() -> None:
     rows = grouped([event("a", 3), event("b", 9), event("a", 1), event("a", 2)])
 
     assert numbers(rows) == [[3, 1, 2], [9]]
@@ -78,7 +78,7 @@ def test_the_rows_of_each_user_are_one_list_in_the_order_of_the_answer() -> None
     assert not rows.unexpected
 
 
-def test_rows_are_sorted_and_no_more_than_the_most_are_read() -> None:
+def test_rows_are_sorted_and_limited_to_max() -> None:
     events = [event("a", 3), event("a", 1), event("a", 2), event("b", 4)]
 
     assert numbers(grouped(events, group={"order": "n"})) == [[1, 2, 3], [4]]
@@ -88,7 +88,7 @@ def test_rows_are_sorted_and_no_more_than_the_most_are_read() -> None:
 
 
 @pytest.mark.parametrize("odd", ["7", None, True, [1], math.nan])
-def test_values_that_have_no_order_fail_the_user_s_group_alone(odd: object) -> None:
+def test_values_without_an_order_fail_only_the_group_of_their_user(odd: object) -> None:
     events = [event("a", 1, at=1), event("a", 2, at=odd), event("b", 4, at=odd or 1)]
     rows = grouped([*events[:2], event("b", 4, at=5)], group={"order": "at"})
 
@@ -96,7 +96,7 @@ def test_values_that_have_no_order_fail_the_user_s_group_alone(odd: object) -> N
     assert rows.malformed == ["group.order: expected text in all rows, or a number in all rows"]
 
 
-def test_a_user_without_a_row_is_unknown_or_has_the_defaults() -> None:
+def test_a_user_without_rows_is_unknown_or_has_the_defaults() -> None:
     events = [event("a", 1)]
     defaults: dict[str, Any] = {"answer": {"without_row": "defaults"}, "defaults": {"events": []}}
 
@@ -106,7 +106,7 @@ def test_a_user_without_a_row_is_unknown_or_has_the_defaults() -> None:
     assert [one.login_count for one in rows.answers] == [1, 0]
 
 
-def test_a_user_has_a_record_of_defaults_where_one_row_is_missing() -> None:
+def test_a_user_without_a_row_has_a_record_of_defaults() -> None:
     fields = {"plan": "plan"}
     rows: Any = read(
         [{"userId": "a", "plan": "pro"}, {"userId": "b", "plan": None}],
@@ -125,7 +125,7 @@ def test_a_user_has_a_record_of_defaults_where_one_row_is_missing() -> None:
     assert [one.user_id for one in rows.answers] == ["a", "b", "c"]
 
 
-def test_a_row_that_counts_as_absent_is_none() -> None:
+def test_a_row_marked_as_absent_gives_none() -> None:
     body = [{"userId": "a", "plan": "pro", "gone": True}, {"userId": "b", "plan": "pro"}]
     rows: Any = read(body, "ab", {"absent": "gone"}, spec=BILLING)
     events = [event("a", 1, gone=True), event("a", 2), event("b", 3, gone=True)]
@@ -136,7 +136,7 @@ def test_a_row_that_counts_as_absent_is_none() -> None:
     assert numbers(grouped(events, answer={"absent": "gone"})) == [[2], None]
 
 
-def test_an_absence_that_cannot_be_known_is_a_failure() -> None:
+def test_a_failed_absent_expression_is_a_failure() -> None:
     body: list[Row] = [{"userId": "a", "plan": "pro", "gone": "7"}, {"userId": "b", "gone": []}]
     rows: Any = read(body, "ab", {"absent": "starts_with(gone, '7')"}, spec=BILLING)
     events = grouped([event("a", 1), event("b", 3, gone="x")], answer={"absent": "abs(gone)"})
@@ -151,28 +151,28 @@ def test_an_absence_that_cannot_be_known_is_a_failure() -> None:
     [{"more": {"has_more": ["more"]}, "rows": ["rows"]}, {"more": {"limit": 3}}],
     ids=["has_more", "limit"],
 )
-def test_a_group_that_may_be_cut_off_is_a_failure_and_never_a_shorter_list(answer: Row) -> None:
+def test_a_group_that_may_be_cut_off_is_a_failure(answer: Row) -> None:
     events = [event("a", 1), event("a", 2), event("b", 3)]
     body: Any = {"rows": events, "more": True} if "rows" in answer else events
     settings: dict[str, Any] = {**GROUP, "group": {"max": 2}, **answer}
 
     rows: Any = read(body, "abc", settings, fields={"events": EVENTS}, spec=ACTIVITY)
 
-    # The first has as many rows as count, and the service gives them in its order.
+    # The first user has ``max`` rows, in the order of the service.
     assert numbers(rows) == [[1, 2], "SOURCE_MALFORMED", "SOURCE_MALFORMED"]
     settings["group"] = {"max": 2, "order": "n"}
     rows = read(body, "abc", settings, fields={"events": EVENTS}, spec=ACTIVITY)
     assert numbers(rows) == ["SOURCE_MALFORMED"] * 3
 
 
-def test_a_row_without_a_key_may_be_one_of_any_group() -> None:
+def test_a_row_without_a_key_fails_all_groups() -> None:
     rows = grouped([event("a", 1), {"n": 2}])
 
     assert numbers(rows) == ["SOURCE_MALFORMED", "SOURCE_MALFORMED"]
     assert rows.malformed == ["a row without a key"]
 
 
-def test_rows_that_say_no_key_are_of_the_one_user_who_was_asked_about() -> None:
+def test_rows_without_a_key_belong_to_the_only_requested_user() -> None:
     changes: dict[str, Any] = {"answer": {"key": None}, "request": EACH}
 
     assert numbers(grouped([{"n": 1}, {"n": 2}], "a", **changes)) == [[1, 2]]
@@ -183,7 +183,7 @@ def test_rows_that_say_no_key_are_of_the_one_user_who_was_asked_about() -> None:
         read([{"plan": "a"}, {"plan": "b"}], "a", {}, spec=BILLING, request=EACH)
 
 
-def test_headers_and_status_are_data() -> None:
+def test_expressions_can_read_headers_and_status() -> None:
     fields = {
         "events": EVENTS,
         "loginCount": "number(after($headers.\"Content-Range\", '/'))",
@@ -209,7 +209,7 @@ def test_headers_and_status_are_data() -> None:
     assert rows.answers[0].login_count == 200
 
 
-def test_a_count_in_a_header_is_there_without_any_row() -> None:
+def test_a_count_in_a_header_is_read_without_any_row() -> None:
     rows = grouped(
         [],
         "a",
@@ -222,7 +222,7 @@ def test_a_count_in_a_header_is_there_without_any_row() -> None:
     assert (numbers(rows), rows.answers[0].login_count) == ([[]], 0)
 
 
-def test_words_of_the_service_become_those_of_the_record() -> None:
+def test_words_translate_values_of_the_service() -> None:
     words = {"status": {"incomplete": "PAST_DUE", "paused": "trialing"}}
     body = [
         {"userId": "a", "status": "incomplete"},
@@ -245,7 +245,7 @@ def test_words_of_the_service_become_those_of_the_record() -> None:
         ({"words": {"stat": {"a": "b"}}}, "words.stat is no field of billing: did you mean status"),
     ],
 )
-def test_words_and_defaults_that_do_not_fit_are_told_at_start(settings: Row, mistake: str) -> None:
+def test_invalid_words_and_defaults_are_reported_at_start(settings: Row, mistake: str) -> None:
     with pytest.raises(MappingError) as caught:
         reader_of(BILLING, SourceSettings.model_validate({"base_url": "http://a", **settings}))
 
@@ -270,7 +270,7 @@ def paged(pages: Sequence[Sequence[Row]], keys: Sequence[str], **answer: object)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
-def test_rows_of_a_uuid_in_either_case_are_all_of_its_user(cut: int) -> None:
+def test_rows_of_a_uuid_in_both_cases_belong_to_its_user(cut: int) -> None:
     events = [event(UPPER, 1), event(LOWER, 2), event(UPPER, 3)]
 
     rows = paged([events[:cut], events[cut:]], [LOWER, UPPER])
@@ -284,11 +284,11 @@ def test_rows_of_a_uuid_in_either_case_are_all_of_its_user(cut: int) -> None:
     [
         (["ann", "ANN"], [[2], [1, 3]]),
         (["ann"], [[2]]),
-        (["Ann"], ["SOURCE_MALFORMED"]),  # it could be either
+        (["Ann"], ["SOURCE_MALFORMED"]),  # ambiguous
     ],
 )
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
-def test_two_users_never_share_rows_on_whichever_pages_these_are(
+def test_two_users_never_share_rows_on_any_pages(
     keys: Sequence[str], found: object, cut: int
 ) -> None:
     events = [event("ANN", 1), event("ann", 2), event("ANN", 3)]
@@ -298,7 +298,7 @@ def test_two_users_never_share_rows_on_whichever_pages_these_are(
     assert numbers(rows) == found
 
 
-def test_rows_in_one_other_case_are_those_of_the_user_where_case_does_not_matter() -> None:
+def test_rows_in_another_case_belong_to_the_user_with_fold_case() -> None:
     rows = paged([[event("ANN", 1)], [event("ANN", 2)]], ["ann"], fold_case=True)
 
     assert numbers(rows) == [[1, 2]]
@@ -310,10 +310,10 @@ def test_rows_in_one_other_case_are_those_of_the_user_where_case_does_not_matter
     [
         ([[1, 2], [3, 4], [5]], [[1, 2, 3, 4, 5]]),
         ([[1, 2], [1, 2], [1, 2]], ["SOURCE_MALFORMED"]),  # the offset is ignored
-        ([[1, 2], [2, 3], [4, 5]], ["SOURCE_MALFORMED"]),  # it counts from 1
+        ([[1, 2], [2, 3], [4, 5]], ["SOURCE_MALFORMED"]),  # the offset counts from 1
     ],
 )
-def test_rows_that_come_twice_are_never_counted_up_to_the_number_of_all_rows(
+def test_repeated_rows_do_not_count_for_the_total(
     pages: Sequence[Sequence[int]], found: object
 ) -> None:
     more = {"total": ["total"], "offset_parameter": "offset"}
@@ -341,7 +341,7 @@ def test_rows_that_come_twice_are_never_counted_up_to_the_number_of_all_rows(
     most=st.integers(1, 6),
     order=st.booleans(),
 )
-def test_pages_together_are_what_one_long_answer_is(
+def test_merged_pages_are_equal_to_one_long_response(
     pages: list[list[tuple[str, int]]], most: int, *, order: bool
 ) -> None:
     group: dict[str, Any] = {"max": most}

@@ -1,4 +1,4 @@
-"""Which row of an answer is of which key that was asked for."""
+"""Matching the rows of a response to the requested keys."""
 
 from collections.abc import Sequence
 
@@ -24,13 +24,13 @@ def matched(asked: Sequence[str], found: Sequence[str], *, fold_case: bool = Fal
     return matches_of(ids(*asked), found, fold_case=fold_case)
 
 
-def test_a_row_is_of_the_key_that_is_written_the_same() -> None:
+def test_a_row_matches_the_identical_key() -> None:
     found = matched("abc", "cax")
 
     assert found == Matches({UserId("c"): 0, UserId("a"): 1}, frozenset(), 0, 1)
 
 
-def test_the_first_row_of_a_key_counts() -> None:
+def test_the_first_row_of_a_key_is_used() -> None:
     assert matched("a", "aaa") == Matches({UserId("a"): 0}, frozenset(), 2, 0)
 
 
@@ -40,19 +40,19 @@ def test_a_uuid_in_capitals_is_the_same_user(asked: str, found: str) -> None:
     assert matched([asked, OTHER], [found, OTHER]).rows == {asked: 0, OTHER: 1}
 
 
-def test_both_ways_of_writing_a_uuid_have_its_one_row() -> None:
+def test_a_uuid_requested_in_both_cases_has_one_row() -> None:
     found = matched([ID, ID.upper()], [ID])
 
     assert found.rows == {ID: 0, ID.upper(): 0}
     assert (found.duplicate, found.unasked) == (0, 0)
 
 
-def test_a_row_that_is_written_as_it_was_asked_for_comes_first() -> None:
+def test_a_row_with_the_exact_key_has_priority() -> None:
     assert matched([ID.upper()], [ID, ID.upper()]).rows == {ID.upper(): 1}
     assert matched(["Ann"], ["ann", "ANN", "Ann"], fold_case=True).rows == {"Ann": 2}
 
 
-def test_case_tells_other_keys_apart_unless_it_is_said_that_it_does_not() -> None:
+def test_other_keys_differ_by_case_without_fold_case() -> None:
     assert matched(["ann"], ["ANN"]) == Matches({}, frozenset(), 0, 1)
     assert matched(["ann"], ["ANN"], fold_case=True).rows == {"ann": 0}
 
@@ -61,14 +61,12 @@ def test_case_tells_other_keys_apart_unless_it_is_said_that_it_does_not() -> Non
     ("asked", "found"),
     [("stra\u00dfe", "strasse"), ("kim", "\u212aim"), ("sam", "\u017fam"), ("\uff41nn", "ann")],
 )
-def test_no_user_has_the_row_of_one_whom_only_unicode_takes_for_the_same(
-    asked: str, found: str
-) -> None:
+def test_keys_that_are_equal_only_by_unicode_rules_do_not_match(asked: str, found: str) -> None:
     for one, other in ((asked, found), (found, asked)):
         assert not matched([one], [other], fold_case=True).rows
 
 
-def test_two_rows_neither_of_which_is_surely_the_user_s_are_nobody_s() -> None:
+def test_two_rows_that_match_only_without_case_are_ambiguous() -> None:
     found = matched(["ann", "bob"], ["Ann", "ANN", "BOB"], fold_case=True)
 
     assert found.rows == {"bob": 2}
@@ -103,7 +101,7 @@ KEYS = st.sampled_from(
     beside=KEYS,
     fold_case=st.booleans(),
 )
-def test_what_is_found_for_a_key_is_of_that_user_and_depends_on_no_other_key(
+def test_the_row_of_a_key_does_not_depend_on_other_keys(
     asked: list[str], found: list[str], beside: str, *, fold_case: bool
 ) -> None:
     together = matched(asked, found, fold_case=fold_case)
@@ -131,7 +129,7 @@ def test_what_is_found_for_a_key_is_of_that_user_and_depends_on_no_other_key(
 
 
 @given(asked=st.lists(KEYS, unique=True), found=st.lists(KEYS, unique=True), fold=st.booleans())
-def test_where_it_is_not_worth_while_to_look_there_is_nothing_to_find(
+def test_a_skipped_search_for_another_case_misses_no_row(
     asked: list[str], found: list[str], *, fold: bool
 ) -> None:
     rows = matched(asked, found, fold_case=fold).rows

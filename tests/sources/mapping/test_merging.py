@@ -1,4 +1,4 @@
-"""Several pages of one answer, put together."""
+"""Merging several pages of one response."""
 
 import json
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ def page(
 
 
 def joined(first: Page, *more: Page) -> Page:
-    """Put pages together."""
+    """Merge pages."""
     for one in more:
         first = merged("profile", first, one)
     return first
 
 
-def test_a_key_is_looked_for_on_the_next_page_and_unknown_only_after_the_last() -> None:
+def test_a_key_without_a_row_is_unknown_only_after_the_last_page() -> None:
     first = page("b", "abc", after="2")
 
     assert told(first) == ["SOURCE_MALFORMED", "b", "SOURCE_MALFORMED"]
@@ -57,12 +57,12 @@ def test_a_key_is_looked_for_on_the_next_page_and_unknown_only_after_the_last() 
     assert whole.next is None
 
 
-def test_no_more_is_asked_for_once_all_keys_have_rows() -> None:
+def test_no_more_pages_are_requested_when_all_keys_have_rows() -> None:
     assert page("ab", "ab", after="2").next is None
     assert joined(page("a", "ab", after="2"), page("b", "ab", after="3")).next is None
 
 
-def test_the_first_row_of_a_key_counts_on_whichever_page_it_is() -> None:
+def test_the_first_row_of_a_key_on_all_pages_is_used() -> None:
     whole = joined(page("ax", "ab", after="2"), page("ab", "ab", after="3"))
 
     [one, two] = whole.answers
@@ -72,7 +72,7 @@ def test_the_first_row_of_a_key_counts_on_whichever_page_it_is() -> None:
     assert (whole.duplicate, whole.unasked) == (1, 1)
 
 
-def test_a_row_without_a_key_could_be_of_anyone_whatever_the_other_pages_hold() -> None:
+def test_a_row_without_a_key_fails_the_users_without_a_row_on_all_pages() -> None:
     whole = joined(page([None], "ab", after="2"), page("a", "ab"))
 
     assert told(whole) == ["a", "SOURCE_MALFORMED"]
@@ -81,7 +81,7 @@ def test_a_row_without_a_key_could_be_of_anyone_whatever_the_other_pages_hold() 
     assert told(later) == ["a", "SOURCE_MALFORMED"]
 
 
-def test_all_rows_are_counted_where_their_number_tells_whether_more_follow() -> None:
+def test_all_rows_are_counted_if_the_total_decides_about_more_pages() -> None:
     first, second = page("ax", "abc", total=5), page("yb", "abc", total=5)
 
     assert first.next == NextPage(offset=2)
@@ -91,7 +91,7 @@ def test_all_rows_are_counted_where_their_number_tells_whether_more_follow() -> 
     assert told(joined(half, page("z", "abc", total=5))) == ["a", "b", None]
 
 
-def test_looking_for_the_others_can_be_given_up() -> None:
+def test_paging_can_end_with_a_failure_for_the_missing_users() -> None:
     failure = SourceFailure("profile", Code.SOURCE_TIMEOUT, "no answer")
     rows = ended(page("b", "ab", after="2"), failure)
 
@@ -104,7 +104,7 @@ def test_looking_for_the_others_can_be_given_up() -> None:
     pages=st.lists(st.lists(st.sampled_from("abcdx"), max_size=4), min_size=1, max_size=4),
     cut=st.booleans(),
 )
-def test_pages_together_are_what_one_long_answer_is(pages: list[list[str]], cut: bool) -> None:  # noqa: FBT001 # drawn
+def test_merged_pages_are_equal_to_one_long_response(pages: list[list[str]], cut: bool) -> None:  # noqa: FBT001 # drawn
     last = len(pages) - 1
     read = [
         page(rows, "abcd", after="more" if number < last or cut else None)
@@ -134,7 +134,7 @@ def test_pages_together_are_what_one_long_answer_is(pages: list[list[str]], cut:
         ([["ANN"], ["Ann"], ["ann"]], [None]),
     ],
 )
-def test_a_row_with_exactly_the_key_has_priority_on_whichever_page_it_is(
+def test_a_row_with_the_exact_key_has_priority_on_any_page(
     pages: Sequence[Sequence[str]], locales: Sequence[str | None]
 ) -> None:
     answer = {"rows": ["rows"], "fold_case": True, "more": {"next_cursor": ["next"]}}

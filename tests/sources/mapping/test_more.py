@@ -1,4 +1,4 @@
-"""Whether an answer holds all there is."""
+"""Signs in a response that more rows follow, or that none follow."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def extent(
     max_rows: int = 100,
     **more: object,
 ) -> Extent:
-    """Tell what an answer holds whose rows are at ``rows``."""
+    """Return the extent of a response with its rows at ``rows``."""
     settings = AnswerSettings.model_validate({"rows": ["rows"], "max_rows": max_rows})
     return extent_of(
         scan(json.dumps(body).encode(), settings),
@@ -35,7 +35,7 @@ def extent(
 
 
 def following(found: Extent) -> NextPage | None:
-    """Tell where the next page is; there has to be one."""
+    """Return the next page; there has to be one."""
     assert found.more is not None
     return found.more.next
 
@@ -43,12 +43,12 @@ def following(found: Extent) -> NextPage | None:
 TWO = {"rows": [{"id": "a"}, {"id": "b"}]}
 
 
-def test_an_answer_without_any_sign_holds_all_there_is() -> None:
+def test_a_response_without_a_sign_has_all_rows() -> None:
     assert extent(TWO) == Extent(None)
     assert extent(TWO, limit=3) == Extent(None)
 
 
-def test_has_more() -> None:
+def test_has_more_tells_whether_more_rows_follow() -> None:
     assert extent({**TWO, "meta": {"more": False}}, has_more=["meta", "more"]) == Extent(None)
 
     found = extent({**TWO, "meta": {"more": True}}, has_more=["meta", "more"])
@@ -58,7 +58,7 @@ def test_has_more() -> None:
     assert found.more.sign == "`has_more`"
 
 
-def test_the_cursor_may_be_in_the_last_row() -> None:
+def test_the_next_cursor_may_be_in_the_last_row() -> None:
     found = extent({**TWO, "has_more": True}, has_more=["has_more"], row_cursor=["id"])
 
     assert following(found) == NextPage(cursor="b")
@@ -67,7 +67,7 @@ def test_the_cursor_may_be_in_the_last_row() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", " ", "\n", None, True, 1.5, [], {}])
-def test_a_last_row_without_a_cursor_that_can_be_used_leads_nowhere(cursor: object) -> None:
+def test_a_last_row_without_a_valid_cursor_gives_no_next_page(cursor: object) -> None:
     body = {"rows": [{"id": "a", "at": 1}, {"id": "b", "at": cursor}], "has_more": True}
 
     found = extent(body, has_more=["has_more"], row_cursor=["at"])
@@ -76,14 +76,14 @@ def test_a_last_row_without_a_cursor_that_can_be_used_leads_nowhere(cursor: obje
 
 
 @pytest.mark.parametrize("last", ["a", 7, None, []])
-def test_a_last_row_that_is_no_object_leads_nowhere(last: object) -> None:
+def test_a_last_row_that_is_not_an_object_gives_no_next_page(last: object) -> None:
     body = {"rows": [{"id": "a"}, last], "has_more": True}
 
     assert following(extent(body, has_more=["has_more"], row_cursor=["id"])) == NextPage()
 
 
 @pytest.mark.parametrize("last", [None, "", False, " ", "\t\r\n", "\u2003"])
-def test_next_address(last: object) -> None:
+def test_a_url_in_the_body_names_the_next_page(last: object) -> None:
     named = extent({**TWO, "links": {"next": "/users?page=2"}}, next_url=["links", "next"])
 
     assert following(named) == NextPage(url="/users?page=2")
@@ -92,7 +92,7 @@ def test_next_address(last: object) -> None:
 
 
 @pytest.mark.parametrize(("cursor", "written"), [("abc", "abc"), (2, "2"), ("/x", "/x")])
-def test_next_cursor(cursor: object, written: str) -> None:
+def test_a_cursor_in_the_body_names_the_next_page(cursor: object, written: str) -> None:
     assert following(extent({**TWO, "next": cursor}, next_cursor=["next"])) == NextPage(
         cursor=written
     )
@@ -100,7 +100,7 @@ def test_next_cursor(cursor: object, written: str) -> None:
         assert extent({**TWO, "next": last}, next_cursor=["next"]) == Extent(None)
 
 
-def test_a_cursor_beside_the_word_that_there_is_no_more_is_not_followed() -> None:
+def test_a_cursor_is_not_followed_if_has_more_is_false() -> None:
     body = {**TWO, "more": False, "next": "abc"}
 
     assert extent(body, has_more=["more"], next_cursor=["next"]) == Extent(None)
@@ -108,7 +108,7 @@ def test_a_cursor_beside_the_word_that_there_is_no_more_is_not_followed() -> Non
     assert following(more) == NextPage(cursor="abc")
 
 
-def test_the_number_of_all_rows() -> None:
+def test_a_total_tells_whether_more_rows_follow() -> None:
     assert extent({**TWO, "total": 2}, total=["total"]) == Extent(None, 2)
 
     found = extent({**TWO, "total": 5}, total=["total"])
@@ -133,7 +133,7 @@ def test_the_number_of_all_rows() -> None:
         ({"more": True}, {"has_more": ["more"], "row_cursor": ["uid"]}),
     ],
 )
-def test_an_answer_that_does_not_say_what_it_should_is_malformed(
+def test_a_response_with_an_invalid_sign_is_malformed(
     body: Mapping[str, object], settings: dict[str, Any]
 ) -> None:
     with pytest.raises(MalformedError, match=r"expected .*, got"):
@@ -165,7 +165,7 @@ def test_a_link_header_names_the_next_page(header: str, url: str) -> None:
         "</3>; rel=next" + " " * 16_384 + "<",
     ],
 )
-def test_a_link_header_that_names_none_is_no_sign(header: str) -> None:
+def test_a_link_header_without_a_next_page_is_no_sign(header: str) -> None:
     assert extent(TWO, headers={"link": header}) == Extent(None)
 
 
@@ -175,7 +175,7 @@ def test_a_link_header_that_names_none_is_no_sign(header: str) -> None:
         lambda part: "<a>" + part[0] * part[1]
     )
 )
-def test_no_header_takes_long_or_raises(header: str) -> None:
+def test_any_header_is_read_fast_and_without_an_exception(header: str) -> None:
     extent(TWO, headers={"link": header, "content-range": header})
 
 
@@ -192,18 +192,18 @@ def test_no_header_takes_long_or_raises(header: str) -> None:
     ],
 )
 @pytest.mark.parametrize("partial", [False, True])
-def test_content_range_tells_that_there_is_more(header: str, offset: int, partial: bool) -> None:  # noqa: FBT001 # parametrized
+def test_content_range_tells_that_more_rows_follow(header: str, offset: int, partial: bool) -> None:  # noqa: FBT001 # parametrized
     found = extent(TWO, headers={"content-range": header}, partial=partial)
 
     assert following(found) == NextPage(offset=offset)
 
 
 @pytest.mark.parametrize("header", ["items 0-1/2", "0-1/2", "1-2/2", "*/0"])
-def test_content_range_tells_that_there_is_no_more(header: str) -> None:
+def test_content_range_tells_that_no_rows_follow(header: str) -> None:
     assert extent(TWO, headers={"content-range": header}, partial=True, limit=2).more is None
 
 
-def test_a_range_of_no_rows_tells_how_many_are_missing() -> None:
+def test_a_content_range_without_rows_has_the_number_of_missing_rows() -> None:
     found = extent({"rows": []}, headers={"content-range": "items */5"})
 
     assert following(found) == NextPage(offset=0)
@@ -211,15 +211,15 @@ def test_a_range_of_no_rows_tells_how_many_are_missing() -> None:
     assert extent({"rows": []}, headers={"content-range": "items */0"}).more is None
 
 
-def test_a_range_that_counts_from_one_is_not_the_end_before_all_rows_are_there() -> None:
+def test_a_content_range_that_counts_from_one_does_not_end_the_rows_early() -> None:
     found = extent(TWO, headers={"content-range": "items 1-2/3"})
 
     assert following(found) == NextPage(offset=3)
     last = extent({"rows": [{"id": "c"}]}, headers={"content-range": "items 3-3/3"})
-    assert last.total == 3  # as many as on both pages, so that nothing follows
+    assert last.total == 3  # as many as on both pages, so no rows follow
 
 
-def test_more_by_a_number_in_the_body_has_priority_over_an_end_by_content_range() -> None:
+def test_a_larger_total_in_the_body_has_priority_over_content_range() -> None:
     headers = {"content-range": "items 0-1/2"}
 
     assert following(extent({**TWO, "total": 9}, headers=headers, total=["total"])) is not None
@@ -228,14 +228,14 @@ def test_more_by_a_number_in_the_body_has_priority_over_an_end_by_content_range(
 @pytest.mark.parametrize(
     "header", ["", "0-1/*", "bytes 0-1/2", "BYTES 0-1/9", "all", "items 0-x/2"]
 )
-def test_a_content_range_that_tells_neither_leaves_it_to_the_status(header: str) -> None:
+def test_the_status_decides_if_content_range_has_no_total(header: str) -> None:
     assert extent(TWO, headers={"content-range": header}) == Extent(None)
     assert following(extent(TWO, headers={"content-range": header}, partial=True)) == NextPage(
         offset=2
     )
 
 
-def test_as_many_rows_as_there_may_be_are_a_sign_where_nothing_says_otherwise() -> None:
+def test_a_full_page_is_a_sign_of_more_rows_without_another_sign() -> None:
     assert following(extent(TWO, limit=2)) == NextPage(offset=2)
     assert following(extent(TWO, limit=1)) == NextPage(offset=2)
     assert extent({**TWO, "more": False}, has_more=["more"], limit=2) == Extent(None)
@@ -243,7 +243,7 @@ def test_as_many_rows_as_there_may_be_are_a_sign_where_nothing_says_otherwise() 
     assert extent({**TWO, "total": 2}, total=["total"], limit=2) == Extent(None, 2)
 
 
-def test_rows_that_are_not_read_any_more_are_missing_too() -> None:
+def test_rows_after_max_rows_count_as_missing() -> None:
     found = extent({**TWO, "more": False}, has_more=["more"], max_rows=1)
 
     assert following(found) is None
@@ -259,19 +259,21 @@ def test_rows_that_are_not_read_any_more_are_missing_too() -> None:
         (None, None),
     ],
 )
-def test_a_header_may_name_the_next_page(value: str | None, page: NextPage | None) -> None:
+def test_a_configured_header_can_name_the_next_page(
+    value: str | None, page: NextPage | None
+) -> None:
     headers = {} if value is None else {"next-page": value}
     found = extent(TWO, headers=headers, limit=2, next_header="Next-Page")
 
     assert (found.more.next if found.more else None) == page
 
 
-def test_a_header_beside_another_way_to_the_next_page_is_refused() -> None:
+def test_a_next_header_beside_another_way_of_paging_is_refused() -> None:
     with pytest.raises(ValueError, match="at most"):
         MoreSettings.model_validate({"next_header": "Next-Page", "next_cursor": ["next"]})
 
 
-def test_rows_of_an_unknown_number_are_read_on_until_a_page_is_empty() -> None:
+def test_rows_without_a_total_are_read_until_a_page_is_empty() -> None:
     headers = {"content-range": "0-1/*"}
 
     found = extent(TWO, headers=headers, offset_parameter="offset")
@@ -299,7 +301,7 @@ def test_rows_of_an_unknown_number_are_read_on_until_a_page_is_empty() -> None:
         ("0-1/*", {"next_header": "X-Next"}, False),
     ],
 )
-def test_a_response_without_a_number_of_rows_and_without_another_sign_is_found(
+def test_a_response_without_a_total_and_another_sign_is_detected(
     header: str, more: Mapping[str, object], *, lacking: bool
 ) -> None:
     headers = {"content-range": header}

@@ -1,4 +1,4 @@
-"""Answers of batch APIs: each item is the answer for one user, by its position or by its key."""
+"""Responses of batch APIs: each item is the result of one user, by its position or its key."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,12 +36,12 @@ def part(status: object, body: object = None, **more: object) -> Item:
 
 
 def results(body: object, keys: Sequence[str], answer: Item, fields: Mapping[str, str]) -> Any:  # noqa: ANN401 # records and failures of a test
-    """Read an answer of billing; return the results."""
+    """Read a response of billing; return the results."""
     return read(body, keys, answer, fields=fields, spec=BILLING).answers
 
 
 def named(body: object, keys: Sequence[str], answer: Item, **changes: Any) -> Any:  # noqa: ANN401 # rows of a test
-    """Read an answer whose rows have only names, and tell the names."""
+    """Read a response whose rows have only names; return the names."""
     answers: Any = read(body, keys, answer, fields=NAME, **changes).answers
     return [
         one.code.value if isinstance(one, SourceFailure) else one and one.username
@@ -49,7 +49,7 @@ def named(body: object, keys: Sequence[str], answer: Item, **changes: Any) -> An
     ]
 
 
-def test_the_nth_item_is_the_row_of_the_nth_user() -> None:
+def test_items_belong_to_users_in_the_order_of_the_request() -> None:
     rows = [{"name": "x"}, None, {"name": "y"}]
 
     assert named(rows, "abc", POSITION) == ["x", None, "y"]
@@ -58,19 +58,19 @@ def test_the_nth_item_is_the_row_of_the_nth_user() -> None:
 
 
 @pytest.mark.parametrize("rows", [[], [{"name": "x"}], [{"name": "x"}] * 3])
-def test_a_list_of_another_length_than_was_asked_for_is_malformed(rows: list[Item]) -> None:
+def test_a_list_with_a_wrong_number_of_items_is_malformed(rows: list[Item]) -> None:
     with pytest.raises(MalformedError, match=f"{len(rows)} items in the order of 2 users: expecte"):
         named(rows, "ab", POSITION)
 
 
-def test_an_item_that_is_no_row_fails_its_user_alone() -> None:
+def test_an_item_that_is_not_a_row_fails_only_its_user() -> None:
     rows: list[object] = [{"name": "x"}, {"error": "x"}, "text", 7, [], False]
 
     failed = "SOURCE_MALFORMED"
     assert named(rows, "abcdef", POSITION) == ["x", failed, failed, failed, failed, failed]
 
 
-def test_a_row_that_says_that_it_is_another_user_s_is_not_taken() -> None:
+def test_a_row_with_the_key_of_another_user_is_refused() -> None:
     rows = [row("a"), row("c"), row("b"), row(4), row("E")]
 
     assert told(read(rows, "abcde", POSITION)) == [
@@ -85,7 +85,7 @@ def test_a_row_that_says_that_it_is_another_user_s_is_not_taken() -> None:
     assert told(read([row(7)], "7", POSITION)) == ["7"]
 
 
-def test_a_key_that_the_settings_name_has_to_be_in_each_row() -> None:
+def test_a_configured_key_is_required_in_each_row() -> None:
     rows = [{"name": "x", "n": "a"}, {"name": "y", "n": "a"}, {"name": "z"}, {"name": "u", "n": 4}]
 
     by_path = named(rows, "abc4", {**POSITION, "key": ["n"]})
@@ -101,7 +101,7 @@ def test_a_key_that_the_settings_name_has_to_be_in_each_row() -> None:
     assert by_expression.malformed == ["a row of another user", "a row without a key"]
 
 
-def test_an_item_with_a_status_of_its_own_is_a_row_nobody_or_a_failure() -> None:
+def test_the_status_of_an_item_makes_it_a_row_an_absence_or_a_failure() -> None:
     items = [
         part(200, {"name": "x"}),
         part(404, {"error": "no such user"}),
@@ -124,7 +124,7 @@ def test_an_item_with_a_status_of_its_own_is_a_row_nobody_or_a_failure() -> None
     ]
 
 
-def test_the_settings_say_what_statuses_of_items_mean_too() -> None:
+def test_statuses_of_items_have_their_configured_meaning() -> None:
     status = {"404": "retry", "410": "absent", "203": "rows", "403": "auth"}
     items = [part(one, {"name": "x"}) for one in (404, 410, 203, 403)]
 
@@ -136,13 +136,13 @@ def test_the_settings_say_what_statuses_of_items_mean_too() -> None:
     ]
 
 
-def test_failures_of_items_are_told_without_what_is_in_them() -> None:
+def test_failures_of_items_are_reported_without_their_content() -> None:
     rows = read([part(500, "secret"), part(200)], "ab", BATCH, fields=NAME)
 
     assert rows.malformed == ["an item with status 500", "an item without a row"]
 
 
-def test_items_in_any_order_are_matched_by_an_expression() -> None:
+def test_items_in_any_order_are_matched_by_a_key_expression() -> None:
     items = [
         part(200, {"name": "y"}, id="b"),
         part(404, id="c"),
@@ -160,13 +160,13 @@ def test_items_in_any_order_are_matched_by_an_expression() -> None:
     ]
 
 
-def test_an_item_without_a_key_may_be_anybody_s_who_has_none() -> None:
+def test_an_item_without_a_key_fails_all_users_without_an_item() -> None:
     items = [part(200, {"name": "x"}, id="a"), part(200, {"name": "y"}), part(404, id="c")]
 
     assert named({"responses": items}, "abc", GRAPH) == ["x", "SOURCE_MALFORMED", None]
 
 
-def test_two_items_of_one_user_fail_this_user() -> None:
+def test_two_items_of_one_user_fail_that_user() -> None:
     items = [part(200, {"name": "x"}, id="a"), part(404, id="a"), part(200, {"name": "y"}, id="b")]
 
     assert named({"responses": items}, "ab", GRAPH) == ["SOURCE_MALFORMED", "y"]
@@ -179,7 +179,7 @@ ACCOUNT: Mapping[str, str] = {
 }
 
 
-def test_several_items_of_a_user_are_a_list_in_their_order() -> None:
+def test_several_items_of_a_user_are_read_as_a_list_in_order() -> None:
     answer = {"match": "position", "parts": {**BATCH["parts"], "per_user": 2}}
     items = [
         part(200, {"plan": "pro", "status": "active"}),
@@ -213,7 +213,7 @@ NAMED: Item = {
 }
 
 
-def test_several_items_of_a_user_in_any_order_are_an_object_by_their_names() -> None:
+def test_several_named_items_of_a_user_are_read_as_an_object() -> None:
     items = [
         part(200, {"due": 7}, id="b:balance"),
         part(200, {"plan": "pro"}, id="a:account"),
@@ -235,7 +235,7 @@ def test_several_items_of_a_user_in_any_order_are_an_object_by_their_names() -> 
     )
 
 
-def test_a_damaged_field_of_an_item_costs_that_field() -> None:
+def test_a_damaged_field_of_an_item_fails_only_that_field() -> None:
     items = [{"plan": 7, "status": "active"}, {"plan": "pro", "status": "active"}]
     fields = {"plan": "plan", "status": "status"}
 
@@ -246,7 +246,7 @@ def test_a_damaged_field_of_an_item_costs_that_field() -> None:
     assert whole.plan == "pro"
 
 
-def test_rows_that_count_as_absent_and_defaults_are_as_for_other_answers() -> None:
+def test_absent_items_and_defaults_work_as_in_other_responses() -> None:
     items = [{"name": "x"}, {"name": "y", "deleted": True}, None]
     answer = {**POSITION, "absent": "deleted", "without_row": "defaults"}
 
@@ -257,7 +257,7 @@ def test_rows_that_count_as_absent_and_defaults_are_as_for_other_answers() -> No
     ]
 
 
-def test_a_list_by_position_has_all_items_whatever_its_headers_say() -> None:
+def test_a_list_by_position_is_complete_despite_a_link_header() -> None:
     headers = {"link": '</next>; rel="next"'}
 
     rows = read([{"name": "x"}, None], "ab", POSITION, fields=NAME, headers=headers)
@@ -279,7 +279,7 @@ def test_a_list_by_position_has_all_items_whatever_its_headers_say() -> None:
         ({"parts": {"key": "id"}, "group": {}}, "expected no group beside parts"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(answer: Item, told: str) -> None:
+def test_contradictory_settings_are_refused(answer: Item, told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         AnswerSettings.model_validate(answer)
 
@@ -303,7 +303,7 @@ def item_of(outcome: object) -> Item:
 
 
 @given(outcomes=st.lists(OUTCOME, max_size=8), data=st.data())
-def test_each_user_has_the_outcome_of_its_own_item_by_position_and_by_key(
+def test_each_user_has_the_outcome_of_its_own_item(
     outcomes: list[object], data: st.DataObject
 ) -> None:
     keys = [str(number) for number in range(len(outcomes))]
@@ -317,7 +317,7 @@ def test_each_user_has_the_outcome_of_its_own_item_by_position_and_by_key(
     assert named({"responses": shuffled}, keys, GRAPH) == expected
 
 
-async def test_a_batch_api_is_asked_once_and_each_user_has_its_own_answer(
+async def test_a_batch_api_is_called_once_and_each_user_has_its_own_result(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     users = [user_id(number) for number in range(4)]
@@ -364,7 +364,7 @@ async def test_a_batch_api_is_asked_once_and_each_user_has_its_own_answer(
     }
 
 
-async def test_two_requests_of_a_batch_for_each_user_are_one_row(
+async def test_two_items_for_each_user_are_merged_into_one_row(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     users = [user_id(number) for number in range(2)]

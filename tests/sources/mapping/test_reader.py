@@ -1,4 +1,4 @@
-"""The choice of what reads a source's answers."""
+"""The choice of the reader for the responses of a source."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def settings(**changes: object) -> SourceSettings:
     return SourceSettings.model_validate({"base_url": "http://a", **changes})
 
 
-def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
+def test_the_default_contract_is_read_directly_from_bytes() -> None:
     body = json.dumps([profile_row(1, id="a")]).encode()
     keys = [UserId("a"), UserId("b")]
     rows = reader_of(PROFILE, settings()).read(RawAnswer(200, {}, body), keys)
@@ -40,7 +40,7 @@ def test_the_default_contract_is_read_straight_from_the_bytes() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"answer": {}}], ids=["default contract", "settings"])
-def test_an_answer_may_be_cut_off(changes: dict[str, Any]) -> None:
+def test_a_link_header_marks_a_response_as_cut_off(changes: dict[str, Any]) -> None:
     body = json.dumps([profile_row(1, id="a")]).encode()
     answer = RawAnswer(200, {"link": "</2>; rel=next"}, body)
     rows = reader_of(PROFILE, settings(**changes)).read(answer, [UserId("a"), UserId("b")])
@@ -49,7 +49,7 @@ def test_an_answer_may_be_cut_off(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("answer", [{"key": ["uid"]}, {"by_key": True}])
-def test_the_key_is_said_once(answer: dict[str, object]) -> None:
+def test_a_key_that_is_configured_twice_is_a_mistake(answer: dict[str, object]) -> None:
     with pytest.raises(MappingError) as caught:
         reader_of(PROFILE, settings(answer=answer, fields={**FIELDS, "id": "uid"}))
 
@@ -71,7 +71,7 @@ def test_the_key_is_said_once(answer: dict[str, object]) -> None:
         (9, 9, False),
     ],
 )
-def test_an_answer_as_long_as_may_be_counts_as_cut_off(
+def test_a_response_with_as_many_rows_as_the_limit_counts_as_cut_off(
     page_size: int | None,
     limit: int | None,
     cut: bool,  # noqa: FBT001 # parametrized

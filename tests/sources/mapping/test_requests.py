@@ -1,4 +1,4 @@
-"""Keys stay at their place: whatever they are, a server reads them back, and nothing else."""
+"""Keys are escaped: a server reads exactly the keys that were sent."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_a_server_reads_exactly_the_keys_that_were_sent(keys: list[UserId]) -> N
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 @pytest.mark.parametrize("letter", ["x", "1", '"', "'", "/", "ü", "\x00"])
-def test_a_key_of_64_kilobytes_is_a_key_as_any_other(case: EncoderCase, letter: str) -> None:
+def test_a_key_of_64_kilobytes_is_sent_like_any_other(case: EncoderCase, letter: str) -> None:
     long, short = UserId(letter * 65_536), UserId("1")
 
     asks = form(case.request).encode([long, short])
@@ -91,14 +91,14 @@ def test_a_request_is_printable_ascii_without_spaces(keys: list[UserId]) -> None
 
 
 @given(key=ids)
-def test_no_key_is_in_what_the_log_says_of_a_path(key: UserId) -> None:
+def test_the_path_for_the_log_has_no_key(key: UserId) -> None:
     paths = {ask.path for name in CASES for ask in form_of(name).encode([key]).sent}
 
     assert paths <= {"/users", "/users/{key}/card", "/users/{key}/of/{key}", "/Users('{key}')"}
 
 
 @given(keys=many_ids, max_keys=st.integers(1, 6), max_bytes=st.integers(60, 400))
-def test_requests_hold_no_more_than_the_limits_say_and_no_less_than_they_could(
+def test_requests_are_as_large_as_the_limits_allow_and_no_larger(
     keys: list[UserId], max_keys: int, max_bytes: int
 ) -> None:
     for name in CASES:
@@ -106,7 +106,7 @@ def test_requests_hold_no_more_than_the_limits_say_and_no_less_than_they_could(
 
 
 def check_limits(name: str, keys: Sequence[UserId], max_keys: int, max_bytes: int) -> None:
-    """Hold that each request of a form is as large as the limits allow, and no larger."""
+    """Check that each request of a form is as large as the limits allow, and no larger."""
     case = CASES[name]
     made = form(case.request, max_keys=max_keys, max_url_bytes=max_bytes)
     if case.request is not None and case.request["form"] == "body":
@@ -127,13 +127,13 @@ def check_limits(name: str, keys: Sequence[UserId], max_keys: int, max_bytes: in
             assert size(alone.encode([*ask.keys, following.keys[0]]).sent[0]) > max_bytes, name
 
 
-def test_nothing_is_asked_for_no_keys() -> None:
+def test_no_keys_give_no_request() -> None:
     for case in CASES.values():
         asks = form(case.request).encode([])
         assert (list(asks.sent), list(asks.refused)) == ([], [])
 
 
-def test_the_forms_are_written_as_the_services_document_them() -> None:
+def test_each_form_is_written_as_its_services_document_it() -> None:
     targets = {
         name: unquote(form(case.request).encode([UserId("1"), UserId("2")]).sent[0].target)
         for name, case in CASES.items()
@@ -168,7 +168,7 @@ def test_the_forms_are_written_as_the_services_document_them() -> None:
     }
 
 
-def test_commas_between_keys_stay_as_they_are_for_services_that_look_for_them_undecoded() -> None:
+def test_commas_between_keys_are_not_escaped() -> None:
     [ask] = form({"form": "list", "parameter": "ids"}).encode([UserId("a"), UserId("b")]).sent
 
     assert ask.target == "/users?ids=a,b"
@@ -205,7 +205,7 @@ def test_a_fixed_parameter_with_several_values_is_repeated() -> None:
     assert ask.target == "/u/x?x%5B%5D=a&x%5B%5D=b&y=c"
 
 
-def test_no_more_users_are_asked_for_than_rows_fit_into_an_answer() -> None:
+def test_a_request_has_no_more_keys_than_the_page_size() -> None:
     paged = {"form": "list", "parameter": "ids", "page_size_parameter": "limit", "page_size": 2}
 
     asks = form(paged, max_keys=5).encode([UserId(key) for key in "abcde"])
@@ -213,7 +213,7 @@ def test_no_more_users_are_asked_for_than_rows_fit_into_an_answer() -> None:
     assert [ask.keys for ask in asks.sent] == [["a", "b"], ["c", "d"], ["e"]]
 
 
-def test_a_body_says_what_it_is_unless_the_settings_do() -> None:
+def test_a_body_has_a_content_type_unless_one_is_configured() -> None:
     body = {"form": "body", "template": '["{key}"]'}
     version = {"X-Version": "1"}
     other = {"content-type": "application/vnd.api+json"}
@@ -229,7 +229,7 @@ def test_a_body_says_what_it_is_unless_the_settings_do() -> None:
     ]
 
 
-def test_an_encoded_byte_counts_as_the_three_characters_that_it_becomes() -> None:
+def test_an_escaped_byte_counts_as_three_bytes_of_the_url() -> None:
     keys = [UserId("ü"), UserId("ü2")]
     whole = len(f"{BASE}/users?id=%C3%BC&id=%C3%BC2")
 
@@ -256,7 +256,7 @@ def sizes(made: RequestEncoder, keys: Sequence[UserId]) -> list[int]:
         ('user="{key}"', 'a"b', None),
     ],
 )
-def test_a_key_may_be_in_a_header_in_which_it_changes_nothing_else(
+def test_a_key_in_a_header_must_not_change_the_rest_of_the_header(
     value: str, key: str, sent: str | None
 ) -> None:
     request = {"form": "each", "path": "/me", "headers": {"X-User": value, "X-Api": "2"}}
@@ -271,7 +271,7 @@ def test_a_key_may_be_in_a_header_in_which_it_changes_nothing_else(
         assert dict(made.headers) == {"X-User": sent, "X-Api": "2"}
 
 
-def test_a_body_without_a_list_is_sent_for_one_user_at_a_time() -> None:
+def test_a_body_without_a_list_is_sent_once_for_each_user() -> None:
     query = "query($id: ID!) { user(id: $id) { name } }"
     template = json.dumps({"query": query, "variables": {"id": "{key}"}})
     request = {"form": "body", "path": "/graphql", "template": template}

@@ -1,4 +1,4 @@
-"""From a row as a service has it to a record."""
+"""The row of a service becomes a record by expressions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ def mapper_of(
     return RowMapper(spec, settings, foreign_keys)
 
 
-def test_a_field_is_made_by_its_expression_under_either_of_its_names() -> None:
+def test_a_field_is_made_by_the_expression_of_either_of_its_names() -> None:
     record = mapper_of(PROFILE, FIELDS).record(ROW, USER)
 
     assert isinstance(record, ProfileRecord)
@@ -61,14 +61,14 @@ def test_a_field_is_made_by_its_expression_under_either_of_its_names() -> None:
     assert record.created_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
-def test_the_key_is_the_user_asked_for_however_the_row_writes_it() -> None:
+def test_the_key_of_a_record_is_the_requested_user() -> None:
     record = mapper_of(PROFILE, {**FIELDS, "id": "login"}).record({**ROW, "login": "ANN"}, USER)
 
     assert isinstance(record, ProfileRecord)
     assert (record.id, record.username) == ("ann", "ANN")
 
 
-def test_objects_and_lists_are_made_by_names_as_in_json() -> None:
+def test_expressions_make_objects_and_lists_with_json_names() -> None:
     account = mapper_of(
         BILLING,
         {"plan": "plan", "status": "'active'", "balance": "money_decimal(due, currency)"},
@@ -91,7 +91,7 @@ def test_objects_and_lists_are_made_by_names_as_in_json() -> None:
     assert event.occurred_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
-def test_without_expressions_a_row_is_what_the_record_says() -> None:
+def test_a_row_without_expressions_has_the_shape_of_the_record() -> None:
     row = {**profile_row(1, id="other"), "extra": 2**70, "userId": "x"}
     record = mapper_of(PROFILE, None).record(row, USER)
 
@@ -113,7 +113,7 @@ def test_without_expressions_a_row_is_what_the_record_says() -> None:
         ({"emails": [{"value": 7}]}, "email: Input should be a valid string"),
     ],
 )
-def test_what_is_wrong_with_a_row_says_where_and_never_what(
+def test_the_message_for_a_malformed_row_has_the_place_but_not_the_value(
     changes: Mapping[str, object], wrong: str
 ) -> None:
     result = mapper_of(PROFILE, FIELDS).record({**ROW, **changes}, USER)
@@ -127,7 +127,7 @@ def test_what_is_wrong_with_a_row_says_where_and_never_what(
 
 
 @pytest.mark.parametrize("changes", [{"login": None}, {"emails": []}, {"emails": None}])
-def test_a_value_that_is_missing_is_null_and_costs_nothing(changes: Mapping[str, object]) -> None:
+def test_a_missing_value_is_null_and_no_failure(changes: Mapping[str, object]) -> None:
     result = mapper_of(PROFILE, FIELDS).record({**ROW, **changes}, USER)
 
     assert isinstance(result, ProfileRecord)
@@ -135,7 +135,7 @@ def test_a_value_that_is_missing_is_null_and_costs_nothing(changes: Mapping[str,
     assert result.display_name is not None
 
 
-def test_an_optional_field_is_empty_without_an_expression_and_where_that_gives_nothing() -> None:
+def test_an_optional_field_is_null_without_an_expression_or_a_value() -> None:
     record = mapper_of(PROFILE, {**FIELDS, "locale": "missing"}).record(ROW, USER)
 
     assert isinstance(record, ProfileRecord)
@@ -143,7 +143,7 @@ def test_an_optional_field_is_empty_without_an_expression_and_where_that_gives_n
     assert record.avatar_url is None
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     fields = {"displayName": "a", "display_name": "b", "emial": "c", "shoeSize": "d"}
     with pytest.raises(MappingError) as caught:
         mapper_of(PROFILE, fields)

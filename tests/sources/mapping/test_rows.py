@@ -1,4 +1,4 @@
-"""From the bytes of an answer to one answer a key."""
+"""The bytes of a response become one result for each key."""
 
 import json
 from collections.abc import Sequence
@@ -39,17 +39,17 @@ def good(key: str, **changes: object) -> Row:
 
 
 def bad(key: object) -> Row:
-    """Make a row that does not fit it."""
+    """Make a row that does not fit the contract."""
     return {**good("x"), "id": key, "username": 7}
 
 
 def read(rows: object, *keys: str) -> Rows[ProfileRecord]:
-    """Read an answer of profile."""
+    """Read a response of profile."""
     return RowReader(PROFILE).read(json.dumps(rows).encode(), ids(*keys))
 
 
 def told(rows: Rows[Any]) -> list[str | None]:
-    """Write answers short: a record's key, a failure's code, or nothing."""
+    """Shorten results: the key of a record, the code of a failure, or ``None``."""
     return [
         one.code.value if isinstance(one, SourceFailure) else one.id if one is not None else None
         for one in map(failure_or_record, rows.answers)
@@ -57,7 +57,7 @@ def told(rows: Rows[Any]) -> list[str | None]:
 
 
 def failure_or_record(answer: SourceResult[R]) -> R | SourceFailure | None:
-    """Take the first failure of a damaged record, and any other result as it is."""
+    """Return the first failure of a damaged record, and any other result unchanged."""
     return next(iter(answer.failures.values())) if isinstance(answer, DamagedRecord) else answer
 
 
@@ -80,7 +80,7 @@ def test_fields_that_the_contract_does_not_name_are_ignored() -> None:
     assert not rows.unexpected
 
 
-def test_a_row_that_nobody_asked_for_is_dropped_and_counted() -> None:
+def test_an_unrequested_row_is_dropped_and_counted() -> None:
     rows = read([good("x"), good("a"), bad("y")], "a")
 
     assert told(rows) == ["a"]
@@ -97,7 +97,7 @@ def test_a_row_that_nobody_asked_for_is_dropped_and_counted() -> None:
         (bad("a"), bad("a"), "SOURCE_MALFORMED"),
     ],
 )
-def test_the_first_row_of_a_key_counts_whichever_of_them_fits(
+def test_the_first_row_of_a_key_is_used_even_if_it_is_malformed(
     first: Row, second: Row, answer: str
 ) -> None:
     rows = read([first, second], "a")
@@ -109,7 +109,7 @@ def test_the_first_row_of_a_key_counts_whichever_of_them_fits(
     assert rows.unasked == 0
 
 
-def test_a_malformed_value_fails_its_own_field_alone() -> None:
+def test_a_malformed_value_fails_only_its_own_field() -> None:
     rows = read([good("a"), bad("b"), good("c")], "a", "b", "c", "d")
 
     assert told(rows) == ["a", "SOURCE_MALFORMED", "c", None]
@@ -125,7 +125,7 @@ def test_a_malformed_value_fails_its_own_field_alone() -> None:
 
 
 @pytest.mark.parametrize("stray", [None, 7, "a", [], {}, {"id": None}, {"id": 7}, {"ID": "a"}])
-def test_a_row_without_a_key_could_be_of_any_user_who_has_no_other(stray: object) -> None:
+def test_a_row_without_a_key_fails_all_users_without_a_row(stray: object) -> None:
     rows = read([stray, good("a"), bad("b")], "a", "b", "c")
 
     assert told(rows) == ["a", "SOURCE_MALFORMED", "SOURCE_MALFORMED"]
@@ -133,7 +133,7 @@ def test_a_row_without_a_key_could_be_of_any_user_who_has_no_other(stray: object
     assert rows.duplicate == rows.unasked == 0
 
 
-def test_a_source_may_call_its_key_otherwise_in_json() -> None:
+def test_a_key_may_have_another_name_in_json() -> None:
     reader = RowReader(ACTIVITY)
     body = json.dumps([activity_row(1, userId="a"), activity_row(2, userId="b", loginCount="2")])
     rows = reader.read(body.encode(), ids("a", "b"))
@@ -170,13 +170,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
-def test_a_body_that_is_no_json_array_is_malformed(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_array_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError):
         RowReader(PROFILE).read(body, ids("a"))
 
 
 @given(body=st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0d1eNaI-.9 \x00', max_size=40))
-def test_no_body_raises_anything_else(body: bytes | str) -> None:
+def test_any_body_gives_rows_or_a_malformed_error(body: bytes | str) -> None:
     raw = body.encode() if isinstance(body, str) else body
     try:
         rows = RowReader(PROFILE).read(raw, ids("a"))
@@ -199,7 +199,7 @@ EXTRAS = {
 
 @pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
 @pytest.mark.parametrize("beside", [b"", b', {"id": "b"}'], ids=["alone", "beside a bad row"])
-def test_what_an_ignored_field_holds_does_not_matter(extra: bytes, beside: bytes) -> None:
+def test_an_ignored_field_may_have_any_value(extra: bytes, beside: bytes) -> None:
     row = json.dumps(good("a")).encode()[:-1] + b', "extra": ' + extra + b"}"
     rows = RowReader(PROFILE).read(b"[" + row + beside + b"]", ids("a"))
 
@@ -207,21 +207,21 @@ def test_what_an_ignored_field_holds_does_not_matter(extra: bytes, beside: bytes
 
 
 @pytest.mark.parametrize("beside", [b"", b', {"id": "c"}'], ids=["alone", "beside a bad row"])
-def test_of_a_name_that_a_row_repeats_the_last_value_counts_either_way(beside: bytes) -> None:
+def test_the_last_value_of_a_repeated_member_is_used(beside: bytes) -> None:
     row = json.dumps(good("b")).encode()[:-1] + b', "id": "a"}'
     rows = RowReader(PROFILE).read(b"[" + row + beside + b"]", ids("a", "b"))
 
     assert told(rows) == ["a", None]
 
 
-def test_a_malformed_row_that_repeats_its_key_is_of_the_last_one() -> None:
+def test_the_last_key_of_a_malformed_row_is_used() -> None:
     body = b'[{"id": "b", "username": 7, "id": "a"}]'
 
     assert told(RowReader(PROFILE).read(body, ids("a", "b"))) == ["SOURCE_MALFORMED", None]
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_a_row_that_is_no_object_and_cannot_be_read_could_be_of_anyone_without_a_row(
+def test_an_unreadable_row_fails_all_users_without_a_row(
     value: bytes,
 ) -> None:
     body = b"[" + json.dumps(good("a")).encode() + b", " + value + b"]"
@@ -232,7 +232,7 @@ def test_a_row_that_is_no_object_and_cannot_be_read_could_be_of_anyone_without_a
 
 
 @given(data=st.data(), name=st.sampled_from(["id", "username", "createdAt", "extra"]))
-def test_whatever_is_in_a_row_the_others_are_what_they_are_without_it(
+def test_an_odd_row_does_not_change_the_results_of_other_rows(
     data: st.DataObject, name: str
 ) -> None:
     kept = {one: value for one, value in good("b").items() if one != name}
@@ -250,12 +250,12 @@ def test_whatever_is_in_a_row_the_others_are_what_they_are_without_it(
 
 
 def odd_alone(row: Row) -> bytes:
-    """Write an answer of one row."""
+    """Write a response with one row."""
     return json.dumps([row]).encode()
 
 
 def values(answer: object) -> object:
-    """Tell the values of an answer, whichever way it was read."""
+    """Return the values of a result, for both ways of reading."""
     assert isinstance(answer, Record | msgspec.Struct)
     return values_of(answer)
 
@@ -263,7 +263,7 @@ def values(answer: object) -> object:
 @pytest.mark.parametrize(
     ("key", "written"),
     [(UPPER, LOWER), (LOWER, UPPER)],
-    ids=["asked in capitals", "answered in capitals"],
+    ids=["requested in capitals", "returned in capitals"],
 )
 @pytest.mark.parametrize("odd", [False, True], ids=["quick", "one by one"])
 def test_a_uuid_in_capitals_is_the_same_user(key: str, written: str, *, odd: bool) -> None:
@@ -278,7 +278,7 @@ def test_a_uuid_in_capitals_is_the_same_user(key: str, written: str, *, odd: boo
 
 
 @pytest.mark.parametrize("odd", [False, True], ids=["quick", "one by one"])
-def test_both_ways_of_writing_a_uuid_have_its_one_row(*, odd: bool) -> None:
+def test_a_uuid_requested_in_both_cases_has_one_row(*, odd: bool) -> None:
     rows = read([bad("x") if odd else good("x"), good(LOWER)], LOWER, UPPER, "x")
 
     assert told(rows)[:2] == [LOWER, LOWER]
@@ -286,9 +286,7 @@ def test_both_ways_of_writing_a_uuid_have_its_one_row(*, odd: bool) -> None:
 
 
 @pytest.mark.parametrize("odd", [False, True], ids=["quick", "one by one"])
-def test_two_rows_of_a_uuid_neither_of_which_is_as_it_was_asked_for_are_nobody_s(
-    *, odd: bool
-) -> None:
+def test_two_rows_of_a_uuid_in_other_cases_are_ambiguous(*, odd: bool) -> None:
     mixed = LOWER[:18] + UPPER[18:]
     rows = read([bad("x") if odd else good("x"), good(LOWER), good(UPPER)], mixed, UPPER)
 
@@ -296,9 +294,7 @@ def test_two_rows_of_a_uuid_neither_of_which_is_as_it_was_asked_for_are_nobody_s
     assert rows.malformed == [AMBIGUOUS]
 
 
-def test_other_keys_that_differ_in_case_are_other_users_unless_it_is_said_that_they_are_not() -> (
-    None
-):
+def test_other_keys_differ_by_case_without_fold_case() -> None:
     body = odd_alone(good("ANN"))
 
     assert told(RowReader(PROFILE).read(body, ids("ann"))) == [None]
@@ -308,7 +304,7 @@ def test_other_keys_that_differ_in_case_are_other_users_unless_it_is_said_that_t
     ]
 
 
-def test_no_more_rows_are_read_one_by_one_than_take_a_while() -> None:
+def test_the_number_of_rows_that_are_read_one_by_one_is_limited() -> None:
     rows = b'{"id": "x"},' * 100_001
     body = b"[" + json.dumps(bad("b")).encode() + b"," + rows + b'{"id": "a"}]'
 
@@ -338,14 +334,14 @@ KEYS = "abcdef"
 
 @st.composite
 def answers(draw: st.DrawFn) -> list[RowCase]:
-    """Make answers of good, bad, duplicate, unasked and nameless rows."""
+    """Make responses of good, bad, duplicate, unrequested and keyless rows."""
     keyed = st.builds(RowCase, st.sampled_from(KEYS), st.booleans())
     nameless = st.just(RowCase(None, fits=False))
     return draw(st.lists(keyed | keyed | keyed | nameless, max_size=10))
 
 
 def reference(sent: Sequence[RowCase], asked: Sequence[str]) -> list[str | None]:
-    """Find the answers plainly, one key at a time."""
+    """Find the results in a plain way, one key at a time."""
     found: list[str | None] = []
     for key in asked:
         own = [one for one in sent if one.key == key]
@@ -359,7 +355,7 @@ def reference(sent: Sequence[RowCase], asked: Sequence[str]) -> list[str | None]
 
 
 @given(sent=answers(), asked=st.lists(st.sampled_from(KEYS), unique=True))
-def test_any_mixture_of_rows_gives_each_key_what_a_plain_reference_gives_it(
+def test_each_key_has_the_result_of_a_plain_reference(
     sent: list[RowCase], asked: list[str]
 ) -> None:
     rows = read([one.row for one in sent], *asked)
@@ -390,7 +386,7 @@ ROWS: list[tuple[type[Record], Row]] = [
 
 @pytest.mark.parametrize(("record", "row"), ROWS, ids=["profile", "billing", "activity"])
 @given(data=st.data())
-def test_what_is_wrong_says_where_and_never_what(
+def test_a_validation_message_has_the_place_but_not_the_value(
     record: type[Record], row: Row, data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from(sorted(row)))
@@ -403,7 +399,7 @@ def test_what_is_wrong_says_where_and_never_what(
         assert CANARY not in sentence
 
 
-def test_what_is_wrong_counts_what_it_leaves_out() -> None:
+def test_a_validation_message_has_the_number_of_further_mistakes() -> None:
     with pytest.raises(ValidationError) as caught:
         ProfileRecord.model_validate_json('{"id": 7}')
 

@@ -1,4 +1,4 @@
-"""Reading answers of any shape that settings can say."""
+"""Reading responses of any shape that settings can describe."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 def present(value: T | None) -> T:
-    """Take a value that the test has put there."""
+    """Check that a value is there, and return it."""
     assert value is not None
     return value
 
@@ -57,7 +57,7 @@ def read(
     spec: SourceSpec[Any] = PROFILE,
     **changes: object,
 ) -> Rows[Any]:
-    """Read an answer; what is no bytes is written as JSON."""
+    """Read a response; a body that is not bytes is written as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = EACH if answer.get("many") is False else None
     settings = {"base_url": "http://a", "request": request, "answer": answer, "fields": fields}
@@ -72,7 +72,7 @@ def row(key: object, **changes: object) -> Mapping[str, object]:
     return profile_row(1, id=key, **changes)
 
 
-# Where the rows are, and whose they are
+# The places and the keys of rows
 
 
 def test_rows_may_be_anywhere_in_any_order() -> None:
@@ -81,7 +81,7 @@ def test_rows_may_be_anywhere_in_any_order() -> None:
     assert told(read(body, "abc", {"rows": ["data", 0, "a.b"]})) == ["a", "b", None]
 
 
-def test_one_row_is_of_the_user_who_was_asked_for() -> None:
+def test_a_single_row_belongs_to_the_requested_user() -> None:
     answer = {"rows": ["user"], "many": False}
 
     assert told(read({"user": row(7)}, "a", answer)) == ["a"]
@@ -91,7 +91,7 @@ def test_one_row_is_of_the_user_who_was_asked_for() -> None:
     assert told(read({"user": "text"}, "a", answer)) == ["SOURCE_MALFORMED"]
 
 
-def test_one_row_that_does_not_say_its_key_is_refused_where_requests_have_several_keys() -> None:
+def test_a_single_row_without_a_key_needs_requests_with_one_key() -> None:
     settings = {"base_url": "http://a", "answer": {"many": False}}
 
     with pytest.raises(MappingError, match="many is false, and requests have several keys"):
@@ -107,7 +107,7 @@ def test_one_row_that_does_not_say_its_key_is_refused_where_requests_have_severa
         *[(7, "a", True), (None, "a", True), (True, "a", True)],
     ],
 )
-def test_one_row_that_names_another_user_is_not_of_the_one_who_was_asked_for(
+def test_a_single_row_with_another_key_does_not_belong_to_the_requested_user(
     key: object, asked: str, *, taken: bool
 ) -> None:
     rows = read(row(key), [asked], {"many": False})
@@ -116,7 +116,7 @@ def test_one_row_that_names_another_user_is_not_of_the_one_who_was_asked_for(
     assert rows.unasked == (not taken)
 
 
-def test_one_row_is_not_looked_into_for_a_name_that_may_mean_another_thing_there() -> None:
+def test_the_key_of_a_single_row_is_not_checked_if_its_name_is_uncertain() -> None:
     names = ("username", "displayName", "email", "createdAt")
     fields = {name: name for name in names}
     by_other_keys: dict[str, object] = {"base_url": "http://a", "request": EACH}
@@ -129,7 +129,7 @@ def test_one_row_is_not_looked_into_for_a_name_that_may_mean_another_thing_there
     assert told(reader.read(raw, ids("a"))) == ["a"]
 
 
-def test_one_row_that_says_whose_it_is_has_to_be_of_one_who_was_asked_for() -> None:
+def test_a_single_row_with_a_configured_key_has_to_match_a_requested_user() -> None:
     answer = {"many": False, "key": ["id"]}
 
     assert told(read(row("b"), "ab", answer)) == [None, "b"]
@@ -160,14 +160,14 @@ def test_a_row_may_be_a_bare_value() -> None:
 
 
 @pytest.mark.parametrize("key", [7, "7"])
-def test_the_key_may_be_within_and_a_number(key: object) -> None:
+def test_the_key_may_be_nested_and_a_number(key: object) -> None:
     body = [{**row("?"), "ref": {"ids": [0, key]}}]
 
     assert told(read(body, "7", {"key": ["ref", "ids", 1]})) == ["7"]
 
 
 @pytest.mark.parametrize("key", [None, 7.5, True, ["a"], {"a": 1}, 7.0])
-def test_a_row_whose_key_cannot_be_read_could_be_of_anyone(key: object) -> None:
+def test_a_row_with_an_unreadable_key_fails_all_users_without_a_row(key: object) -> None:
     rows = read([row("a"), {**row("a"), "id": key}], "ab", {})
 
     assert told(rows) == ["a", "SOURCE_MALFORMED"]
@@ -175,7 +175,7 @@ def test_a_row_whose_key_cannot_be_read_could_be_of_anyone(key: object) -> None:
     assert rows.found == 1
 
 
-def test_the_key_may_be_made_by_an_expression() -> None:
+def test_the_key_may_come_from_an_expression() -> None:
     fields = {
         "id": "split.user",
         "username": "n",
@@ -190,7 +190,7 @@ def test_the_key_may_be_made_by_an_expression() -> None:
     assert told(read([{"n": 7}], "a", {}, fields=failing)) == ["SOURCE_MALFORMED"]
 
 
-def test_keys_that_differ_in_case_alone_are_the_same_where_it_is_said_so() -> None:
+def test_keys_that_differ_only_in_case_are_equal_with_fold_case() -> None:
     body = [row("ANN"), row("stra\u00dfe"), row("\u212aim")]
     asked = ["ann", "STRASSE", "bob", "strasse", "kim"]
 
@@ -199,14 +199,14 @@ def test_keys_that_differ_in_case_alone_are_the_same_where_it_is_said_so() -> No
     assert told(read(body, ["stra\u00dfe"], {"fold_case": True})) == ["stra\u00dfe"]
 
 
-def test_two_users_that_differ_in_case_alone_share_a_row_then() -> None:
+def test_two_users_that_differ_only_in_case_share_a_row_with_fold_case() -> None:
     rows = read([row("Ann")], ["ann", "ANN"], {"fold_case": True})
 
     assert told(rows) == ["ann", "ANN"]
     assert rows.duplicate == 0
 
 
-def test_each_has_its_own_row_where_there_are_two_and_nobody_has_another_s() -> None:
+def test_an_exact_key_has_its_own_row_and_an_ambiguous_one_fails() -> None:
     rows = read([row("Ann"), row("ANN")], ["ann", "ANN"], {"fold_case": True})
 
     assert told(rows) == ["SOURCE_MALFORMED", "ANN"]
@@ -221,16 +221,16 @@ def test_a_uuid_in_capitals_is_the_same_user(
 ) -> None:
     body = row(written) if answer.get("many") is False else [row(written)]
 
-    # Each is that user, by the key as it was requested or as the row writes it.
+    # Each result is that user, with the key as requested or as written in the row.
     assert [str(one).lower() for one in told(read(body, [key], answer))] == [LOWER]
     assert [str(one).lower() for one in told(read(body, [LOWER, UPPER], answer))] == [LOWER, LOWER]
 
 
-def test_a_uuid_in_capitals_may_name_its_row() -> None:
+def test_a_uuid_in_capitals_can_be_the_member_name_of_its_row() -> None:
     assert told(read({UPPER: row("?")}, [LOWER], {"by_key": True})) == [LOWER]
 
 
-def test_the_first_row_of_a_key_counts_and_others_are_counted() -> None:
+def test_the_first_row_of_a_key_is_used_and_the_others_are_counted() -> None:
     rows = read([row("a", username="one"), row("x"), row("a", username="two")], "a", {})
 
     [one] = rows.answers
@@ -239,30 +239,30 @@ def test_the_first_row_of_a_key_counts_and_others_are_counted() -> None:
     assert (rows.duplicate, rows.unasked) == (1, 1)
 
 
-def test_a_row_that_does_not_fit_costs_its_own_user_alone() -> None:
+def test_a_malformed_row_fails_only_its_own_user() -> None:
     rows = read([row("a"), row("b", username=7)], "abc", {})
 
     assert told(rows) == ["a", "SOURCE_MALFORMED", None]
     assert rows.malformed == ["username: Input should be a valid string"]
 
 
-# What is absent, and what may be cut off
+# Absent rows and cut off responses
 
 
 @pytest.mark.parametrize("status", [404, 204])
-def test_a_status_may_say_that_nobody_is_known(status: int) -> None:
+def test_a_status_can_mean_that_all_users_are_unknown(status: int) -> None:
     table = {str(status): "absent"}
 
     assert told(read(b"no JSON", "ab", {"status": table}, status=status)) == [None, None]
 
 
 @pytest.mark.parametrize("status", [403, 204, 500])
-def test_a_status_that_says_nothing_is_no_answer(status: int) -> None:
+def test_a_status_without_a_meaning_is_malformed(status: int) -> None:
     with pytest.raises(MalformedError, match=f"status {status}"):
         read([row("a")], "a", {"status": {"403": "auth"}}, status=status)
 
 
-def test_absent_is_not_cut_off() -> None:
+def test_a_user_without_a_row_in_a_partial_response_is_not_absent() -> None:
     rows = read([row("a")], "ab", {}, status=206)
 
     assert told(rows) == ["a", "SOURCE_MALFORMED"]
@@ -274,7 +274,7 @@ def test_absent_is_not_cut_off() -> None:
     assert not rows.malformed
 
 
-def test_what_is_cut_off_does_not_matter_to_those_who_are_found() -> None:
+def test_a_cut_off_response_does_not_fail_the_users_with_a_row() -> None:
     rows = read([row("a")], "a", {}, headers={"content-range": "items 0-0/319"})
 
     assert told(rows) == ["a"]
@@ -282,21 +282,21 @@ def test_what_is_cut_off_does_not_matter_to_those_who_are_found() -> None:
     assert rows.next is None
 
 
-def test_a_status_may_be_a_part_by_the_table() -> None:
+def test_a_status_can_be_configured_as_partial() -> None:
     assert told(read([], "a", {"status": {"207": "partial"}}, status=207)) == ["SOURCE_MALFORMED"]
     assert told(read([], "a", {"status": {"207": "rows"}}, status=207)) == [None]
 
 
 @pytest.mark.parametrize("answer", [{"key": ["id"]}, {"by_key": True}, {"group": {}}], ids=str)
-def test_null_instead_of_all_rows_is_malformed_as_by_the_default_contract(
+def test_null_instead_of_rows_is_malformed_without_a_path_to_the_rows(
     answer: dict[str, object],
 ) -> None:
     with pytest.raises(MalformedError, match="expected rows, got nothing"):
         read(None, "a", answer)
-    assert told(read(None, "a", {"many": False})) == [None]  # one row that is not there
+    assert told(read(None, "a", {"many": False})) == [None]  # a single row that is missing
 
 
-def test_missing_rows_are_malformed_and_null_rows_are_none() -> None:
+def test_missing_rows_are_malformed_but_null_means_no_rows() -> None:
     assert told(read({"data": None}, "a", {"rows": ["data"]})) == [None]
     bodies: list[object] = [{"error": "no"}, {"data": {"rows": []}}, []]
     for body in bodies:
@@ -304,7 +304,7 @@ def test_missing_rows_are_malformed_and_null_rows_are_none() -> None:
             read(body, "a", {"rows": ["data", "row"]})
 
 
-def test_a_service_may_leave_out_its_rows_where_it_counts_none() -> None:
+def test_rows_may_be_missing_if_the_total_is_zero() -> None:
     answer = {"rows": ["Resources"], "more": {"total": ["totalResults"]}}
 
     assert told(read({"totalResults": 0}, "a", answer)) == [None]
@@ -312,13 +312,13 @@ def test_a_service_may_leave_out_its_rows_where_it_counts_none() -> None:
         read({"totalResults": 1}, "a", answer)
 
 
-def test_one_row_is_never_as_many_as_there_may_be() -> None:
+def test_a_single_row_never_counts_as_a_full_page() -> None:
     answer = {"many": False, "key": ["id"], "more": {"limit": 1}}
 
     assert told(read(row("x"), "a", answer)) == [None]
 
 
-def test_the_first_of_several_rows_is_not_taken_for_the_row_of_whoever_was_asked_for() -> None:
+def test_the_first_of_several_rows_without_keys_is_not_taken_for_the_user() -> None:
     fields = {"username": "username"}
     answer = {"many": False, "rows": ["data", 0]}
     rows = [{"username": "one"}, {"username": "two"}]
@@ -339,9 +339,7 @@ def test_the_first_of_several_rows_is_not_taken_for_the_row_of_whoever_was_asked
         (200, {"link": '</users/a?page=2>; rel="next"'}),
     ],
 )
-def test_one_row_that_is_cut_off_is_a_failure_and_no_shorter_one(
-    status: int, headers: Mapping[str, str]
-) -> None:
+def test_a_cut_off_single_row_is_a_failure(status: int, headers: Mapping[str, str]) -> None:
     rows = read(row("a"), "a", {"many": False}, status=status, headers=headers)
 
     assert told(rows) == ["SOURCE_MALFORMED"]
@@ -351,16 +349,16 @@ def test_one_row_that_is_cut_off_is_a_failure_and_no_shorter_one(
     assert told(whole) == ["a"]
 
 
-# Hostile answers
+# Hostile responses
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_json_is_malformed(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError):
         read(body, "a", {})
 
 
-def test_a_million_rows_that_nobody_asked_for_are_not_read() -> None:
+def test_no_more_rows_than_max_rows_are_read() -> None:
     body = b"[" + b'{"id":"x"},' * 1_000_000 + b'{"id":"a"}]'
     rows = read(body, "a", {"max_rows": 1_000})
 
@@ -374,7 +372,7 @@ def test_a_million_rows_that_nobody_asked_for_are_not_read() -> None:
 
 @pytest.mark.parametrize("extra", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("name", ["extra", "locale", "id"])
-def test_an_odd_value_costs_no_more_than_the_row_that_uses_it(extra: bytes, name: str) -> None:
+def test_an_odd_value_fails_at_most_its_own_row(extra: bytes, name: str) -> None:
     good = json.dumps(row("b")).encode()
     kept = {one: value for one, value in row("a").items() if one != name}
     odd = with_member(json.dumps(kept).encode(), name, extra)
@@ -382,20 +380,20 @@ def test_an_odd_value_costs_no_more_than_the_row_that_uses_it(extra: bytes, name
     for answer in ({}, {"key": ["id"]}, {"fold_case": True}):
         rows = read(b"[" + odd + b", " + good + b"]", "ab", answer)
 
-        if name == "id" and extra == ODD["an integer of 400 digits"]:  # a key that nobody has
+        if name == "id" and extra == ODD["an integer of 400 digits"]:  # a key that no user has
             assert told(rows) == [None, "b"]
         else:
             assert told(rows) == ["a" if name == "extra" else "SOURCE_MALFORMED", "b"]
 
 
-def test_of_a_member_that_is_repeated_the_last_counts() -> None:
+def test_the_last_value_of_a_repeated_member_is_used() -> None:
     body = b'[{"id": "b", ' + json.dumps(row("a")).encode()[1:] + b"]"
 
     assert told(read(body, "ab", {})) == ["a", None]
 
 
 @pytest.mark.parametrize("name", [rb'"b\ud83d"', b'"b\xff"'])
-def test_a_name_that_is_no_text_could_be_of_anyone_who_has_no_row(name: bytes) -> None:
+def test_an_unreadable_member_name_fails_all_users_without_a_row(name: bytes) -> None:
     good = json.dumps(row("?")).encode()
     body = b'{"a": ' + good + b", " + name + b": " + good + b"}"
 
@@ -406,7 +404,7 @@ def test_a_name_that_is_no_text_could_be_of_anyone_who_has_no_row(name: bytes) -
 
 
 @given(data=st.data(), name=st.sampled_from(["id", "username", "createdAt", "extra"]))
-def test_whatever_is_in_a_row_the_others_are_what_they_are_without_it(
+def test_an_odd_row_does_not_change_the_results_of_other_rows(
     data: st.DataObject, name: str
 ) -> None:
     kept = {one: value for one, value in row("b").items() if one != name}
@@ -429,7 +427,7 @@ PLAIN = {
 
 
 @given(body=st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0d1eNaI-.9 \x00id', max_size=40))
-def test_no_body_raises_anything_else(body: bytes | str) -> None:
+def test_any_body_gives_rows_or_a_malformed_error(body: bytes | str) -> None:
     raw = body.encode() if isinstance(body, str) else body
     for answer in ({}, {"rows": ["i"]}, {"many": False}, {"by_key": True}):
         try:
@@ -444,12 +442,12 @@ def test_no_body_raises_anything_else(body: bytes | str) -> None:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A service that is nothing like the default contract.
+    """A service whose responses are very different from the default contract.
 
     Attributes:
-        answer: How its answers are read.
-        fields: How its fields are made.
-        write: Writes the answer with the rows of some users.
+        answer: The ``answer`` settings.
+        fields: The ``fields`` settings.
+        write: Writes the response with the rows of some users.
     """
 
     answer: Mapping[str, object]
@@ -558,7 +556,7 @@ def profiles(draw: st.DrawFn) -> Sequence[ProfileRecord]:
 
 @pytest.mark.parametrize("foreign", PROFILES.values(), ids=PROFILES)
 @given(records=profiles())
-def test_users_written_in_a_foreign_shape_are_read_as_what_they_were(
+def test_users_in_a_foreign_shape_are_read_unchanged(
     foreign: Foreign, records: Sequence[ProfileRecord]
 ) -> None:
     rows = read(foreign.write(records), KEYS, foreign.answer, fields=foreign.fields)
@@ -661,7 +659,7 @@ def accounts(draw: st.DrawFn) -> Sequence[AccountRecord]:
 
 @pytest.mark.parametrize("foreign", ACCOUNTS.values(), ids=ACCOUNTS)
 @given(records=accounts())
-def test_accounts_written_in_a_foreign_shape_are_read_to_the_last_minor_unit(
+def test_accounts_in_a_foreign_shape_are_read_exactly(
     foreign: Foreign, records: Sequence[AccountRecord]
 ) -> None:
     body = foreign.write(records)

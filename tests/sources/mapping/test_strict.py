@@ -1,4 +1,4 @@
-"""A record takes no JSON value for another, whatever its fields are."""
+"""A record never converts a JSON value of one type to another type."""
 
 import json
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class _Cat(Record):
 
 
 class _Dog(Record):
-    """The other one."""
+    """The other kind of rows."""
 
     kind: Literal["dog"] = Field(description="Its kind.")
     born: AwareDatetime = Field(description="When it was born.")
@@ -85,7 +85,7 @@ KINDS: Mapping[str, Any] = {
     "list of literals": list[Literal[1]],
     "object of enumerations": dict[str, _Level],
 }
-"""Types of fields that are written to JSON as what they were read from."""
+"""Types of fields that are written to JSON exactly as they were read."""
 
 VALUES = st.recursive(
     st.sampled_from([None, True, False, 0, 1, -1, 2**70, 0.0, 1.0, 1.5, float("inf"), float("nan")])
@@ -115,7 +115,7 @@ def taken(kind: Any, text: str) -> Any:  # noqa: ANN401 # any type of a field
 @example(value=1.0)
 @example(value=float("inf"))
 @given(value=VALUES)
-def test_what_a_field_takes_is_what_was_written(kind: Any, value: object) -> None:  # noqa: ANN401 # the same
+def test_an_accepted_value_is_written_as_it_was_read(kind: Any, value: object) -> None:  # noqa: ANN401 # the same
     text = json.dumps(value)
     found = taken(kind, text)
 
@@ -150,7 +150,7 @@ def test_what_a_field_takes_is_what_was_written(kind: Any, value: object) -> Non
         (dict[str, AwareDatetime], "{}", {}),
     ],
 )
-def test_what_is_right_is_taken(kind: Any, text: str, value: object) -> None:  # noqa: ANN401 # any type of a field
+def test_valid_values_are_accepted(kind: Any, text: str, value: object) -> None:  # noqa: ANN401 # any type of a field
     assert taken(kind, text) == value
 
 
@@ -177,7 +177,7 @@ NO_TIMES = (
 
 @pytest.mark.parametrize("kind", TIMES.values(), ids=TIMES)
 @pytest.mark.parametrize("text", NO_TIMES)
-def test_no_time_is_made_of_what_is_none(kind: Any, text: str) -> None:  # noqa: ANN401 # any type of a field
+def test_text_that_is_not_a_time_is_refused_as_a_time(kind: Any, text: str) -> None:  # noqa: ANN401 # any type of a field
     written = json.dumps(text)
     written = f"[{written}]" if kind == TIMES["a list of times"] else written
 
@@ -186,17 +186,17 @@ def test_no_time_is_made_of_what_is_none(kind: Any, text: str) -> None:  # noqa:
 
 @pytest.mark.parametrize("kind", [AwareDatetime, datetime, date])
 @pytest.mark.parametrize("text", ["0", "1.5", "true", "[]", "{}"])
-def test_a_number_is_no_time(kind: Any, text: str) -> None:  # noqa: ANN401 # the same
+def test_other_json_values_are_refused_as_a_time(kind: Any, text: str) -> None:  # noqa: ANN401 # the same
     assert taken(kind, text) is ...
 
 
 @pytest.mark.parametrize("name", ["0", "1", "20260601", "now"])
 @pytest.mark.parametrize("kind", [dict[AwareDatetime, int], dict[date, int]])
-def test_no_time_is_made_of_the_name_of_a_member(kind: Any, name: str) -> None:  # noqa: ANN401 # the same
+def test_a_member_name_that_is_not_a_time_is_refused_as_a_time(kind: Any, name: str) -> None:  # noqa: ANN401 # the same
     assert taken(kind, f'{{"{name}": 1}}') is ...
 
 
-def test_what_is_wrong_with_a_time_is_said_in_a_sentence() -> None:
+def test_the_message_for_a_malformed_time_is_a_sentence() -> None:
     record = made(AwareDatetime)
 
     with pytest.raises(ValidationError) as caught:
@@ -207,7 +207,7 @@ def test_what_is_wrong_with_a_time_is_said_in_a_sentence() -> None:
     assert error["msg"] == "Input should be a time as in RFC 3339, with an offset"
 
 
-def test_the_kinds_of_a_union_can_still_be_told_apart_by_a_word() -> None:
+def test_a_union_can_have_a_discriminator() -> None:
     kind = Annotated[_Cat | _Dog, Field(discriminator="kind")]
 
     assert taken(kind, '{"kind": "cat", "born": "2024-02-29"}') == _Cat(
@@ -225,7 +225,7 @@ class _StrictChain(Record):
 
 
 @pytest.mark.parametrize(("inner", "fits"), [("2024-02-29T12:00:00Z", True), ("0", False)])
-def test_a_record_within_itself_is_as_strict(inner: str, *, fits: bool) -> None:
+def test_a_recursive_record_is_as_strict(inner: str, *, fits: bool) -> None:
     body = {"at": "2024-02-29T12:00:00Z", "next": {"at": inner, "next": {"at": inner}}}
 
     if fits:
@@ -235,7 +235,7 @@ def test_a_record_within_itself_is_as_strict(inner: str, *, fits: bool) -> None:
             _StrictChain.model_validate_json(json.dumps(body))
 
 
-def test_values_from_python_are_taken_as_before() -> None:
+def test_values_from_python_are_still_strict() -> None:
     record = made(AwareDatetime)
 
     with pytest.raises(ValidationError):
