@@ -16,7 +16,7 @@ from tests.incremental.gates import Gates
 from tests.incremental.reading import CURRENT, EVENTS, OF_2022
 from tests.incremental.test_delivery import ID, PAGE
 from tests.server.connection import RawClient, listening
-from tests.server.test_protocol import deaf
+from tests.server.test_protocol import connect_without_reading
 from tests.wire import served
 
 SOON = 0.3
@@ -102,7 +102,10 @@ async def test_a_client_that_reads_nothing_holds_no_place_of_an_operation_and_is
     log = io.StringIO()
     app = make_app(settings, make_log(settings.log, stream=log), transports=services.transport)
 
-    async with served(app, settings) as address, deaf(address.port, request(query, ids)):
+    async with (
+        served(app, settings) as address,
+        connect_without_reading(address.port, request(query, ids)),
+    ):
         async with asyncio.timeout(30):
             while b'"payloads":' not in log.getvalue().encode():
                 await address.exchange(request("{ __typename }", {}), idle=SOON / 10)

@@ -1,8 +1,7 @@
-"""Callers that come, give up and are answered in an order that a generated script says.
+"""Callers arrive, get answers and are cancelled in the order of a generated script.
 
-Between two steps the event loop does not run, unless the script says so with ``Turns``: this is
-how a cancellation meets a call that has just ended, a timeout meets room that has just come free,
-and so on.
+Between two steps the event loop does not run, unless the script has a step ``Turns``. So a
+cancellation can come when a call has just ended, or a timeout when a slot has just become free.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from tests.clock import ManualClock
 Answer = str | SourceFailure
 
 ROUNDS = 50
-"""How many seconds a caller may take to end once every call is answered at once."""
+"""How many seconds a caller may take to end when every call gets its answer at once."""
 
 
 def failure(
@@ -27,13 +26,13 @@ def failure(
     retryable: bool = False,
     retry_after: float | None = None,
 ) -> SourceFailure:
-    """Make what a service gave instead of an answer."""
+    """Make a failure of a call."""
     return SourceFailure("profile", code, "it failed", retryable=retryable, retry_after=retry_after)
 
 
 @dataclass(frozen=True, slots=True)
-class Come:
-    """So many callers come, who have so many seconds."""
+class Arrive:
+    """So many callers arrive, each with so many seconds."""
 
     seconds: float
     times: int = 1
@@ -41,21 +40,21 @@ class Come:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One of the running calls ends."""
+    """One of the running calls ends with an answer."""
 
     which: int
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class Cancel:
     """One of the callers is cancelled."""
 
     which: int
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassTime:
     """Time passes."""
 
     seconds: float
@@ -63,12 +62,12 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """The event loop runs so many turns."""
+    """The event loop runs for so many turns."""
 
     turns: int
 
 
-Step = Come | End | GiveUp | Pass | Turns
+Step = Arrive | End | Cancel | PassTime | Turns
 
 ANSWERS: Sequence[Answer] = (
     "good",
@@ -86,10 +85,10 @@ def scripts(answers: Sequence[Answer] = ANSWERS) -> st.SearchStrategy[list[Step]
     which = st.integers(0, 5)
     return st.lists(
         st.one_of(
-            st.builds(Come, st.sampled_from([0.5, 1.0, 3.0]), st.integers(1, 3)),
+            st.builds(Arrive, st.sampled_from([0.5, 1.0, 3.0]), st.integers(1, 3)),
             st.builds(End, which, st.sampled_from(answers)),
-            st.builds(GiveUp, which),
-            st.builds(Pass, st.sampled_from([0.25, 0.5, 1.0, 5.0])),
+            st.builds(Cancel, which),
+            st.builds(PassTime, st.sampled_from([0.25, 0.5, 1.0, 5.0])),
             st.builds(Turns, st.integers(1, 4)),
         ),
         min_size=8,  # hypothesis would mostly make shorter ones
@@ -98,12 +97,12 @@ def scripts(answers: Sequence[Answer] = ANSWERS) -> st.SearchStrategy[list[Step]
 
 
 class ScriptedService:
-    """What is called: a call runs until the test ends it.
+    """The service that is called: a call runs until the test ends it.
 
     Attributes:
-        running: The calls that run now, in the order in which they came.
-        made: How many calls came at all.
-        most: How many ran at the same time at most.
+        running: The calls that run now, in the order in which they began.
+        made: How many calls were made.
+        most: The largest number of calls that ran at the same time.
         ended: The answers that were given, in their order.
     """
 
@@ -114,7 +113,7 @@ class ScriptedService:
         self.ended: list[Answer] = []
 
     async def call(self) -> Answer:
-        """Be called."""
+        """Run a call until the test ends it."""
         end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.running.append(end)
         self.made += 1
@@ -132,20 +131,20 @@ class ScriptedService:
 
 
 class Scene:
-    """Callers, a service and a clock, on which a script is played.
+    """Callers, a service and a clock, for which a script is played.
 
     Attributes:
-        service: What is called.
+        service: The service that is called.
         clock: The time.
-        callers: Everyone who came.
-        gave_up: Those of them who were cancelled before they had ended.
+        callers: All callers that arrived.
+        cancelled: The callers that were cancelled before they had ended.
     """
 
     def __init__(self, clock: ManualClock, service: ScriptedService) -> None:
         self.clock = clock
         self.service = service
         self.callers: list[asyncio.Task[Answer]] = []
-        self.gave_up: set[asyncio.Task[Answer]] = set()
+        self.cancelled: set[asyncio.Task[Answer]] = set()
 
     async def play(
         self, script: Sequence[Step], visit: Callable[[float], Coroutine[Any, Any, Answer]]
@@ -153,34 +152,34 @@ class Scene:
         """Play a script, and end every call after it.
 
         Args:
-            script: What happens.
-            visit: What a caller does who has so many seconds.
+            script: The steps.
+            visit: What a caller with so many seconds does.
         """
         for step in script:
             match step:
-                case Come(seconds, times):
+                case Arrive(seconds, times):
                     for _ in range(times):
                         self.callers.append(asyncio.create_task(visit(seconds)))
                 case End(which, answer):
                     self.service.end(answer, which=which)
-                case GiveUp(which):
-                    self.give_up(which)
-                case Pass(seconds):
+                case Cancel(which):
+                    self.cancel(which)
+                case PassTime(seconds):
                     self.clock.advance(seconds)
                 case Turns(turns):
                     for _ in range(turns):
                         await asyncio.sleep(0)
         await self.end()
 
-    def give_up(self, which: int) -> None:
-        """Cancel one of the callers, if one is there."""
-        if there := [caller for caller in self.callers if not caller.done()]:
-            caller = there[which % len(there)]
+    def cancel(self, which: int) -> None:
+        """Cancel one of the callers that have not ended, if there is one."""
+        if left := [caller for caller in self.callers if not caller.done()]:
+            caller = left[which % len(left)]
             caller.cancel()
-            self.gave_up.add(caller)
+            self.cancelled.add(caller)
 
     async def end(self) -> None:
-        """End every call; then every caller ends, and only who gave up was cancelled."""
+        """End every call, and check that all callers end and no other one was cancelled."""
         for _ in range(ROUNDS):
             await self.clock.settle()
             if all(caller.done() for caller in self.callers):
@@ -188,12 +187,12 @@ class Scene:
             while any(not end.done() for end in self.service.running):
                 self.service.end()
             self.clock.advance(1.0)
-        assert all(caller.done() for caller in self.callers), "somebody waits for ever"
-        assert {caller for caller in self.callers if caller.cancelled()} == self.gave_up
+        assert all(caller.done() for caller in self.callers), "a caller waits for ever"
+        assert {caller for caller in self.callers if caller.cancelled()} == self.cancelled
         assert self.service.running == []
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     @property
     def answers(self) -> list[Answer]:
-        """What the callers got who did not give up."""
-        return [caller.result() for caller in self.callers if caller not in self.gave_up]
+        """The answers to the callers that were not cancelled."""
+        return [caller.result() for caller in self.callers if caller not in self.cancelled]

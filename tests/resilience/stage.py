@@ -1,4 +1,4 @@
-"""A guarded service on a stage."""
+"""A scripted service behind a resilience pipeline."""
 
 import asyncio
 from typing import Any
@@ -10,32 +10,54 @@ from app.resilience.hedge import MIN_SAMPLES
 from app.resilience.pace import PaceState
 from app.resilience.pacer import Slowdown
 from app.resilience.pipeline import Attempt, PipelineResult, ResiliencePipeline
+from app.settings.resilience import BreakerSettings, PacingSettings, RetrySettings
 from app.settings.source import SourceSettings
 from tests.clock import ManualClock
 from tests.resilience.script import Answer, Scene, ScriptedService, failure
+
+NOW = 1000.0
+"""The time at which each test begins."""
 
 LIMIT = 2.0
 """Seconds that one call may take."""
 
 RESERVE = 0.125
-"""Seconds before the deadline that are kept."""
+"""Seconds that are kept free before the deadline."""
 
-LAGGING = failure(Code.SOURCE_TIMEOUT)
-"""What a call gives that took all of its time."""
+TIMED_OUT = failure(Code.SOURCE_TIMEOUT)
+"""The result of a call that took all of its time."""
+
+REFUSED = failure(Code.SOURCE_OVERLOADED, retryable=True)
+"""A refusal that does not say how long to wait."""
+
+NEVER_OPENS = BreakerSettings(min_calls=100_000)
+NO_RETRIES = RetrySettings(max_retries=0)
+NO_PACING = PacingSettings(enabled=False)
+OPENS_AT_ONCE = BreakerSettings(
+    min_calls=1, failure_rate=0.01, probes=2, open_for=4.0, max_open=60.0
+)
+"""A breaker that opens at the first failure."""
+
+SOURCE_CODES = [code for code in Code if code.startswith("SOURCE_")]
+
+
+def refused(seconds: float) -> SourceFailure:
+    """Make a refusal that asks for a wait of so many seconds."""
+    return failure(Code.SOURCE_OVERLOADED, retryable=True, retry_after=seconds)
 
 
 class Guarded:
-    """A guarded service, on a stage.
+    """A scripted service behind a resilience pipeline.
 
     Attributes:
-        guard: The guard.
-        service: What it guards.
-        scene: The stage.
+        pipeline: The resilience pipeline.
+        service: The service behind it.
+        scene: The callers of the service.
         changes: The breaker's changes of state.
-        slowdowns: What was told of the service's own word on how fast it is asked.
-        began: When each call was made.
+        slowdowns: The slowdowns that were reported.
+        began: The time at which each call began.
         given: How many seconds each call was given.
-        outcomes: What came of the calls that callers waited for.
+        outcomes: The results that callers got.
     """
 
     def __init__(self, *, luck: float = 0.5, **changes: Any) -> None:  # noqa: ANN401 # any setting
@@ -48,7 +70,7 @@ class Guarded:
         self.given: list[float] = []
         self.outcomes: list[PipelineResult[str]] = []
         self._max_calls: int = changes.setdefault("max_calls", 64)
-        self.guard = ResiliencePipeline(
+        self.pipeline = ResiliencePipeline(
             "profile",
             SourceSettings(base_url="http://profile", **changes),
             clock=self.clock,
@@ -59,7 +81,7 @@ class Guarded:
         self._wrong: list[str] = []
 
     def attempt(self, end: float) -> Attempt[str]:
-        """Make what makes one call, and sees that it may be made."""
+        """Return a function that makes one call, and checks that it may be made."""
 
         async def call(seconds: float) -> Answer:
             self.began.append(self.clock.seconds)
@@ -68,23 +90,24 @@ class Guarded:
                 "a call was made with no time": seconds <= 0,
                 "a call was given too much time": seconds > LIMIT,
                 "a call may outlast its request": self.clock.seconds + seconds > end + 1e-9,
-                "a call was made while it was open": self.guard.state is BreakerState.OPEN,
-                "a call was made in a pause": self.guard.pace_state is PaceState.PAUSED,
+                "a call was made while the breaker was open": self.pipeline.state
+                is BreakerState.OPEN,
+                "a call was made in a pause": self.pipeline.pace_state is PaceState.PAUSED,
             }
-            # Raised within a call, it could get lost.
+            # An error raised within a call could get lost.
             self._wrong.extend(what for what, is_so in wrong.items() if is_so)
             try:
                 async with self.clock.timeout(seconds):
                     return await self.service.call()
             except TimeoutError:
-                return LAGGING
+                return TIMED_OUT
 
         return call
 
     async def visit(self, seconds: float = 60.0) -> Answer:
-        """Ask, with so many seconds for it."""
+        """Make a call through the pipeline that has so many seconds."""
         end = self.clock.seconds + seconds
-        outcome = await self.guard.run(
+        outcome = await self.pipeline.run(
             self.attempt(end - RESERVE),
             limit=LIMIT,
             deadline=Deadline(end, self.clock),
@@ -93,18 +116,18 @@ class Guarded:
         self.outcomes.append(outcome)
         return outcome.answer
 
-    async def come(self, times: int = 1, seconds: float = 60.0) -> None:
-        """Have callers come, and do what they can at once."""
+    async def arrive(self, times: int = 1, seconds: float = 60.0) -> None:
+        """Start callers, and run until all of them wait."""
         for _ in range(times):
             self.scene.callers.append(asyncio.create_task(self.visit(seconds)))
         await self.clock.settle()
 
     def state(self) -> BreakerState:
-        """What the breaker does with calls."""
-        return self.guard.state
+        """Return the state of the breaker."""
+        return self.pipeline.state
 
     async def answer(self, *answers: Answer, seconds: float = 60.0) -> PipelineResult[str]:
-        """Ask, where the service gives these answers at once, and then the last one for ever."""
+        """Make a call; the service gives these answers at once, and repeats the last one."""
         left = list(answers)
 
         async def call(_seconds: float) -> Answer:
@@ -114,11 +137,11 @@ class Guarded:
 
         deadline = Deadline(self.clock.seconds + seconds, self.clock)
         return await self.clock.run(
-            self.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE)
+            self.pipeline.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE)
         )
 
-    async def prime(self, seconds: float, answer: Answer = "good") -> None:
-        """Make as many calls of so many seconds as hedging needs to know."""
+    async def measure_calls(self, seconds: float, answer: Answer = "good") -> None:
+        """Make as many calls of so many seconds as hedging has to measure."""
 
         async def call(_seconds: float) -> Answer:
             self.clock.advance(seconds)
@@ -126,22 +149,33 @@ class Guarded:
 
         for _ in range(MIN_SAMPLES):
             deadline = Deadline(self.clock.seconds + 60.0, self.clock)
-            await self.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE)
+            await self.pipeline.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE)
 
     async def end(self) -> None:
-        """End all calls, and see that nothing was wrong."""
+        """End all calls, and check them."""
         await self.scene.end()
-        self.see_that_all_was_right()
+        self.check_calls()
 
-    def see_that_all_was_right(self) -> None:
-        """See that no call was made that may not be made."""
+    def check_calls(self) -> None:
+        """Check that no call was made that was not allowed."""
         assert self._wrong == []
         assert self.service.most <= self._max_calls
 
     @property
     def codes(self) -> list[str]:
-        """What the callers got, by code or as it is."""
+        """The answers to the callers; a failure is its code."""
         return [
             answer.code if isinstance(answer, SourceFailure) else answer
             for answer in self.scene.answers
         ]
+
+
+async def check_recovery(guarded: Guarded, limit: int) -> None:
+    """Check that the breaker closes and that all slots of the bulkhead can be used."""
+    guarded.clock.advance(120.0)
+    for _ in range(3 + limit * limit):
+        assert (await guarded.answer("good")).answer == "good"
+    assert guarded.state() is BreakerState.CLOSED
+    await guarded.arrive(limit + 1)
+    assert len(guarded.service.running) == limit
+    await guarded.end()

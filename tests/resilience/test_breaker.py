@@ -1,4 +1,4 @@
-"""Not asking a service that keeps failing."""
+"""The breaker stops calls to a source that keeps failing."""
 
 import math
 from dataclasses import dataclass, field
@@ -33,23 +33,23 @@ from tests.properties import examples
 LUCK = (0.0, 0.5, 0.999)
 
 DOWN = Code.SOURCE_UNAVAILABLE
-"""Why calls fail, unless a test says more."""
+"""The code of failed calls, unless a test sets another."""
 
 SLOW = 1.5
-"""Seconds from which on a call is slow to the breaker that has a model beside it."""
+"""The setting ``slow_call`` of these tests: a call is slow from so many seconds."""
 
 WHICH = st.integers(0, 7)
-"""Which of the permits that were given last; some of them were given back before."""
+"""Which of the last permits, counted from the end; some of them were used before."""
 
 
 class WatchedBreaker:
-    """A breaker, its clock, its chance, and what it said of itself.
+    """A breaker with its clock, its random numbers and its changes of state.
 
     Attributes:
         breaker: The breaker.
-        clock: Its time.
-        luck: What chance gives it.
-        changes: Its changes of state.
+        clock: The clock of the breaker.
+        luck: The random number that the breaker gets.
+        changes: The changes of state of the breaker.
     """
 
     def __init__(self, **changes: Any) -> None:  # noqa: ANN401 # any setting of a breaker
@@ -64,11 +64,11 @@ class WatchedBreaker:
         )
 
     def state(self) -> BreakerState:
-        """What it does with calls."""
+        """Return the state of the breaker."""
         return self.breaker.state
 
     def admit(self) -> Permit:
-        """Ask for a permit that has to be given."""
+        """Get a permit; the breaker has to give one."""
         permit = self.breaker.admit()
         assert permit is not None
         return permit
@@ -78,13 +78,13 @@ class WatchedBreaker:
         self.admit().record(failure=DOWN if failed else None, seconds=seconds)
 
     def open_times(self) -> list[float]:
-        """Read for how long it opened each time."""
+        """Return how long the breaker stayed open, for each time that it opened."""
         return [one.open_for for one in self.changes if one.open_for is not None]
 
 
 @dataclass
 class Model:
-    """What a breaker should do, from a list of all that happened since its last change."""
+    """A slow and simple breaker: it keeps a list of all calls since its last change."""
 
     settings: BreakerSettings
     clock: ManualClock
@@ -102,13 +102,13 @@ class Model:
         counts: CallCounts | None = None,
         open_for: float | None = None,
     ) -> None:
-        """Change, and forget all that happened."""
+        """Change the state, and forget all calls."""
         self.changes.append(StateChange(self.state, state, reason, counts, open_for))
         self.state = state
         self.ended, self.out = [], 0
 
     def open(self, luck: float, reason: ChangeReason, counts: CallCounts | None = None) -> None:
-        """Open, for twice as long as the last time."""
+        """Open, for twice as long as the time before."""
         most = min(self.settings.max_open, self.settings.open_for * 2**self.opened)
         open_for = most / 2 + luck * most / 2
         self.opened += 1
@@ -116,7 +116,7 @@ class Model:
         self.change(BreakerState.OPEN, reason, counts, open_for)
 
     def admit(self) -> int | None:
-        """Let a call through or not; a permit is the number of changes before it."""
+        """Admit a call or not; a permit is the number of changes before it."""
         if self.state is BreakerState.OPEN and self.clock.seconds >= self.probe_at:
             self.change(BreakerState.HALF_OPEN, ChangeReason.TIME_TO_PROBE)
         good = sum(not failed and not slow for _, failed, slow in self.ended)
@@ -128,12 +128,12 @@ class Model:
         return len(self.changes)
 
     def release(self, permit: int) -> None:
-        """Take back what tells nothing."""
+        """Take a permit back without a result."""
         if permit == len(self.changes):
             self.out -= 1
 
     def record(self, permit: int, *, failed: bool, seconds: float, luck: float) -> None:
-        """Take note of a call."""
+        """Record the result of a call."""
         if permit != len(self.changes):
             return
         self.out -= 1
@@ -159,7 +159,7 @@ class Model:
                 self.open(luck, ChangeReason.SLOW_CALLS, counts)
 
     def slot(self, at: float) -> int:
-        """Tell in which tenth of a window's length a moment lies."""
+        """Return the number of the tenth of a window that a time is in."""
         return math.floor(at * SLOTS / self.settings.window)
 
 
@@ -207,7 +207,7 @@ class BreakerAndModel(RuleBasedStateMachine):
             self.model.release(expected)
 
     def is_first(self, permit: Permit) -> bool:
-        """Tell whether a permit is given back for the first time; only that counts."""
+        """Return whether a permit is used for the first time; only that counts."""
         first = id(permit) not in self.used
         self.used.add(id(permit))
         return first
@@ -218,7 +218,7 @@ class BreakerAndModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.state is BreakerState.OPEN)
     @rule()
-    def wait_until_it_may_probe(self) -> None:
+    def wait_until_probes_are_due(self) -> None:
         left = self.model.probe_at - self.watched.clock.seconds
         self.watched.clock.advance(max(0.0, left))
 
@@ -227,7 +227,7 @@ class BreakerAndModel(RuleBasedStateMachine):
         self.watched.luck = luck
 
     @invariant()
-    def both_are_the_same(self) -> None:
+    def breaker_and_model_agree(self) -> None:
         assert self.watched.state() is self.model.state
         assert [(one.before, one.after) for one in self.watched.changes] == [
             (one.before, one.after) for one in self.model.changes
@@ -237,14 +237,14 @@ class BreakerAndModel(RuleBasedStateMachine):
         )
 
 
-def test_the_breaker_does_what_a_list_of_all_that_happened_says() -> None:
+def test_the_breaker_agrees_with_a_model_of_it() -> None:
     run_state_machine_as_test(
         BreakerAndModel,
         settings=settings(max_examples=examples(60), stateful_step_count=50, deadline=None),
     )
 
 
-def test_it_judges_by_no_fewer_calls_than_set() -> None:
+def test_the_breaker_opens_only_after_the_set_number_of_calls() -> None:
     watched = WatchedBreaker(min_calls=5, failure_rate=0.5)
 
     for _ in range(4):
@@ -266,7 +266,7 @@ def test_it_judges_by_no_fewer_calls_than_set() -> None:
         (56, 25, 14),
     ],
 )
-def test_it_opens_at_the_set_share_of_failures_and_not_below(
+def test_the_breaker_opens_at_the_set_share_of_failures_and_not_below(
     percent: int, calls: int, failures: int
 ) -> None:
     watched = WatchedBreaker(min_calls=calls, failure_rate=percent / 100)
@@ -286,7 +286,9 @@ def test_it_opens_at_the_set_share_of_failures_and_not_below(
     ("seconds", "state"),
     [(1.499, BreakerState.CLOSED), (1.5, BreakerState.OPEN), (9.0, BreakerState.OPEN)],
 )
-def test_it_opens_at_the_set_share_of_slow_calls(seconds: float, state: BreakerState) -> None:
+def test_the_breaker_opens_at_the_set_share_of_slow_calls(
+    seconds: float, state: BreakerState
+) -> None:
     watched = WatchedBreaker(min_calls=5, slow_rate=0.8, slow_call=SLOW)
 
     watched.call()
@@ -299,7 +301,7 @@ def test_it_opens_at_the_set_share_of_slow_calls(seconds: float, state: BreakerS
 @pytest.mark.parametrize(
     ("setting", "limit", "slow"), [(None, 2.0, 1.8), (1.0, 2.0, 1.0), (3.0, 2.0, 3.0)]
 )
-def test_what_is_slow_is_what_the_settings_say_and_otherwise_nine_tenths_of_the_time(
+def test_a_call_is_slow_from_the_set_time_or_from_nine_tenths_of_its_limit(
     setting: float | None, limit: float, slow: float
 ) -> None:
     for seconds, state in ((slow - 0.001, BreakerState.CLOSED), (slow, BreakerState.OPEN)):
@@ -317,7 +319,7 @@ def test_what_is_slow_is_what_the_settings_say_and_otherwise_nine_tenths_of_the_
         assert breaker.state is state
 
 
-def test_what_left_the_window_is_not_judged() -> None:
+def test_calls_from_before_the_window_do_not_count() -> None:
     watched = WatchedBreaker(window=10.0, min_calls=2, failure_rate=1.0)
     watched.call(failed=True)
     watched.clock.advance(10.0)
@@ -327,7 +329,7 @@ def test_what_left_the_window_is_not_judged() -> None:
     assert watched.state() is BreakerState.CLOSED
 
 
-def test_open_it_lets_nothing_through_until_its_time_is_over() -> None:
+def test_an_open_breaker_admits_no_call_until_its_open_time_is_over() -> None:
     watched = WatchedBreaker(min_calls=1, open_for=4.0)
     watched.luck = 0.5
     watched.call(failed=True)
@@ -342,7 +344,7 @@ def test_open_it_lets_nothing_through_until_its_time_is_over() -> None:
 
 
 @pytest.mark.parametrize("probes", [1, 2, 5])
-def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
+def test_a_half_open_breaker_admits_its_probes_and_closes_when_all_succeed(
     probes: int,
 ) -> None:
     watched = WatchedBreaker(min_calls=1, probes=probes)
@@ -354,7 +356,7 @@ def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
     assert [one is not None for one in permits] == [True] * probes + [False] * 3
     for permit in permits[:probes]:
         assert watched.state() is BreakerState.HALF_OPEN
-        assert watched.breaker.admit() is None  # one that succeeded makes no room for another
+        assert watched.breaker.admit() is None  # a probe that succeeded is not replaced
         assert permit is not None
         permit.record(failure=None, seconds=0.0)
     assert watched.changes[-1] == StateChange(
@@ -363,7 +365,7 @@ def test_half_open_it_lets_exactly_the_probes_out_and_closes_when_all_succeed(
 
 
 @pytest.mark.parametrize(("failed", "seconds"), [(True, 0.0), (False, 1.5)])
-def test_half_open_it_opens_again_at_the_first_probe_that_fails_or_is_slow(
+def test_a_half_open_breaker_opens_when_a_probe_fails_or_is_slow(
     *, failed: bool, seconds: float
 ) -> None:
     watched = WatchedBreaker(min_calls=1, probes=3, slow_call=SLOW)
@@ -377,7 +379,7 @@ def test_half_open_it_opens_again_at_the_first_probe_that_fails_or_is_slow(
     assert watched.breaker.admit() is None
 
 
-def test_a_probe_that_tells_nothing_gives_its_place_to_another() -> None:
+def test_the_permit_of_a_released_probe_is_given_to_another_call() -> None:
     watched = WatchedBreaker(min_calls=1, probes=1)
     watched.call(failed=True)
     watched.clock.advance(60.0)
@@ -391,7 +393,7 @@ def test_a_probe_that_tells_nothing_gives_its_place_to_another() -> None:
     assert watched.state() is BreakerState.CLOSED
 
 
-def test_a_call_from_before_a_change_is_no_probe_and_counts_for_nothing() -> None:
+def test_a_call_from_before_a_change_of_state_does_not_count() -> None:
     watched = WatchedBreaker(min_calls=1, probes=1)
     old = [watched.admit() for _ in range(3)]
     watched.call(failed=True)
@@ -408,7 +410,7 @@ def test_a_call_from_before_a_change_is_no_probe_and_counts_for_nothing() -> Non
     assert watched.state() is BreakerState.CLOSED
 
 
-def test_the_failures_that_opened_it_are_counted_by_their_codes() -> None:
+def test_a_change_of_state_counts_the_failures_by_code() -> None:
     watched = WatchedBreaker(min_calls=5, failure_rate=0.6)
     codes = [DOWN, Code.SOURCE_TIMEOUT, None, None, DOWN]
 
@@ -418,7 +420,7 @@ def test_the_failures_that_opened_it_are_counted_by_their_codes() -> None:
     assert watched.changes[0].counts == CallCounts(5, {DOWN: 2, Code.SOURCE_TIMEOUT: 1}, 0)
 
 
-def test_only_the_first_way_of_giving_a_permit_back_counts() -> None:
+def test_only_the_first_record_or_release_of_a_permit_counts() -> None:
     watched = WatchedBreaker(min_calls=2, failure_rate=0.1)
     permit = watched.admit()
     permit.record(failure=None, seconds=0.0)
@@ -433,7 +435,7 @@ def test_only_the_first_way_of_giving_a_permit_back_counts() -> None:
     assert watched.state() is BreakerState.CLOSED
 
 
-def test_what_tells_nothing_is_not_counted() -> None:
+def test_released_permits_are_not_counted() -> None:
     watched = WatchedBreaker(min_calls=2, failure_rate=0.5)
 
     for _ in range(100):
@@ -446,7 +448,7 @@ def test_what_tells_nothing_is_not_counted() -> None:
 
 
 @pytest.mark.parametrize(("luck", "part"), [(0.0, 0.5), (0.5, 0.75), (0.999, 0.9995)])
-def test_the_time_open_doubles_up_to_a_bound_and_varies_by_half(luck: float, part: float) -> None:
+def test_the_open_time_doubles_up_to_a_bound_and_varies_by_half(luck: float, part: float) -> None:
     watched = WatchedBreaker(min_calls=1, open_for=5.0, max_open=60.0)
     watched.luck = luck
 
@@ -459,7 +461,7 @@ def test_the_time_open_doubles_up_to_a_bound_and_varies_by_half(luck: float, par
     )
 
 
-def test_the_time_open_is_short_again_once_the_service_has_recovered() -> None:
+def test_the_open_time_is_short_again_after_the_source_recovered() -> None:
     watched = WatchedBreaker(min_calls=1, probes=1, open_for=5.0)
     watched.luck = 0.0
     for failed in (True, True, False, True):
@@ -469,7 +471,7 @@ def test_the_time_open_is_short_again_once_the_service_has_recovered() -> None:
     assert watched.open_times() == [2.5, 5.0, 2.5]
 
 
-def test_the_time_open_keeps_to_its_bound_through_the_longest_outage() -> None:
+def test_the_open_time_stays_within_its_bound_in_a_long_outage() -> None:
     watched = WatchedBreaker(min_calls=1, open_for=3600.0, max_open=3600.0)
     watched.luck = 0.0
 
@@ -480,7 +482,7 @@ def test_the_time_open_keeps_to_its_bound_through_the_longest_outage() -> None:
     assert set(watched.open_times()) == {1800.0}
 
 
-def test_failures_from_before_it_closed_are_forgotten() -> None:
+def test_failures_from_before_the_breaker_closed_do_not_count() -> None:
     watched = WatchedBreaker(window=3600.0, min_calls=2, failure_rate=0.5, probes=1)
     watched.call(failed=True)
     watched.call(failed=True)

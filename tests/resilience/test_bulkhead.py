@@ -1,4 +1,4 @@
-"""A bound on what one service can hold up."""
+"""The bulkhead limits how many calls of one source run and wait."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from app.resilience.bulkhead import Bulkhead, FullError
 from tests.clock import ManualClock
 from tests.resilience.script import (
     Answer,
-    Come,
+    Arrive,
+    Cancel,
     End,
-    GiveUp,
     Scene,
     ScriptedService,
     Step,
@@ -25,18 +25,18 @@ FULL = "full"
 
 
 class BulkheadVisits:
-    """What callers of a bulkhead do, and what may not happen to them."""
+    """Callers of a bulkhead; each call checks that a refusal is justified."""
 
     def __init__(self, limit: int, queue: int) -> None:
         self.clock = ManualClock()
         self.service = ScriptedService()
         self.bulkhead = Bulkhead(limit=limit, queue=queue, clock=self.clock)
         self.scene = Scene(self.clock, self.service)
-        self._room = limit + queue
+        self._capacity = limit + queue
         self._inside = 0
 
     async def visit(self, seconds: float) -> Answer:
-        """Come, wait so many seconds at most, call, and go."""
+        """Wait for a slot for so many seconds at most, and call the service."""
         came, others = self.clock.seconds, self._inside
         self._inside += 1
         try:
@@ -44,17 +44,17 @@ class BulkheadVisits:
                 return await self.service.call()
         except FullError:
             waited = self.clock.seconds - came
-            assert waited >= seconds or (waited == 0 and others >= self._room)
+            assert waited >= seconds or (waited == 0 and others >= self._capacity)
             return FULL
         finally:
             self._inside -= 1
 
-    async def come(self, times: int) -> None:
-        """Have callers come who have a minute, and do what they can at once."""
-        await self.come_with(60.0, times)
+    async def arrive(self, times: int) -> None:
+        """Start callers that have a minute, and run until all of them wait."""
+        await self.arrive_with(60.0, times)
 
-    async def come_with(self, seconds: float, times: int = 1) -> None:
-        """Have callers come who have so many seconds."""
+    async def arrive_with(self, seconds: float, times: int = 1) -> None:
+        """Start callers that have so many seconds, and run until all of them wait."""
         for _ in range(times):
             self.scene.callers.append(asyncio.ensure_future(self.visit(seconds)))
         await self.clock.settle()
@@ -62,7 +62,7 @@ class BulkheadVisits:
 
 @settings(deadline=None)
 @given(limit=st.integers(1, 3), queue=st.integers(0, 3), script=scripts())
-async def test_whoever_comes_ends_or_gives_up_no_more_than_the_limit_runs_and_no_room_is_lost(
+async def test_no_more_calls_than_the_limit_run_and_no_slot_is_lost(
     limit: int, queue: int, script: Sequence[Step]
 ) -> None:
     visits = BulkheadVisits(limit, queue)
@@ -71,16 +71,16 @@ async def test_whoever_comes_ends_or_gives_up_no_more_than_the_limit_runs_and_no
 
     assert visits.service.most <= limit
     assert visits.bulkhead.waiting == 0
-    await visits.come(limit + queue + 1)
+    await visits.arrive(limit + queue + 1)
     assert len(visits.service.running) == limit
     assert visits.bulkhead.waiting == queue
     await visits.scene.end()
     assert visits.scene.answers[-1] == FULL
 
 
-async def test_more_than_the_limit_wait_and_are_let_in_as_they_came() -> None:
+async def test_callers_above_the_limit_wait_and_run_in_the_order_of_arrival() -> None:
     visits = BulkheadVisits(limit=1, queue=2)
-    await visits.come(3)
+    await visits.arrive(3)
 
     for number in range(3):
         assert len(visits.service.running) == 1
@@ -91,10 +91,10 @@ async def test_more_than_the_limit_wait_and_are_let_in_as_they_came() -> None:
 
 
 @pytest.mark.parametrize("queue", [0, 1, 5])
-async def test_more_than_may_wait_are_refused_at_once(queue: int) -> None:
+async def test_callers_above_the_limit_of_the_queue_are_refused_at_once(queue: int) -> None:
     visits = BulkheadVisits(limit=2, queue=queue)
 
-    await visits.come(2 + queue + 3)
+    await visits.arrive(2 + queue + 3)
 
     refused = [caller for caller in visits.scene.callers if caller.done()]
     assert len(refused) == 3
@@ -102,10 +102,10 @@ async def test_more_than_may_wait_are_refused_at_once(queue: int) -> None:
     await visits.scene.end()
 
 
-async def test_who_waits_too_long_is_refused_and_makes_room_to_wait() -> None:
+async def test_a_caller_that_waits_too_long_is_refused_and_leaves_the_queue() -> None:
     visits = BulkheadVisits(limit=1, queue=1)
-    await visits.come(1)
-    await visits.come_with(2.0)
+    await visits.arrive(1)
+    await visits.arrive_with(2.0)
 
     visits.clock.advance(1.999)
     await visits.clock.settle()
@@ -114,17 +114,17 @@ async def test_who_waits_too_long_is_refused_and_makes_room_to_wait() -> None:
     visits.clock.advance(0.001)
     await visits.clock.settle()
     assert visits.bulkhead.waiting == 0
-    await visits.come(1)
+    await visits.arrive(1)
     assert visits.bulkhead.waiting == 1
     await visits.scene.end()
     assert visits.scene.answers == ["good", FULL, "good"]
 
 
-async def test_each_wait_ends_at_its_own_time() -> None:
+async def test_each_caller_waits_for_its_own_time_at_most() -> None:
     visits = BulkheadVisits(limit=1, queue=5)
-    await visits.come(1)
+    await visits.arrive(1)
     for seconds in (5.0, 2.0, 3.0, 2.0, 9.0):
-        await visits.come_with(seconds)
+        await visits.arrive_with(seconds)
 
     left: list[int] = []
     for _ in range(9):
@@ -137,12 +137,12 @@ async def test_each_wait_ends_at_its_own_time() -> None:
     await visits.scene.end()
 
 
-async def test_no_timer_is_left_once_nobody_waits() -> None:
+async def test_no_timer_is_left_when_no_caller_waits() -> None:
     visits = BulkheadVisits(limit=1, queue=2)
-    await visits.come(3)
+    await visits.arrive(3)
     assert visits.clock.pending
 
-    visits.scene.give_up(2)
+    visits.scene.cancel(2)
     visits.service.end("0")
     await visits.clock.settle()
 
@@ -150,21 +150,21 @@ async def test_no_timer_is_left_once_nobody_waits() -> None:
     await visits.scene.end()
 
 
-async def test_who_has_no_time_to_wait_is_refused_at_once() -> None:
+async def test_a_caller_without_time_to_wait_is_refused_at_once() -> None:
     visits = BulkheadVisits(limit=1, queue=1)
-    await visits.come(1)
+    await visits.arrive(1)
 
-    await visits.come_with(0.0)
+    await visits.arrive_with(0.0)
 
     assert visits.scene.callers[-1].done()
     await visits.scene.end()
 
 
-async def test_who_gives_up_while_waiting_makes_room_to_wait() -> None:
+async def test_a_caller_cancelled_while_it_waits_leaves_the_queue() -> None:
     visits = BulkheadVisits(limit=1, queue=1)
-    await visits.come(2)
+    await visits.arrive(2)
 
-    visits.scene.give_up(1)
+    visits.scene.cancel(1)
     await visits.clock.settle()
 
     assert visits.bulkhead.waiting == 0
@@ -172,11 +172,11 @@ async def test_who_gives_up_while_waiting_makes_room_to_wait() -> None:
     await visits.scene.end()
 
 
-async def test_who_gives_up_while_running_makes_room_to_run() -> None:
+async def test_the_slot_of_a_caller_cancelled_in_its_call_goes_to_the_next() -> None:
     visits = BulkheadVisits(limit=1, queue=1)
-    await visits.come(2)
+    await visits.arrive(2)
 
-    visits.scene.give_up(0)
+    visits.scene.cancel(0)
     await visits.clock.settle()
 
     assert visits.service.made == 2
@@ -185,11 +185,11 @@ async def test_who_gives_up_while_running_makes_room_to_run() -> None:
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_room_that_was_given_to_one_who_gives_up_goes_to_the_next(turns: int) -> None:
+async def test_a_slot_given_to_a_cancelled_caller_goes_to_the_next(turns: int) -> None:
     visits = BulkheadVisits(limit=1, queue=2)
-    await visits.come(3)
+    await visits.arrive(3)
 
-    await visits.scene.play([End(0, "good"), Turns(turns + 1), GiveUp(0), Turns(9)], visits.visit)
+    await visits.scene.play([End(0, "good"), Turns(turns + 1), Cancel(0), Turns(9)], visits.visit)
 
     assert [caller.cancelled() for caller in visits.scene.callers].count(True) == 1
     assert visits.service.most == 1
@@ -197,11 +197,11 @@ async def test_room_that_was_given_to_one_who_gives_up_goes_to_the_next(turns: i
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_room_that_comes_free_as_the_time_is_over_is_not_lost(turns: int) -> None:
+async def test_a_slot_that_is_freed_as_a_wait_ends_is_not_lost(turns: int) -> None:
     visits = BulkheadVisits(limit=1, queue=2)
-    await visits.come(1)
-    await visits.come_with(1.0)
-    await visits.come(1)
+    await visits.arrive(1)
+    await visits.arrive_with(1.0)
+    await visits.arrive(1)
 
     visits.service.end()
     for _ in range(turns):
@@ -213,7 +213,7 @@ async def test_room_that_comes_free_as_the_time_is_over_is_not_lost(turns: int) 
     assert visits.bulkhead.waiting == 0
 
 
-async def test_room_is_given_back_when_what_is_done_in_it_raises() -> None:
+async def test_a_slot_is_freed_when_its_call_raises() -> None:
     bulkhead = Bulkhead(limit=1, queue=0, clock=ManualClock())
 
     for error in (ValueError, TimeoutError, FullError):
@@ -225,11 +225,11 @@ async def test_room_is_given_back_when_what_is_done_in_it_raises() -> None:
         pass
 
 
-async def test_nobody_is_refused_while_there_is_room() -> None:
+async def test_a_caller_is_not_refused_while_a_slot_is_free() -> None:
     visits = BulkheadVisits(limit=2, queue=1)
-    await visits.come(3)
+    await visits.arrive(3)
 
-    # Both calls end, and someone comes before the one who waits has noticed.
-    await visits.scene.play([End(0, "good"), End(0, "good"), Come(1.0)], visits.visit)
+    # Both calls end, and a caller comes before the waiting caller has run.
+    await visits.scene.play([End(0, "good"), End(0, "good"), Arrive(1.0)], visits.visit)
 
     assert visits.scene.answers == ["good"] * 4

@@ -1,4 +1,4 @@
-"""Time, the machine's and the tests': both keep the same promises."""
+"""The system clock and the clock of the tests behave alike."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,13 +14,13 @@ CLOCKS = pytest.mark.parametrize("make", [SystemClock, ManualClock])
 
 
 async def turn() -> None:
-    """Let everything happen that needs no time."""
+    """Run everything that needs no time."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
 @CLOCKS
-def test_monotonic_time_never_goes_back(make: type[Clock]) -> None:
+def test_monotonic_time_never_decreases(make: type[Clock]) -> None:
     clock = make()
 
     moments = [clock.monotonic() for _ in range(1_000)]
@@ -33,7 +33,7 @@ def test_the_time_of_day_is_in_utc(make: type[Clock]) -> None:
     assert make().now().utcoffset() == timedelta(0)
 
 
-def test_the_system_clock_tells_the_time_of_the_machine() -> None:
+def test_the_system_clock_gives_the_time_of_the_machine() -> None:
     before = datetime.now(UTC)
 
     now = SystemClock().now()
@@ -43,7 +43,7 @@ def test_the_system_clock_tells_the_time_of_the_machine() -> None:
 
 @CLOCKS
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
-async def test_no_time_is_slept_in_no_time(make: type[Clock], seconds: float) -> None:
+async def test_a_sleep_of_zero_or_less_ends_at_once(make: type[Clock], seconds: float) -> None:
     sleeping = asyncio.ensure_future(make().sleep(seconds))
 
     await turn()
@@ -54,7 +54,9 @@ async def test_no_time_is_slept_in_no_time(make: type[Clock], seconds: float) ->
 
 @CLOCKS
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
-async def test_a_timeout_of_no_time_ends_what_waits(make: type[Clock], seconds: float) -> None:
+async def test_a_timeout_of_zero_or_less_ends_a_wait_at_once(
+    make: type[Clock], seconds: float
+) -> None:
     clock = make()
 
     async def wait() -> None:
@@ -72,7 +74,7 @@ async def test_a_timeout_of_no_time_ends_what_waits(make: type[Clock], seconds: 
 
 
 @CLOCKS
-async def test_what_does_not_wait_is_not_timed_out(make: type[Clock]) -> None:
+async def test_a_block_that_does_not_wait_is_not_timed_out(make: type[Clock]) -> None:
     async with make().timeout(0.0):
         done = True
 
@@ -80,7 +82,9 @@ async def test_what_does_not_wait_is_not_timed_out(make: type[Clock]) -> None:
 
 
 @CLOCKS
-async def test_a_cancellation_within_a_timeout_is_no_timeout(make: type[Clock]) -> None:
+async def test_a_cancellation_within_a_timeout_is_not_reported_as_a_timeout(
+    make: type[Clock],
+) -> None:
     clock = make()
 
     async def wait() -> None:
@@ -105,7 +109,7 @@ async def test_a_cancelled_sleep_ends(make: type[Clock]) -> None:
         await sleeping
 
 
-# Timeouts: as asyncio's
+# Timeouts behave as those of asyncio
 
 
 TIMEOUTS = pytest.mark.parametrize("bound", [asyncio.timeout, SystemClock().timeout])
@@ -114,22 +118,22 @@ SOON = 0.01
 
 
 @TIMEOUTS
-async def test_past_it_what_waits_is_ended_and_the_task_goes_on_uncancelled(
+async def test_a_timeout_ends_the_wait_and_leaves_the_task_uncancelled(
     bound: Timeout,
 ) -> None:
-    with pytest.raises(TimeoutError) as told:
+    with pytest.raises(TimeoutError) as caught:
         async with bound(SOON):
             await asyncio.Event().wait()
 
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
-    assert isinstance(told.value.__cause__, asyncio.CancelledError)
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
     await asyncio.sleep(0)
 
 
 @TIMEOUTS
-async def test_one_that_is_over_ends_nothing_that_comes_after(bound: Timeout) -> None:
+async def test_a_timeout_has_no_effect_after_its_block_has_ended(bound: Timeout) -> None:
     async with bound(SOON):
         pass
     with pytest.raises(ZeroDivisionError):
@@ -141,7 +145,7 @@ async def test_one_that_is_over_ends_nothing_that_comes_after(bound: Timeout) ->
 
 @TIMEOUTS
 @pytest.mark.parametrize(("outer", "inner"), [(SOON, 60.0), (60.0, SOON), (SOON, SOON), (0, 0)])
-async def test_of_two_the_one_that_has_passed_says_so(
+async def test_of_two_nested_timeouts_the_earlier_one_is_raised(
     bound: Timeout, outer: float, inner: float
 ) -> None:
     ended: list[str] = []
@@ -165,7 +169,7 @@ async def test_of_two_the_one_that_has_passed_says_so(
 
 @TIMEOUTS
 @pytest.mark.parametrize("times", [1, 2])
-async def test_a_cancellation_in_the_same_turn_wins(bound: Timeout, times: int) -> None:
+async def test_a_cancellation_in_the_turn_of_the_timeout_wins(bound: Timeout, times: int) -> None:
     caught: list[type[BaseException]] = []
 
     async def wait() -> None:
@@ -191,7 +195,7 @@ async def test_a_cancellation_in_the_same_turn_wins(bound: Timeout, times: int) 
 
 
 @TIMEOUTS
-async def test_what_was_cancelled_before_is_timed_out_all_the_same(bound: Timeout) -> None:
+async def test_a_timeout_works_in_a_task_that_was_cancelled_before(bound: Timeout) -> None:
     ended: list[str] = []
 
     async def wait() -> None:
@@ -214,7 +218,7 @@ async def test_what_was_cancelled_before_is_timed_out_all_the_same(bound: Timeou
 
 
 @TIMEOUTS
-async def test_an_error_that_is_raised_when_it_has_passed_is_not_hidden(bound: Timeout) -> None:
+async def test_an_error_raised_after_the_timeout_is_not_hidden(bound: Timeout) -> None:
     async def fail() -> None:
         async with bound(SOON):
             try:
@@ -231,7 +235,7 @@ async def test_an_error_that_is_raised_when_it_has_passed_is_not_hidden(bound: T
 
 
 @TIMEOUTS
-async def test_what_goes_on_when_it_has_passed_is_not_ended_by_it_again(bound: Timeout) -> None:
+async def test_a_block_that_goes_on_after_its_timeout_is_not_ended_again(bound: Timeout) -> None:
     async with bound(SOON):
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -239,18 +243,18 @@ async def test_what_goes_on_when_it_has_passed_is_not_ended_by_it_again(bound: T
 
 
 @TIMEOUTS
-def test_only_a_task_can_be_bounded(bound: Timeout) -> None:
+def test_a_timeout_outside_of_a_task_is_an_error(bound: Timeout) -> None:
     loop = asyncio.new_event_loop()
-    told: list[str] = []
+    caught: list[str] = []
 
     def enter() -> None:
         try:
             bound(1.0).__aenter__().send(None)
         except RuntimeError as error:
-            told.append(str(error))
+            caught.append(str(error))
 
     loop.call_soon(enter)
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
-    assert told
+    assert caught

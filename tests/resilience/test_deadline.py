@@ -1,4 +1,4 @@
-"""Durations in headers, and what is left of a request's time."""
+"""Durations in headers, and the time that is left of a request."""
 
 import math
 
@@ -10,7 +10,7 @@ from app.resilience.clock import Deadline, read_duration, write_duration
 from tests.clock import ManualClock
 
 
-def test_what_remains_shrinks_as_time_passes_and_goes_below_zero() -> None:
+def test_the_remaining_time_decreases_and_goes_below_zero() -> None:
     clock = ManualClock()
     deadline = Deadline(clock.monotonic() + 5.0, clock)
 
@@ -36,7 +36,7 @@ def test_what_remains_shrinks_as_time_passes_and_goes_below_zero() -> None:
         ("999999999s", 999_999_999.0),
     ],
 )
-def test_a_duration_is_read(text: str, seconds: float) -> None:
+def test_a_duration_is_read_in_seconds_or_milliseconds(text: str, seconds: float) -> None:
     assert read_duration(text) == seconds
 
 
@@ -74,18 +74,18 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
         "1s\nX-Evil: 1",
     ],
 )
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_other_text_is_not_a_duration(text: str) -> None:
     assert read_duration(text) is None
 
 
 @pytest.mark.parametrize("text", ["0s", "0ms", "0.000s", "000000000ms"])
-def test_no_time_at_all_is_no_duration(text: str) -> None:
+def test_zero_is_not_a_duration(text: str) -> None:
     assert read_duration(text) is None
 
 
 @settings(deadline=None)
 @given(text=st.text() | st.text("0123456789.eE+-_ ms", max_size=9))
-def test_no_text_gives_anything_but_a_finite_time_above_zero_or_none(text: str) -> None:
+def test_any_text_is_read_as_a_finite_time_above_zero_or_as_none(text: str) -> None:
     seconds = read_duration(text)
 
     assert seconds is None or 0 < seconds < math.inf
@@ -94,7 +94,7 @@ def test_no_text_gives_anything_but_a_finite_time_above_zero_or_none(text: str) 
 @settings(deadline=None)
 @given(milliseconds=st.integers(1, 999_999_999))
 @example(1001)  # 1.001 * 1000 is a little less than 1001
-def test_whole_milliseconds_survive_being_written_and_read(milliseconds: int) -> None:
+def test_a_written_duration_is_read_as_the_same_milliseconds(milliseconds: int) -> None:
     seconds = read_duration(f"{milliseconds}ms")
     assert seconds is not None
 
@@ -105,7 +105,7 @@ def test_whole_milliseconds_survive_being_written_and_read(milliseconds: int) ->
 
 @settings(deadline=None)
 @given(seconds=st.floats(0.001, 3600))
-def test_a_written_duration_never_promises_more_time_than_there_is(seconds: float) -> None:
+def test_a_duration_is_rounded_down_when_it_is_written(seconds: float) -> None:
     written = write_duration(seconds)
 
     assert written.removesuffix("ms").isdigit()

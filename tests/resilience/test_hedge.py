@@ -1,4 +1,4 @@
-"""A second call where the first one is slower than nearly all."""
+"""A hedge is a second call, made when the first one is slower than nearly all calls."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from tests.clock import ManualClock
 from tests.properties import examples
 from tests.resilience.script import (
     Answer,
-    Come,
+    Arrive,
+    Cancel,
     End,
-    GiveUp,
-    Pass,
+    PassTime,
     Scene,
     ScriptedService,
     Step,
@@ -28,12 +28,12 @@ DELAY = 0.5
 
 
 def is_good(answer: Answer) -> bool:
-    """Tell whether an answer wins."""
+    """Return whether an answer wins."""
     return isinstance(answer, str)
 
 
 class Hedging:
-    """A call that is hedged, on a stage."""
+    """A hedged call with its callers, service and clock."""
 
     def __init__(self, *, may_repeat: bool = True) -> None:
         self.clock = ManualClock()
@@ -43,12 +43,12 @@ class Hedging:
         self._may_repeat = may_repeat
 
     def may_repeat(self) -> bool:
-        """Say whether there may be a second call."""
+        """Return whether there may be a second call."""
         self.asked += 1
         return self._may_repeat
 
     async def visit(self, _seconds: float) -> Answer:
-        """Make the call; nothing of it is left when it ends, however it does."""
+        """Make the call, and check that no call to the service is left after it."""
         began = self.clock.seconds
         try:
             answer = await hedged(
@@ -64,24 +64,24 @@ class Hedging:
         return answer
 
     async def play(self, *script: Step) -> None:
-        """Have one caller come, and play a script."""
-        await self.scene.play([Come(60.0), Turns(5), *script], self.visit)
+        """Start one caller, and play a script."""
+        await self.scene.play([Arrive(60.0), Turns(5), *script], self.visit)
 
     @property
     def answer(self) -> Answer:
-        """What the one caller got."""
+        """The answer to the one caller."""
         (answer,) = self.scene.answers
         return answer
 
 
 @settings(deadline=None, max_examples=examples(80))
 @given(may_repeat=st.booleans(), script=scripts(answers=["good", "fine", failure()]))
-async def test_whatever_happens_a_good_answer_wins_and_no_call_is_left(
+async def test_a_good_answer_always_wins_and_no_call_is_left(
     script: Sequence[Step], *, may_repeat: bool
 ) -> None:
     hedging = Hedging(may_repeat=may_repeat)
 
-    await hedging.play(*(step for step in script if not isinstance(step, Come)))
+    await hedging.play(*(step for step in script if not isinstance(step, Arrive)))
 
     assert hedging.asked <= 1
     assert hedging.service.made <= 1 + may_repeat
@@ -90,31 +90,31 @@ async def test_whatever_happens_a_good_answer_wins_and_no_call_is_left(
         assert is_good(answer) or not any(map(is_good, hedging.service.ended))
 
 
-async def test_a_quick_call_is_made_once() -> None:
+async def test_a_fast_call_is_not_hedged() -> None:
     hedging = Hedging()
 
-    await hedging.play(Pass(DELAY - 0.01), Turns(5), End(0, "good"))
+    await hedging.play(PassTime(DELAY - 0.01), Turns(5), End(0, "good"))
 
     assert hedging.answer == "good"
     assert (hedging.service.made, hedging.asked) == (1, 0)
 
 
-async def test_a_quick_failure_is_the_answer_and_nothing_is_made_beside_it() -> None:
+async def test_a_fast_failure_is_returned_without_a_hedge() -> None:
     hedging = Hedging()
 
-    await hedging.play(End(0, failure()), Turns(9), Pass(DELAY))
+    await hedging.play(End(0, failure()), Turns(9), PassTime(DELAY))
 
     assert hedging.answer == failure()
     assert (hedging.service.made, hedging.asked) == (1, 0)
 
 
 @pytest.mark.parametrize("winner", [0, 1])
-async def test_the_first_good_answer_of_two_wins_and_the_other_call_is_cancelled(
+async def test_the_first_good_answer_wins_and_the_other_call_is_cancelled(
     winner: int,
 ) -> None:
     hedging = Hedging()
 
-    await hedging.play(Pass(DELAY), Turns(5), End(winner, "good"), Turns(9))
+    await hedging.play(PassTime(DELAY), Turns(5), End(winner, "good"), Turns(9))
 
     assert hedging.answer == "good"
     assert hedging.service.made == 2
@@ -122,40 +122,40 @@ async def test_the_first_good_answer_of_two_wins_and_the_other_call_is_cancelled
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_a_failure_waits_for_the_other_call(first: int) -> None:
+async def test_a_failed_call_of_a_hedge_waits_for_the_other_call(first: int) -> None:
     hedging = Hedging()
 
-    await hedging.play(Pass(DELAY), Turns(5), End(first, failure()), Turns(9), End(0, "good"))
+    await hedging.play(PassTime(DELAY), Turns(5), End(first, failure()), Turns(9), End(0, "good"))
 
     assert hedging.answer == "good"
 
 
-async def test_when_both_fail_the_last_failure_is_the_answer() -> None:
+async def test_the_last_failure_is_returned_when_both_calls_fail() -> None:
     hedging = Hedging()
     last = failure(retryable=True)
 
-    await hedging.play(Pass(DELAY), Turns(5), End(0, failure()), Turns(9), End(0, last))
+    await hedging.play(PassTime(DELAY), Turns(5), End(0, failure()), Turns(9), End(0, last))
 
     assert hedging.answer == last
 
 
 @pytest.mark.parametrize("answers", [("good", failure()), (failure(), "good")])
-async def test_a_good_answer_wins_over_a_failure_that_comes_in_the_same_moment(
+async def test_a_good_answer_wins_over_a_failure_at_the_same_moment(
     answers: tuple[Answer, Answer],
 ) -> None:
     for _ in range(10):  # which of the two is looked at first is up to the interpreter
         hedging = Hedging()
         first, second = answers
 
-        await hedging.play(Pass(DELAY), Turns(5), End(0, first), End(0, second), Turns(9))
+        await hedging.play(PassTime(DELAY), Turns(5), End(0, first), End(0, second), Turns(9))
 
         assert hedging.answer == "good"
 
 
-async def test_where_no_repetition_may_be_made_the_first_call_is_waited_for() -> None:
+async def test_the_first_call_goes_on_when_no_hedge_is_allowed() -> None:
     hedging = Hedging(may_repeat=False)
 
-    await hedging.play(Pass(DELAY), Turns(5), Pass(60.0), Turns(5), End(0, "good"))
+    await hedging.play(PassTime(DELAY), Turns(5), PassTime(60.0), Turns(5), End(0, "good"))
 
     assert hedging.answer == "good"
     assert (hedging.service.made, hedging.asked) == (1, 1)
@@ -163,10 +163,10 @@ async def test_where_no_repetition_may_be_made_the_first_call_is_waited_for() ->
 
 @pytest.mark.parametrize("passed", [0.0, DELAY])
 @pytest.mark.parametrize("turns", range(1, 5))
-async def test_a_caller_who_gives_up_leaves_no_call_behind(passed: float, turns: int) -> None:
+async def test_a_cancelled_caller_leaves_no_call_running(passed: float, turns: int) -> None:
     hedging = Hedging()
 
-    await hedging.play(Pass(passed), Turns(turns), GiveUp(0))
+    await hedging.play(PassTime(passed), Turns(turns), Cancel(0))
 
     assert hedging.scene.answers == []
     assert hedging.service.ended == []
@@ -174,7 +174,7 @@ async def test_a_caller_who_gives_up_leaves_no_call_behind(passed: float, turns:
 
 @pytest.mark.parametrize("error", [ValueError, TimeoutError])
 @pytest.mark.parametrize("raising", [1, 2])
-async def test_what_a_call_raises_is_raised_and_the_other_call_is_cancelled(
+async def test_an_error_of_one_call_is_raised_and_the_other_is_cancelled(
     error: type[Exception], raising: int
 ) -> None:
     clock, service = ManualClock(), ScriptedService()
@@ -195,10 +195,10 @@ async def test_what_a_call_raises_is_raised_and_the_other_call_is_cancelled(
     assert service.running == []
 
 
-async def test_the_loser_is_waited_for_while_it_tidies_up() -> None:
+async def test_the_cancelled_call_may_finish_its_cleanup() -> None:
     clock = ManualClock()
     calls: list[int] = []
-    tidied: list[int] = []
+    cleaned_up: list[int] = []
 
     async def call() -> str:
         calls.append(1)
@@ -208,7 +208,7 @@ async def test_the_loser_is_waited_for_while_it_tidies_up() -> None:
             await asyncio.Event().wait()
         finally:
             await clock.sleep(1.0)
-            tidied.append(1)
+            cleaned_up.append(1)
         return "never"
 
     answer = await clock.run(
@@ -216,10 +216,10 @@ async def test_the_loser_is_waited_for_while_it_tidies_up() -> None:
     )
 
     assert answer == "good"
-    assert tidied == [1]
+    assert cleaned_up == [1]
 
 
-def test_few_calls_say_nothing_of_the_slowest() -> None:
+def test_no_percentile_is_known_from_too_few_calls() -> None:
     latencies = Latencies()
 
     for _ in range(MIN_SAMPLES - 1):
@@ -232,7 +232,7 @@ def test_few_calls_say_nothing_of_the_slowest() -> None:
 
 @settings(deadline=None)
 @given(seconds=st.lists(st.floats(0, 3600), min_size=MIN_SAMPLES, max_size=2 * MAX_SAMPLES))
-def test_95_of_100_of_the_last_calls_stay_within_and_no_fewer_would_do(
+def test_p95_is_the_95th_percentile_of_the_last_calls(
     seconds: list[float],
 ) -> None:
     latencies = Latencies()

@@ -1,4 +1,7 @@
-"""Calls about users who are known to be slow or to fail harm no calls about others."""
+"""Calls for suspects do not harm calls for other users.
+
+A suspect is a user that is known to be slow or to fail.
+"""
 
 import asyncio
 from typing import Any
@@ -19,7 +22,7 @@ FAILURES = [failure(), failure(retryable=True), failure(Code.SOURCE_TIMEOUT)]
 
 
 async def run(guarded: Guarded, answer: Answer, **how: Any) -> Answer:  # noqa: ANN401 # flags
-    """Make a call that is answered at once."""
+    """Make a call that gets its answer at once."""
 
     async def call(_: float) -> Answer:
         guarded.began.append(guarded.clock.seconds)
@@ -27,18 +30,18 @@ async def run(guarded: Guarded, answer: Answer, **how: Any) -> Answer:  # noqa: 
 
     deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
     outcome = await guarded.clock.run(
-        guarded.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE, **how)
+        guarded.pipeline.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE, **how)
     )
     return outcome.answer
 
 
-async def ask_about_suspect(guarded: Guarded, answer: Answer) -> Answer:
-    """Ask about a user who is known to be slow or to fail, and answer at once."""
+async def call_for_suspect(guarded: Guarded, answer: Answer) -> Answer:
+    """Make a call for a suspect that gets its answer at once."""
     return await run(guarded, answer, isolated=True)
 
 
 @pytest.mark.parametrize("answer", FAILURES)
-async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked_once(
+async def test_failed_calls_for_a_suspect_are_not_retried_and_open_no_breaker(
     answer: SourceFailure,
 ) -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(budget_share=1.0))
@@ -46,24 +49,24 @@ async def test_while_others_are_answered_a_suspect_opens_no_circuit_and_is_asked
     guarded.began.clear()
 
     for _ in range(20):
-        assert await ask_about_suspect(guarded, answer) is answer
+        assert await call_for_suspect(guarded, answer) is answer
 
     assert guarded.state() is BreakerState.CLOSED
     assert len(guarded.began) == 20
 
 
-async def test_good_answers_about_a_suspect_keep_no_circuit_closed() -> None:
+async def test_good_answers_for_a_suspect_do_not_keep_the_breaker_closed() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
 
     for _ in range(6):
-        await ask_about_suspect(guarded, "good")
+        await call_for_suspect(guarded, "good")
     for _ in range(4):
         await guarded.answer(failure())
 
     assert guarded.state() is BreakerState.OPEN
 
 
-async def test_a_batch_that_is_divided_if_it_fails_does_not_count_and_its_parts_do() -> None:
+async def test_a_divisible_batch_that_fails_does_not_count_but_its_parts_do() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
 
     for _ in range(20):
@@ -74,7 +77,7 @@ async def test_a_batch_that_is_divided_if_it_fails_does_not_count_and_its_parts_
     assert guarded.state() is BreakerState.OPEN
 
 
-async def test_a_divided_probe_that_fails_opens_the_circuit_again() -> None:
+async def test_a_divisible_probe_that_fails_opens_the_breaker_again() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
     for _ in range(4):
         await run(guarded, failure())
@@ -85,7 +88,7 @@ async def test_a_divided_probe_that_fails_opens_the_circuit_again() -> None:
     assert guarded.state() is BreakerState.OPEN
 
 
-async def test_a_call_that_succeeds_counts_as_often_as_requests_share_it() -> None:
+async def test_a_good_call_counts_once_for_each_request_that_shares_it() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
 
     await run(guarded, "good", requests=5)
@@ -96,7 +99,7 @@ async def test_a_call_that_succeeds_counts_as_often_as_requests_share_it() -> No
     assert guarded.state() is BreakerState.OPEN
 
 
-async def test_a_suspect_is_no_probe() -> None:
+async def test_a_call_for_a_suspect_is_not_used_as_a_probe() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0))
     await guarded.answer("good")
     for _ in range(4):
@@ -106,7 +109,7 @@ async def test_a_suspect_is_no_probe() -> None:
     await guarded.answer("good")
     guarded.began.clear()
 
-    answer = await ask_about_suspect(guarded, "good")
+    answer = await call_for_suspect(guarded, "good")
 
     assert isinstance(answer, SourceFailure)
     assert answer.code is Code.SOURCE_CIRCUIT_OPEN
@@ -115,9 +118,7 @@ async def test_a_suspect_is_no_probe() -> None:
     assert guarded.state() is BreakerState.CLOSED
 
 
-async def test_a_suspect_that_waited_for_a_place_until_the_circuit_may_be_probed_is_no_probe() -> (
-    None
-):
+async def test_a_call_for_a_suspect_that_waited_is_not_used_as_a_probe() -> None:
     guarded = Guarded(breaker=OPENS_SOON, retry=RetrySettings(max_retries=0), max_calls=4)
     hangs = asyncio.Event()
 
@@ -125,15 +126,17 @@ async def test_a_suspect_that_waited_for_a_place_until_the_circuit_may_be_probed
         await hangs.wait()
         return "good"
 
-    def ask_about_another(call: Attempt[str]) -> asyncio.Task[PipelineResult[str]]:
+    def start_call_for_suspect(call: Attempt[str]) -> asyncio.Task[PipelineResult[str]]:
         deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
         return asyncio.create_task(
-            guarded.guard.run(call, limit=LIMIT, deadline=deadline, reserve=RESERVE, isolated=True)
+            guarded.pipeline.run(
+                call, limit=LIMIT, deadline=deadline, reserve=RESERVE, isolated=True
+            )
         )
 
-    running = ask_about_another(hang)
+    running = start_call_for_suspect(hang)
     await guarded.clock.settle()
-    waiting = ask_about_another(guarded.attempt(guarded.clock.seconds + 60.0))
+    waiting = start_call_for_suspect(guarded.attempt(guarded.clock.seconds + 60.0))
     await guarded.clock.settle()
     for _ in range(4):
         await guarded.answer(failure())
@@ -151,7 +154,7 @@ async def test_a_suspect_that_waited_for_a_place_until_the_circuit_may_be_probed
 
 
 @pytest.mark.parametrize(("max_calls", "most"), [(1, 1), (2 * ISOLATED_SHARE, 2), (64, 16)])
-async def test_suspects_have_a_share_of_the_places_and_nobody_else_waits_for_them(
+async def test_suspects_have_a_share_of_the_slots_and_do_not_delay_others(
     max_calls: int, most: int
 ) -> None:
     guarded = Guarded(max_calls=max_calls, max_waiting_calls=100)
@@ -169,13 +172,13 @@ async def test_suspects_have_a_share_of_the_places_and_nobody_else_waits_for_the
     async with asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(
-                guarded.guard.run(
+                guarded.pipeline.run(
                     hang, limit=LIMIT, deadline=deadline, reserve=RESERVE, isolated=True
                 )
             )
         await guarded.clock.settle()
         assert running == most
-        assert guarded.guard.congested is False
+        assert guarded.pipeline.congested is False
         if max_calls > 1:
             began = guarded.clock.seconds
             assert (await guarded.answer("good")).answer == "good"
@@ -187,11 +190,9 @@ async def test_suspects_have_a_share_of_the_places_and_nobody_else_waits_for_the
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1, 1), (2 * ISOLATED_SHARE, 2)])
-async def test_suspects_have_a_share_of_the_places_of_an_endpoint_too(
-    limit: int, most: int
-) -> None:
+async def test_suspects_have_a_share_of_the_slots_of_an_endpoint(limit: int, most: int) -> None:
     guarded = Guarded(max_calls=64)
-    endpoint = guarded.guard.endpoint_bulkhead(limit)
+    endpoint = guarded.pipeline.endpoint_bulkhead(limit)
     running = 0
 
     async def hang(_: float) -> Answer:
@@ -206,7 +207,7 @@ async def test_suspects_have_a_share_of_the_places_of_an_endpoint_too(
 
     async def ask(call: Attempt[str], *, isolated: bool) -> Answer:
         deadline = Deadline(guarded.clock.seconds + 60.0, guarded.clock)
-        result = await guarded.guard.run(
+        result = await guarded.pipeline.run(
             call,
             limit=LIMIT,
             deadline=deadline,

@@ -1,4 +1,4 @@
-"""How fast a service may be asked, as it says itself."""
+"""How many calls a source takes, by the signals in its responses."""
 
 import math
 
@@ -21,15 +21,15 @@ FREE = CallRate(float(MOST))
 REFUSED = Signal(refused=True)
 
 
-def heeding(
+def after_signal(
     pace: CallRate, signal: Signal, *, began: float = NOW, now: float = NOW, luck: float = 0.5
 ) -> CallRate:
-    """Heed a signal."""
+    """Return the rate of calls after a signal."""
     return slowed(pace, signal, SETTINGS, began=began, now=now, chance=lambda: luck)
 
 
-def test_a_refusal_halves_the_calls_and_makes_a_pause() -> None:
-    pace = heeding(FREE, REFUSED)
+def test_a_refusal_halves_the_limit_of_calls_and_makes_a_pause() -> None:
+    pace = after_signal(FREE, REFUSED)
 
     assert pace == CallRate(32.0, until=NOW + 0.075, cut_at=NOW, refusals=1)
     assert pace.state(NOW, MOST) is PaceState.PAUSED
@@ -37,19 +37,19 @@ def test_a_refusal_halves_the_calls_and_makes_a_pause() -> None:
     assert FREE.state(NOW, MOST) is PaceState.FREE
 
 
-def test_calls_that_were_under_way_at_a_cut_do_not_cut_again_but_may_lengthen_the_pause() -> None:
-    pace = heeding(FREE, REFUSED)
+def test_calls_running_at_a_cut_may_lengthen_the_pause_but_do_not_cut_again() -> None:
+    pace = after_signal(FREE, REFUSED)
 
     for began in (NOW - 5.0, NOW):
-        again = heeding(pace, Signal(refused=True, wait=5.0), began=began, now=NOW + 1.0)
+        again = after_signal(pace, Signal(refused=True, wait=5.0), began=began, now=NOW + 1.0)
         assert again == CallRate(32.0, until=NOW + 6.0, cut_at=NOW, refusals=1)
-    assert heeding(pace, REFUSED, began=NOW - 5.0).until == pace.until
+    assert after_signal(pace, REFUSED, began=NOW - 5.0).until == pace.until
 
 
-def test_one_call_is_always_left() -> None:
+def test_the_limit_of_calls_is_never_below_one() -> None:
     pace = FREE
     for turn in range(50):
-        pace = heeding(pace, REFUSED, began=NOW + turn, now=NOW + turn)
+        pace = after_signal(pace, REFUSED, began=NOW + turn, now=NOW + turn)
 
     assert pace.limit == 1.0
 
@@ -61,42 +61,42 @@ def test_one_call_is_always_left() -> None:
         (0.5, [0.075, 0.15, 0.3, 0.6, 0.75, 0.75]),
     ],
 )
-def test_pauses_that_are_not_told_grow_and_vary(luck: float, waits: list[float]) -> None:
+def test_pauses_without_a_given_length_grow_and_vary(luck: float, waits: list[float]) -> None:
     pace = FREE
     for turn, wait in enumerate(waits):
         now = NOW + 10 * turn
-        pace = heeding(pace, REFUSED, began=now, now=now, luck=luck)
+        pace = after_signal(pace, REFUSED, began=now, now=now, luck=luck)
         assert pace.until - now == pytest.approx(wait)
 
 
 @pytest.mark.parametrize(
-    ("told", "waited"),
+    ("wait", "waited"),
     [(0.0, 0.1), (0.05, 0.1), (3.0, 3.0), (60.0, 60.0), (61.0, 60.0), (MAX_WAIT, 60.0)],
 )
-def test_a_pause_is_as_long_as_is_told_within_bounds(told: float, waited: float) -> None:
-    pace = heeding(FREE, Signal(refused=True, wait=told), luck=0.0)
+def test_a_pause_has_the_length_in_the_signal_within_bounds(wait: float, waited: float) -> None:
+    pace = after_signal(FREE, Signal(refused=True, wait=wait), luck=0.0)
 
     assert pace.until - NOW == pytest.approx(waited)
 
 
-def test_a_service_that_says_at_once_and_refuses_again_is_left_alone_for_longer() -> None:
+def test_pauses_grow_when_the_source_names_no_wait_and_refuses_again() -> None:
     pace, waits = FREE, list[float]()
     for turn in range(5):
         now = NOW + 10 * turn
-        pace = heeding(pace, Signal(refused=True, wait=0.0), began=now, now=now)
+        pace = after_signal(pace, Signal(refused=True, wait=0.0), began=now, now=now)
         waits.append(round(pace.until - now, 6))
 
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.0]
 
 
-def test_a_good_answer_that_asks_for_a_pause_gets_it() -> None:
-    assert heeding(FREE, Signal(wait=0.5)) == CallRate(32.0, until=NOW + 0.5, cut_at=NOW)
+def test_a_good_response_can_ask_for_a_pause() -> None:
+    assert after_signal(FREE, Signal(wait=0.5)) == CallRate(32.0, until=NOW + 0.5, cut_at=NOW)
 
 
-def test_a_good_answer_pauses_for_no_longer_than_the_setting_allows() -> None:
-    assert heeding(FREE, Signal(wait=10.0)) == CallRate(32.0, until=NOW + 1.0, cut_at=NOW)
-    empty = Signal(wait=10.0, left=0)  # until then, each call would be refused
-    assert heeding(FREE, empty) == CallRate(32.0, until=NOW + 10.0, cut_at=NOW)
+def test_a_pause_after_a_good_response_has_the_set_length_at_most() -> None:
+    assert after_signal(FREE, Signal(wait=10.0)) == CallRate(32.0, until=NOW + 1.0, cut_at=NOW)
+    empty = Signal(wait=10.0, left=0)  # each call before that would be refused
+    assert after_signal(FREE, empty) == CallRate(32.0, until=NOW + 10.0, cut_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +107,15 @@ def test_a_good_answer_pauses_for_no_longer_than_the_setting_allows() -> None:
         (Signal(left=1), 1.0),
         (Signal(left=0), 1.0),
         (Signal(left=0, wait=0.0), 1.0),
-        (Signal(left=0, wait=5.0), 32.0),  # after which there is more again
+        (Signal(left=0, wait=5.0), 32.0),  # the quota is renewed after the pause
     ],
 )
-def test_no_more_calls_run_at_the_same_time_than_the_service_still_takes(
-    signal: Signal, limit: float
-) -> None:
-    assert heeding(FREE, signal).limit == limit
+def test_the_limit_of_calls_is_at_most_the_rest_of_the_quota(signal: Signal, limit: float) -> None:
+    assert after_signal(FREE, signal).limit == limit
 
 
-def test_each_round_of_good_answers_allows_for_one_call_more() -> None:
-    pace = heeding(CallRate(8.0), REFUSED)
+def test_each_round_of_good_responses_raises_the_limit_by_one() -> None:
+    pace = after_signal(CallRate(8.0), REFUSED)
     limits = [int(pace.limit)]
     for _ in range(4):
         for _ in range(limits[-1] + 1):
@@ -128,8 +126,8 @@ def test_each_round_of_good_answers_allows_for_one_call_more() -> None:
     assert pace.refusals == 0
 
 
-def test_good_answers_to_calls_from_before_the_cut_say_nothing_of_it() -> None:
-    pace = heeding(FREE, REFUSED)
+def test_good_responses_to_calls_from_before_the_cut_do_not_count() -> None:
+    pace = after_signal(FREE, REFUSED)
 
     assert sped_up(pace, began=NOW, most=MOST) is pace
 
@@ -148,7 +146,7 @@ SIGNALS = st.builds(
         st.tuples(st.floats(0, 10), st.floats(0, 5), st.none() | SIGNALS, st.floats(0, 0.999))
     )
 )
-def test_whatever_a_service_says_the_pace_stays_within_its_bounds(
+def test_the_pace_stays_within_its_bounds_after_any_signals(
     events: list[tuple[float, float, Signal | None, float]],
 ) -> None:
     pace, now = FREE, NOW
@@ -159,7 +157,7 @@ def test_whatever_a_service_says_the_pace_stays_within_its_bounds(
             pace = sped_up(pace, began=now - took, most=MOST)
             assert before.limit <= pace.limit <= before.limit + 1
         else:
-            pace = heeding(pace, signal, began=now - took, now=now, luck=luck)
+            pace = after_signal(pace, signal, began=now - took, now=now, luck=luck)
             least = before.limit if signal.left is None else min(before.limit, signal.left)
             assert pace.limit >= max(1, least / 2)
             assert pace.limit <= before.limit
@@ -175,13 +173,13 @@ def test_whatever_a_service_says_the_pace_stays_within_its_bounds(
 
 @settings(deadline=None)
 @given(signals=st.lists(SIGNALS, max_size=20))
-def test_good_answers_alone_lead_back_to_full_speed(signals: list[Signal]) -> None:
+def test_good_responses_lead_back_to_the_full_limit(signals: list[Signal]) -> None:
     pace, now = FREE, NOW
     for signal in signals:
-        pace, now = heeding(pace, signal, began=now, now=now), now + 1
-    answers = 0
+        pace, now = after_signal(pace, signal, began=now, now=now), now + 1
+    responses = 0
     while pace.limit < MOST:
-        pace, answers = sped_up(pace, began=math.inf, most=MOST), answers + 1
+        pace, responses = sped_up(pace, began=math.inf, most=MOST), responses + 1
 
-    assert answers <= MOST * (MOST + 1) / 2
+    assert responses <= MOST * (MOST + 1) / 2
     assert pace.state(now + 61.0, MOST) is PaceState.FREE

@@ -1,4 +1,4 @@
-"""Whose turn it is, and whose pace is remembered."""
+"""The pacer gives calls their turns, and the pace of each caller is kept."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from tests.clock import ManualClock
 from tests.properties import examples
 from tests.resilience.script import (
     Answer,
-    Come,
+    Arrive,
+    Cancel,
     End,
-    GiveUp,
-    Pass,
+    PassTime,
     Scene,
     ScriptedService,
     Step,
@@ -43,7 +43,7 @@ SETTINGS = SourceSettings(
 
 
 class PacerVisits:
-    """What calls do that have to wait for their turn, and what may not happen to them."""
+    """Callers that wait for their turns; each call checks that it may run."""
 
     def __init__(self, limit: int, queue: int) -> None:
         self.clock = ManualClock()
@@ -55,19 +55,19 @@ class PacerVisits:
         self.turns: list[asyncio.Task[object] | None] = []
 
     async def visit(self, seconds: float) -> Answer:
-        """Come, wait so many seconds at most, call, and heed what the service says."""
+        """Wait for a turn for so many seconds at most, call, and apply the answer to the pace."""
         try:
             async with self.pacer.turn(seconds):
                 self.turns.append(asyncio.current_task())
                 if self.pacer.pause:
-                    # It began in the tick in which the turn came. The guard looks once more, too.
+                    # The pause began in the tick of the turn. The pipeline checks this too.
                     return HELD
                 if len(self.service.running) >= self.pacer.pace.limit:
-                    self.wrong.append("more calls ran than may")
+                    self.wrong.append("more calls ran than the pace allows")
                 began = self.clock.seconds
                 answer = await self.service.call()
                 if isinstance(answer, SourceFailure):
-                    self._heed(answer, began)
+                    self._apply_refusal(answer, began)
         except FullError:
             return FULL
         if not isinstance(answer, SourceFailure):
@@ -75,16 +75,16 @@ class PacerVisits:
             self.pacer.speed_up(sped_up(self.pacer.pace, began=began, most=most))
         return answer
 
-    def _heed(self, refusal: SourceFailure, began: float) -> None:
-        """Heed a refusal, while it is still the call's turn."""
+    def _apply_refusal(self, refusal: SourceFailure, began: float) -> None:
+        """Slow the pace after a refusal, within the turn of the call."""
         signal = Signal(refused=True, wait=refusal.retry_after)
         pace, now = self.pacer.pace, self.clock.seconds
         self.pacer.slow_down(
             slowed(pace, signal, self.settings, began=began, now=now, chance=lambda: 0.5)
         )
 
-    async def come(self, times: int, seconds: float = 600.0) -> None:
-        """Have callers come, and do what they can at once."""
+    async def arrive(self, times: int, seconds: float = 600.0) -> None:
+        """Start callers, and run until all of them wait."""
         for _ in range(times):
             self.scene.callers.append(asyncio.create_task(self.visit(seconds)))
         await self.clock.settle()
@@ -92,12 +92,12 @@ class PacerVisits:
 
 @settings(deadline=None, max_examples=examples(80))
 @given(limit=st.integers(1, 3), queue=st.integers(0, 3), script=scripts(answers=["good", REFUSED]))
-@example(  # the one who gives up has just got its turn
+@example(  # the cancelled caller has just got its turn
     limit=1,
     queue=3,
-    script=[Come(3.0, 3), Turns(4), End(0, "good"), Turns(2), GiveUp(0), Turns(4), Come(3.0)],
+    script=[Arrive(3.0, 3), Turns(4), End(0, "good"), Turns(2), Cancel(0), Turns(4), Arrive(3.0)],
 )
-async def test_whatever_callers_do_each_turn_that_is_given_is_used_or_given_back(
+async def test_each_turn_is_used_or_given_back_in_any_script(
     limit: int, queue: int, script: Sequence[Step]
 ) -> None:
     visits = PacerVisits(limit, queue)
@@ -108,7 +108,7 @@ async def test_whatever_callers_do_each_turn_that_is_given_is_used_or_given_back
     assert visits.pacer.idle
     visits.clock.advance(60.0)
     may = int(visits.pacer.pace.limit)
-    await visits.come(limit + queue + 1)
+    await visits.arrive(limit + queue + 1)
     assert len(visits.service.running) == may
     assert [caller.done() for caller in visits.scene.callers[-limit - queue - 1 :]] == [
         *[False] * (limit + queue),
@@ -120,16 +120,16 @@ async def test_whatever_callers_do_each_turn_that_is_given_is_used_or_given_back
 
 
 @pytest.mark.parametrize(("turns", "which"), list(product(range(8), range(3))))
-async def test_who_is_cancelled_as_its_turn_comes_leaves_it_to_the_next(
+async def test_a_caller_cancelled_as_its_turn_comes_leaves_it_to_the_next(
     turns: int, which: int
 ) -> None:
     visits = PacerVisits(limit=1, queue=4)
-    await visits.come(4)
+    await visits.arrive(4)
 
     visits.service.end()
     for _ in range(turns):
         await asyncio.sleep(0)
-    visits.scene.give_up(which)
+    visits.scene.cancel(which)
     await visits.clock.settle()
 
     assert len(visits.service.running) == 1
@@ -139,11 +139,11 @@ async def test_who_is_cancelled_as_its_turn_comes_leaves_it_to_the_next(
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_turn_that_comes_as_the_time_is_over_is_not_lost(turns: int) -> None:
+async def test_a_turn_that_comes_as_a_wait_ends_is_not_lost(turns: int) -> None:
     visits = PacerVisits(limit=1, queue=4)
-    await visits.come(1)
-    await visits.come(1, seconds=1.0)
-    await visits.come(1)
+    await visits.arrive(1)
+    await visits.arrive(1, seconds=1.0)
+    await visits.arrive(1)
 
     visits.service.end()
     for _ in range(turns):
@@ -157,19 +157,19 @@ async def test_a_turn_that_comes_as_the_time_is_over_is_not_lost(turns: int) -> 
     assert visits.pacer.idle
 
 
-async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
+async def test_turns_are_given_in_the_order_of_arrival() -> None:
     visits = PacerVisits(limit=1, queue=4)
-    await visits.come(5)
+    await visits.arrive(5)
 
     await visits.scene.end()
 
     assert visits.turns == visits.scene.callers
 
 
-async def test_after_a_pause_as_many_go_on_at_once_as_may() -> None:
+async def test_as_many_calls_as_the_pace_allows_start_after_a_pause() -> None:
     visits = PacerVisits(limit=3, queue=4)
     visits.pacer.slow_down(CallRate(2.0, until=visits.clock.seconds + 5.0))
-    await visits.come(5)
+    await visits.arrive(5)
 
     visits.clock.advance(4.999)
     await visits.clock.settle()
@@ -181,10 +181,10 @@ async def test_after_a_pause_as_many_go_on_at_once_as_may() -> None:
     await visits.scene.end()
 
 
-async def test_a_pause_that_becomes_longer_while_one_waits_is_waited_for() -> None:
+async def test_a_waiting_call_waits_until_the_end_of_a_longer_pause() -> None:
     visits = PacerVisits(limit=1, queue=1)
     visits.pacer.slow_down(CallRate(1.0, until=visits.clock.seconds + 1.0))
-    await visits.come(1)
+    await visits.arrive(1)
 
     visits.pacer.slow_down(CallRate(1.0, until=visits.clock.seconds + 3.0))
     visits.clock.advance(2.999)
@@ -197,7 +197,7 @@ async def test_a_pause_that_becomes_longer_while_one_waits_is_waited_for() -> No
     await visits.scene.end()
 
 
-async def test_what_raises_in_its_turn_gives_it_back() -> None:
+async def test_a_turn_is_given_back_when_its_call_raises() -> None:
     pacer = Pacer(limit=1, capacity=1, clock=ManualClock())
 
     for error in (ValueError, TimeoutError, FullError):
@@ -208,11 +208,11 @@ async def test_what_raises_in_its_turn_gives_it_back() -> None:
     assert pacer.idle
 
 
-# Whose pace is remembered
+# Paces by caller
 
 
 class PaceReports:
-    """The paces of a service, and what was told of them."""
+    """The paces of a service, and the slowdowns that were reported."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -221,70 +221,70 @@ class PaceReports:
             SETTINGS, clock=self.clock, chance=lambda: 0.5, on_slow=self.slowdowns.append
         )
 
-    def heed(self, caller: str, wait: float) -> None:
-        """Have the service ask one caller to leave it alone."""
+    def pause(self, caller: str, wait: float) -> None:
+        """Have the service ask one caller for a pause."""
         self.paces.apply_signal(caller, Signal(wait=wait, left=0), began=self.clock.seconds)
 
     def paused(self) -> int:
-        """Count the callers who are paused."""
+        """Count the callers that are paused."""
         callers = [str(number) for number in range(2 * MAX_CALLERS)]
         return [self.paces.state_of(one) for one in callers].count(PaceState.PAUSED)
 
 
-def test_of_too_many_callers_those_are_forgotten_whose_pause_is_over_and_no_other() -> None:
-    told = PaceReports()
+def test_callers_whose_pause_is_over_are_forgotten_first() -> None:
+    reports = PaceReports()
     for number in range(MAX_CALLERS):
-        told.heed(str(number), 1.0 if number % 2 else 60.0)
-    told.clock.advance(1.0)
+        reports.pause(str(number), 1.0 if number % 2 else 60.0)
+    reports.clock.advance(1.0)
 
-    told.heed(str(MAX_CALLERS), 60.0)
+    reports.pause(str(MAX_CALLERS), 60.0)
 
-    assert told.paused() == MAX_CALLERS / 2 + 1
-    assert told.paces.pacer_of("1") is None
-    assert told.paces.pacer_of("0") is not None
+    assert reports.paused() == MAX_CALLERS / 2 + 1
+    assert reports.paces.pacer_of("1") is None
+    assert reports.paces.pacer_of("0") is not None
 
 
-def test_where_all_are_paused_one_more_costs_the_oldest_its_pause_and_no_other() -> None:
-    told = PaceReports()
+def test_the_oldest_callers_are_forgotten_when_all_are_paused() -> None:
+    reports = PaceReports()
     for number in range(MAX_CALLERS + 10):
-        told.heed(str(number), 60.0)
+        reports.pause(str(number), 60.0)
 
-    tempos = [told.paces.state_of(str(number)) for number in range(MAX_CALLERS + 10)]
+    states = [reports.paces.state_of(str(number)) for number in range(MAX_CALLERS + 10)]
 
-    assert tempos == [PaceState.FREE] * 10 + [PaceState.PAUSED] * MAX_CALLERS
+    assert states == [PaceState.FREE] * 10 + [PaceState.PAUSED] * MAX_CALLERS
 
 
-async def test_a_caller_who_calls_or_waits_is_not_forgotten_for_others() -> None:
-    told = PaceReports()
+async def test_a_caller_with_a_call_is_not_forgotten_for_others() -> None:
+    reports = PaceReports()
     for number in range(MAX_CALLERS):
-        told.heed(str(number), 1.0)
-    told.clock.advance(1.0)
-    busy = told.paces.pacer_of("7")
+        reports.pause(str(number), 1.0)
+    reports.clock.advance(1.0)
+    busy = reports.paces.pacer_of("7")
     assert busy is not None
 
     async with busy.turn(1.0):
-        told.heed("one more", 60.0)
+        reports.pause("one more", 60.0)
 
-        assert told.paces.pacer_of("7") is busy
-        assert told.paces.pacer_of("8") is None
+        assert reports.paces.pacer_of("7") is busy
+        assert reports.paces.pacer_of("8") is None
 
 
-async def test_a_caller_is_not_forgotten_while_it_is_paused_slowed_or_calls() -> None:
-    told = PaceReports()
-    told.heed("a", 1.0)
-    for _ in range(20):  # good answers to calls that were begun in the pause lift the limit
-        told.paces.record_success("a", began=told.clock.seconds + 0.5)
-    paused = told.paces.pacer_of("a")
+async def test_a_caller_is_forgotten_only_when_it_is_free_and_has_no_call() -> None:
+    reports = PaceReports()
+    reports.pause("a", 1.0)
+    for _ in range(20):  # good answers to calls from within the pause raise the limit
+        reports.paces.record_success("a", began=reports.clock.seconds + 0.5)
+    paused = reports.paces.pacer_of("a")
     assert paused is not None
-    assert told.paces.state_of("a") is PaceState.PAUSED
+    assert reports.paces.state_of("a") is PaceState.PAUSED
 
-    told.clock.advance(1.0)
+    reports.clock.advance(1.0)
     async with paused.turn(1.0):
-        told.paces.record_success("a", began=told.clock.seconds)
-        assert told.paces.pacer_of("a") is paused
-    told.paces.record_success("a", began=told.clock.seconds)
+        reports.paces.record_success("a", began=reports.clock.seconds)
+        assert reports.paces.pacer_of("a") is paused
+    reports.paces.record_success("a", began=reports.clock.seconds)
 
-    assert told.paces.pacer_of("a") is None
+    assert reports.paces.pacer_of("a") is None
 
 
 CALLERS = st.sampled_from(["", "a", "b"])
@@ -302,36 +302,36 @@ SIGNALS = st.builds(
         st.tuples(CALLERS, st.none() | SIGNALS, st.sampled_from([0.0, 0.25, 1.0, 70.0]))
     )
 )
-def test_each_caller_has_the_pace_that_it_would_have_alone(
+def test_each_caller_has_the_pace_of_its_own_signals(
     events: list[tuple[str, Signal | None, float]],
 ) -> None:
-    told, alone = PaceReports(), {caller: PaceReports() for caller in ("", "a", "b")}
+    reports, alone = PaceReports(), {caller: PaceReports() for caller in ("", "a", "b")}
 
     for caller, signal, passed in events:
-        for one in (told, alone[caller]):
+        for one in (reports, alone[caller]):
             now = one.clock.seconds
             if signal is None:
                 one.paces.record_success(caller, began=now)
             else:
                 one.paces.apply_signal(caller, signal, began=now)
-        for one in (told, *alone.values()):
+        for one in (reports, *alone.values()):
             one.clock.advance(passed)
 
         for name, one in alone.items():
-            here, there = told.paces.pacer_of(name), one.paces.pacer_of(name)
+            here, there = reports.paces.pacer_of(name), one.paces.pacer_of(name)
             assert (here and here.pace) == (there and there.pace)
-            assert told.paces.state_of(name) is one.paces.state_of(name)
-        tempos = {one.paces.state for one in alone.values()}
+            assert reports.paces.state_of(name) is one.paces.state_of(name)
+        states = {one.paces.state for one in alone.values()}
         ranked = (PaceState.PAUSED, PaceState.SLOWED, PaceState.FREE)
-        slowest = next(one for one in ranked if one in tempos)
-        assert told.paces.state is slowest
+        slowest = next(one for one in ranked if one in states)
+        assert reports.paces.state is slowest
 
 
-@pytest.mark.parametrize("step", [Pass(0.25), GiveUp(0)])
-async def test_a_line_is_empty_when_all_who_waited_have_gone(step: Step) -> None:
+@pytest.mark.parametrize("step", [PassTime(0.25), Cancel(0)])
+async def test_the_pacer_is_idle_when_all_waiting_callers_have_left(step: Step) -> None:
     visits = PacerVisits(limit=1, queue=1)
     visits.pacer.slow_down(CallRate(1.0, until=visits.clock.seconds + 0.25))
 
-    await visits.scene.play([Come(0.125), Come(0.375), Turns(4), step], visits.visit)
+    await visits.scene.play([Arrive(0.125), Arrive(0.375), Turns(4), step], visits.visit)
 
     assert visits.pacer.idle

@@ -1,4 +1,4 @@
-"""A source says how fast it may be asked, over real connections: it is asked later, not in vain."""
+"""Sources ask for a slower pace over real connections, and their calls wait."""
 
 import asyncio
 
@@ -16,18 +16,18 @@ OTHER = f'{{ user(id: "{user_id(2)}") {{ plan }} }}'
 OFF = {"pacing": {"enabled": False}}
 
 SOON = 0.0375
-"""Seconds before a refused call is made again that is not told when: three quarters of 50 ms."""
+"""Seconds before the retry of a refusal without a time: three quarters of 50 ms."""
 
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run each test in both ways."""
     ways: Ways = request.param
     return ways
 
 
 def pace(gateway: Outage) -> str:
-    """Read the pace of billing."""
+    """Return the pace of billing."""
     return str(source_states(gateway.app)["billing"]["pace"])
 
 
@@ -48,7 +48,7 @@ def pace(gateway: Outage) -> str:
         (503, {"Retry-After": "2"}, 2.0),
     ],
 )
-async def test_a_refused_call_is_made_again_when_the_source_says_and_no_client_sees_it(
+async def test_a_refused_call_is_retried_at_the_time_that_the_source_names(
     code: int, headers: dict[str, str], seconds: float, ways: Ways
 ) -> None:
     none = {"max_retries": 0, "budget_minimum": 0, "budget_share": 0}
@@ -72,7 +72,7 @@ async def test_a_refused_call_is_made_again_when_the_source_says_and_no_client_s
         {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1900000000"},
     ],
 )
-async def test_what_comes_too_late_for_a_request_fails_at_once_and_others_with_it(
+async def test_requests_fail_at_once_when_the_pause_is_longer_than_their_time(
     headers: dict[str, str], ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -86,7 +86,7 @@ async def test_what_comes_too_late_for_a_request_fails_at_once_and_others_with_i
         assert pace(gateway) == "paused"
 
 
-async def test_what_a_source_says_is_believed_for_so_long_and_then_it_is_asked_again(
+async def test_a_pause_is_not_longer_than_max_pause(
     ways: Ways,
 ) -> None:
     async with outage({"billing": {"pacing": {"max_pause": 30.0}}}, ways=ways) as gateway:
@@ -115,7 +115,7 @@ async def test_what_a_source_says_is_believed_for_so_long_and_then_it_is_asked_a
     ],
 )
 @pytest.mark.parametrize("settings", [{}, OFF], ids=["on", "off"])
-async def test_a_good_answer_is_given_at_once_and_the_next_call_waits_as_it_says(
+async def test_a_good_response_is_returned_at_once_and_delays_the_next_call(
     headers: dict[str, str], seconds: float, settings: dict[str, object], ways: Ways
 ) -> None:
     async with outage({"billing": settings}, ways=ways) as gateway:
@@ -130,7 +130,7 @@ async def test_a_good_answer_is_given_at_once_and_the_next_call_waits_as_it_says
         assert took == pytest.approx([0.0, 0.0 if settings else seconds], abs=1e-3)
 
 
-async def test_a_service_that_asks_for_a_pause_with_each_answer_is_still_asked(
+async def test_a_source_that_always_asks_for_a_pause_is_still_called(
     ways: Ways,
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -141,7 +141,7 @@ async def test_a_service_that_asks_for_a_pause_with_each_answer_is_still_asked(
         assert [reply.body for reply in replies] == [{"data": {"user": {"plan": "pro"}}}] * 20
 
 
-async def test_requests_that_come_while_it_is_paused_wait_and_do_not_run_into_the_wall(
+async def test_requests_wait_while_their_source_is_paused(
     ways: Ways,
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -161,7 +161,7 @@ async def test_requests_that_come_while_it_is_paused_wait_and_do_not_run_into_th
         assert len(gateway.server.calls("billing")) == (3 if ways.short else 7)
 
 
-async def test_a_quota_that_is_nearly_used_up_is_not_run_into_by_many_at_once() -> None:
+async def test_the_rest_of_a_quota_limits_the_calls_at_the_same_time() -> None:
     async with outage({"billing": {"max_calls": 8}}, ways=LONG) as gateway:
         gateway.server.fail("billing", faults.telling(200, RateLimit='"a";r=2;t=60'))
         await gateway.ask(PLAN)
@@ -186,7 +186,7 @@ async def test_a_list_of_invoices_keeps_the_pace_of_its_source(ways: Ways) -> No
         assert gateway.clock.seconds - started == pytest.approx(2.0, abs=1e-3)
 
 
-async def test_it_is_told_in_the_log_the_trace_and_the_readiness(ways: Ways) -> None:
+async def test_the_pace_is_reported_in_the_log_the_trace_and_the_readiness(ways: Ways) -> None:
     async with outage({"billing": {"max_calls": 4}}, ways=ways, trace="always") as gateway:
         assert pace(gateway) == "free"
         gateway.server.fail("billing", faults.first(1, faults.telling(429, Retry_After="2")))
@@ -203,7 +203,7 @@ async def test_it_is_told_in_the_log_the_trace_and_the_readiness(ways: Ways) -> 
         assert (event["max_calls"], event["pause_s"], event["signals"]) == (2, 2.0, 1)
 
 
-async def test_switched_off_a_429_is_repeated_like_any_failure(ways: Ways) -> None:
+async def test_a_429_is_retried_like_any_failure_without_pacing(ways: Ways) -> None:
     async with outage({"billing": OFF}, ways=ways) as gateway:
         gateway.server.fail("billing", faults.telling(429, Retry_After="1"))
         reply = await gateway.ask(PLAN)

@@ -1,4 +1,4 @@
-"""When to ask again, how long to wait before, and how often at all."""
+"""The budget of retries, and the waits before them."""
 
 import math
 
@@ -19,7 +19,7 @@ from tests.properties import examples
 
 
 class BudgetAndModel(RuleBasedStateMachine):
-    """A budget beside lists of all calls and repetitions."""
+    """A budget, and a model with lists of all calls and retries."""
 
     @initialize(
         window=st.sampled_from([2.5, 10.0]),
@@ -33,10 +33,10 @@ class BudgetAndModel(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.budget = RetryBudget(self.settings, self.clock)
         self.calls: list[float] = []
-        self.repetitions: list[float] = []
+        self.retries: list[float] = []
 
     def lately(self, events: list[float]) -> int:
-        """Count what lies in this tenth of a window's length and the nine before."""
+        """Count the events in this tenth of a window and in the nine before."""
         width = self.settings.budget_window / SLOTS
         now = math.floor(self.clock.seconds / width)
         return sum(now - math.floor(at / width) < SLOTS for at in events)
@@ -49,22 +49,22 @@ class BudgetAndModel(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def take(self, count: int) -> None:
-        room = (
+        left = (
             self.settings.budget_minimum
             + self.settings.budget_share * self.lately(self.calls)
-            - self.lately(self.repetitions)
+            - self.lately(self.retries)
         )
         taken = self.budget.take(count)
-        assert taken == (room >= count)
+        assert taken == (left >= count)
         if taken:
-            self.repetitions += [self.clock.seconds] * count
+            self.retries += [self.clock.seconds] * count
 
     @rule(eighths=st.integers(0, 30) | st.just(10_000))
     def pass_time(self, eighths: int) -> None:
         self.clock.advance(eighths / 8)
 
 
-def test_the_budget_allows_what_lists_of_all_calls_and_repetitions_allow() -> None:
+def test_the_budget_agrees_with_a_model_of_it() -> None:
     run_state_machine_as_test(
         BudgetAndModel,
         settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None),
@@ -85,7 +85,7 @@ def test_the_budget_allows_what_lists_of_all_calls_and_repetitions_allow() -> No
         (100, 0.57, 3, 60),
     ],
 )
-def test_a_share_of_the_calls_and_a_few_more_may_be_repeated(
+def test_the_budget_is_a_share_of_the_calls_and_a_minimum(
     calls: int, share: float, minimum: int, allowed: int
 ) -> None:
     budget = RetryBudget(RetrySettings(budget_share=share, budget_minimum=minimum), ManualClock())
@@ -95,7 +95,7 @@ def test_a_share_of_the_calls_and_a_few_more_may_be_repeated(
     assert [budget.take() for _ in range(allowed + 3)] == [True] * allowed + [False] * 3
 
 
-def test_what_was_taken_comes_back_when_the_window_has_passed() -> None:
+def test_the_budget_is_renewed_when_the_window_has_passed() -> None:
     clock = ManualClock()
     budget = RetryBudget(RetrySettings(budget_minimum=1, budget_window=10.0), clock)
     assert budget.take()
@@ -121,7 +121,7 @@ def test_what_was_taken_comes_back_when_the_window_has_passed() -> None:
         (10, 0.999, 0.999),
     ],
 )
-def test_waits_double_up_to_a_bound_and_are_anything_below(
+def test_waits_are_random_below_a_bound_that_doubles(
     attempt: int, luck: float, seconds: float
 ) -> None:
     waits = RetrySettings(base_delay=0.1, max_delay=1.0)
@@ -138,11 +138,12 @@ def test_no_wait_is_negative_or_longer_than_the_bound(attempt: int, luck: float)
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds"), [(0.0, 0.1), (0.05, 0.1), (0.1, 0.1), (7.0, 7.0), (86_400.0, 86_400.0)]
+    ("retry_after", "seconds"),
+    [(0.0, 0.1), (0.05, 0.1), (0.1, 0.1), (7.0, 7.0), (86_400.0, 86_400.0)],
 )
-def test_a_service_that_says_when_is_asked_then_but_never_at_once(
-    asked: float, seconds: float
+def test_a_wait_is_the_retry_after_and_at_least_the_base_delay(
+    retry_after: float, seconds: float
 ) -> None:
     waits = RetrySettings(base_delay=0.1, max_delay=1.0)
 
-    assert backoff(1, asked, waits, lambda: math.nan) == seconds
+    assert backoff(1, retry_after, waits, lambda: math.nan) == seconds

@@ -1,4 +1,4 @@
-"""Parts that outlive the gateway that made them."""
+"""Parts that two gateways share, so that they outlive the first one."""
 
 import asyncio
 import gc
@@ -12,14 +12,14 @@ from app.resilience.shared_parts import SharedParts
 
 
 class Part:
-    """A part that records what becomes of it."""
+    """A part with a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class Opener:
-    """Opens parts, and records it."""
+    """Opens parts, and records when they are opened and closed."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -28,7 +28,7 @@ class Opener:
     async def open(self, name: str) -> AsyncGenerator[Part]:
         """Open a part."""
         self.events.append(f"open {name}")
-        async with asyncio.TaskGroup():  # it has to end in the task in which it began
+        async with asyncio.TaskGroup():  # a group has to end in the task in which it began
             try:
                 yield Part(name)
             finally:
@@ -52,7 +52,7 @@ async def test_a_part_of_equal_settings_is_shared_and_closed_with_its_last_user(
     assert opener.events[2:] == ["close one", "close three"]
 
 
-async def test_a_part_that_ended_is_opened_anew() -> None:
+async def test_a_closed_part_is_opened_again() -> None:
     shared, opener = SharedParts(), Opener()
     for _ in range(2):
         async with shared.opened("a", 1, partial(opener.open, "one")):
@@ -61,7 +61,7 @@ async def test_a_part_that_ended_is_opened_anew() -> None:
     assert opener.events == ["open one", "close one"] * 2
 
 
-async def test_why_a_part_cannot_be_opened_or_closed_is_raised_at_its_user() -> None:
+async def test_an_error_of_opening_or_closing_a_part_is_raised_at_its_user() -> None:
     @asynccontextmanager
     async def failing(*, late: bool) -> AsyncGenerator[None]:
         if not late:
@@ -78,7 +78,7 @@ async def test_why_a_part_cannot_be_opened_or_closed_is_raised_at_its_user() -> 
             pass
 
 
-async def test_a_user_that_is_cancelled_while_it_waits_ends_the_opening() -> None:
+async def test_a_cancelled_user_ends_the_opening_of_its_part() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ async def test_a_user_that_is_cancelled_while_it_waits_ends_the_opening() -> Non
     assert ended.is_set()
 
 
-def test_a_part_without_an_end_is_kept_as_long_as_somebody_has_it() -> None:
+def test_a_part_that_needs_no_closing_is_kept_while_it_is_used() -> None:
     shared = SharedParts()
     one = shared.kept("a", 1, partial(Part, "one"))
     same = shared.kept("a", 1, partial(Part, "two"))

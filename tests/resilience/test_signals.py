@@ -1,4 +1,4 @@
-"""What an answer says of how fast its service may be asked."""
+"""Signals about the pace of a source, in the headers of its responses."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,7 +16,7 @@ MOMENT = datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
 
 
 def at(moment: datetime) -> ManualClock:
-    """Make a clock that stands at a moment."""
+    """Make a clock that shows a moment."""
     clock = ManualClock()
     clock.seconds = moment.timestamp()
     return clock
@@ -60,7 +60,7 @@ def test_a_date_is_read_as_the_time_until_then(seconds: int) -> None:
     assert read_retry_after(header, at(MOMENT)) == seconds
 
 
-def test_no_header_says_nothing() -> None:
+def test_a_missing_retry_after_gives_no_time() -> None:
     assert read_retry_after(None, ManualClock()) is None
 
 
@@ -91,12 +91,12 @@ def test_no_header_says_nothing() -> None:
         "01 Jan 2024 00:00:00 +99999999999999999999",
     ],
 )
-def test_a_header_that_is_neither_seconds_nor_a_date_says_nothing(text: str) -> None:
+def test_a_retry_after_that_is_neither_seconds_nor_a_date_is_ignored(text: str) -> None:
     assert read_retry_after(text, ManualClock()) is None
 
 
 @pytest.mark.parametrize("text", ["999999999", "1" + "0" * 30, "9" * 400, "9" * 5_000])
-def test_a_huge_number_of_seconds_is_far_off(text: str) -> None:
+def test_a_huge_number_of_seconds_is_read_as_a_long_time(text: str) -> None:
     seconds = read_retry_after(text, ManualClock())
 
     assert seconds is not None
@@ -115,23 +115,23 @@ DATE_LIKE = st.lists(
 @given(text=st.text() | DATE_LIKE)
 @example("Mon, 01 Jan 0001 00:00:00 +2359")
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
-def test_no_header_is_read_as_anything_but_time_to_come_or_nothing(text: str) -> None:
+def test_any_retry_after_is_read_as_zero_or_more_seconds_or_as_none(text: str) -> None:
     seconds = read_retry_after(text, ManualClock())
 
     assert seconds is None or seconds >= 0
 
 
-# What an answer says with a status and all of its headers
+# Signals by the status and all headers
 
 NOW = ManualClock().seconds
-"""The time of day on these clocks, in Unix seconds: long before any quota would be renewed."""
+"""The time of day on these clocks, in Unix seconds: long before any reset of a quota."""
 
 TODAY = 1_800_000_000.0
-"""A time of day at which quotas may be renewed."""
+"""A time of day that is near the resets of quotas."""
 
 
-def said(status: int = 200, /, **headers: str) -> Signal | None:
-    """Read what an answer says, with ``_`` for ``-`` in names; ``today`` is the time of day."""
+def signal_of(status: int = 200, /, **headers: str) -> Signal | None:
+    """Read the signal of a response; ``_`` is ``-`` in names, ``today`` is the time of day."""
     clock = ManualClock()
     clock.seconds = float(headers.pop("today", NOW))
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -139,12 +139,14 @@ def said(status: int = 200, /, **headers: str) -> Signal | None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 403, 404, 500, 503])
-def test_most_answers_say_nothing(status: int) -> None:
-    assert said(status, content_type="application/json", ratelimit_policy='"a";q=10;w=60') is None
+def test_most_responses_carry_no_signal(status: int) -> None:
+    assert (
+        signal_of(status, content_type="application/json", ratelimit_policy='"a";q=10;w=60') is None
+    )
 
 
-def test_an_answer_that_is_refused_for_its_rate_says_so_without_any_header() -> None:
-    assert said(429) == Signal(refused=True)
+def test_a_429_is_a_refusal_without_any_header() -> None:
+    assert signal_of(429) == Signal(refused=True)
 
 
 @pytest.mark.parametrize(
@@ -160,18 +162,18 @@ def test_an_answer_that_is_refused_for_its_rate_says_so_without_any_header() -> 
     ],
 )
 @pytest.mark.parametrize("status", [200, 404, 503])
-def test_a_time_is_asked_for_in_words_with_any_status(
+def test_backoff_and_retry_after_are_read_with_any_status(
     status: int, headers: dict[str, str], wait: float
 ) -> None:
-    assert said(status, **headers) == Signal(wait=wait)
+    assert signal_of(status, **headers) == Signal(wait=wait)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "+1", "1e3", "0x10", "٣", "1,5", "5s", "nan"])
-def test_what_is_no_number_says_nothing(text: str) -> None:
-    assert said(backoff=text) is None
-    assert said(x_ratelimit_remaining=text if text != "1,5" else "x") is None
-    assert said(ratelimit=f'"a";r={text if text != "1,5" else "x"}') is None
-    assert said(429, retry_after=text, x_ratelimit_reset="x") == Signal(refused=True)
+def test_a_header_that_is_not_a_number_is_ignored(text: str) -> None:
+    assert signal_of(backoff=text) is None
+    assert signal_of(x_ratelimit_remaining=text if text != "1,5" else "x") is None
+    assert signal_of(ratelimit=f'"a";r={text if text != "1,5" else "x"}') is None
+    assert signal_of(429, retry_after=text, x_ratelimit_reset="x") == Signal(refused=True)
 
 
 @pytest.mark.parametrize("prefix", ["ratelimit", "x_ratelimit", "x_rate_limit"])
@@ -187,12 +189,12 @@ def test_what_is_no_number_says_nothing(text: str) -> None:
         ("0.4", "30", Signal(left=0)),
     ],
 )
-def test_a_quota_is_read_from_headers_with_a_number_each(
+def test_a_quota_is_read_from_two_headers_with_numbers(
     prefix: str, remaining: str, reset: str, signal: Signal
 ) -> None:
     headers = {f"{prefix}_remaining": remaining, f"{prefix}_reset": reset}
 
-    assert said(200, **headers) == signal
+    assert signal_of(200, **headers) == signal
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_a_quota_is_read_from_headers_with_a_number_each(
     ],
 )
 def test_a_reset_is_a_number_of_seconds_or_a_time_of_day(reset: str, wait: float) -> None:
-    signal = said(today=str(TODAY), x_ratelimit_remaining="0", x_ratelimit_reset=reset)
+    signal = signal_of(today=str(TODAY), x_ratelimit_remaining="0", x_ratelimit_reset=reset)
 
     assert signal is not None
     assert signal.wait == pytest.approx(wait)
@@ -225,7 +227,7 @@ def test_a_reset_is_a_number_of_seconds_or_a_time_of_day(reset: str, wait: float
         ('"a";t=30;r=0', "", Signal(wait=30.0, left=0)),
         ('"b";r=0', '"a";q=5;w=10, "b";q=100;w=60', Signal(wait=60.0, left=0)),
         ('"b";r=0', '"a";q=5;w=10', Signal(left=0)),
-        ('"a;r=0, \\"b";r=3;t=1', "", Signal(left=3)),  # nothing in quotes counts
+        ('"a;r=0, \\"b";r=3;t=1', "", Signal(left=3)),  # text in quotes is ignored
         ("limit=100, remaining=0, reset=30", "100;w=60", Signal(wait=30.0, left=0)),  # draft 07
         ("limit=100, remaining=17, reset=30", "", Signal(left=17)),
         ('"default"', "", None),
@@ -234,10 +236,10 @@ def test_a_reset_is_a_number_of_seconds_or_a_time_of_day(reset: str, wait: float
         ('"a";r=-1;t=30', "", None),
     ],
 )
-def test_a_quota_is_read_as_the_drafts_write_it(
+def test_a_quota_is_read_in_the_forms_of_the_drafts(
     ratelimit: str, policy: str, signal: Signal | None
 ) -> None:
-    assert said(ratelimit=ratelimit, ratelimit_policy=policy) == signal
+    assert signal_of(ratelimit=ratelimit, ratelimit_policy=policy) == signal
 
 
 @pytest.mark.parametrize(
@@ -247,16 +249,16 @@ def test_a_quota_is_read_as_the_drafts_write_it(
             {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "30"},
             Signal(refused=True, wait=30.0, left=0),
         ),
-        # What is said in words comes first, and of a quota that is not used up nothing follows.
+        # Retry-After comes first, and a quota that is not used up asks for no wait.
         ({"retry_after": "3", "ratelimit": '"a";r=0;t=30'}, Signal(refused=True, wait=3.0, left=0)),
         ({"ratelimit": '"a";r=5;t=30'}, Signal(refused=True, left=5)),
         ({"x_ratelimit_reset": "30"}, Signal(refused=True, wait=30.0)),
     ],
 )
-def test_a_refusal_is_told_when_to_come_by_the_quota_that_is_used_up(
+def test_a_refusal_waits_for_the_reset_of_a_used_up_quota(
     headers: dict[str, str], signal: Signal
 ) -> None:
-    assert said(429, **headers) == signal
+    assert signal_of(429, **headers) == signal
 
 
 @pytest.mark.parametrize(
@@ -268,8 +270,10 @@ def test_a_refusal_is_told_when_to_come_by_the_quota_that_is_used_up(
         ({"x_ratelimit_remaining": "17"}, False),
     ],
 )
-def test_some_refuse_for_the_rate_by_403(headers: dict[str, str], *, refused: bool) -> None:
-    signal = said(403, **headers)
+def test_a_403_is_a_refusal_when_its_headers_limit_the_rate(
+    headers: dict[str, str], *, refused: bool
+) -> None:
+    signal = signal_of(403, **headers)
 
     assert (signal is not None and signal.refused) is refused
 
@@ -286,7 +290,7 @@ HEADER_LIKE = st.lists(
     status=st.sampled_from([200, 403, 429, 503]),
     headers=st.dictionaries(st.sampled_from([*sorted(SIGNALS), "x-ratelimit-reset"]), HEADER_LIKE),
 )
-def test_whatever_a_service_writes_is_read_as_times_and_numbers_or_not_at_all(
+def test_any_headers_are_read_as_a_valid_signal_or_as_none(
     status: int, headers: dict[str, str]
 ) -> None:
     signal = read_signal(status, headers, ManualClock())
@@ -297,6 +301,6 @@ def test_whatever_a_service_writes_is_read_as_times_and_numbers_or_not_at_all(
         assert signal.left is None or signal.left >= 0
 
 
-def test_a_long_header_is_read_in_time_that_grows_with_its_length_alone() -> None:
+def test_a_long_header_is_read_in_linear_time() -> None:
     for unit in ('"', '"\\', ';r="', ",", "a=", '"a";r=0,'):
-        said(429, ratelimit=unit * 8_000, ratelimit_policy=unit * 8_000)
+        signal_of(429, ratelimit=unit * 8_000, ratelimit_policy=unit * 8_000)

@@ -1,4 +1,4 @@
-"""What the report of a call says: its attempts, and the waits before them."""
+"""The report of a call: its attempts, and the waits before them."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from app.errors import Code, SourceFailure
 from app.resilience.pipeline import PipelineResult
 from app.resilience.steps import StepKind
 from app.settings.resilience import BreakerSettings, RetrySettings
-from tests.resilience.script import Answer, Come, End, Pass, Turns, failure
+from tests.resilience.script import Answer, Arrive, End, PassTime, Turns, failure
 from tests.resilience.stage import Guarded
 
 NEVER_OPENS = BreakerSettings(min_calls=100_000)
@@ -27,7 +27,7 @@ async def test_a_call_that_succeeds_at_once_is_one_attempt() -> None:
     assert shape(result) == [(ATTEMPT, 0.0, None)]
 
 
-async def test_a_repetition_is_a_failed_attempt_a_wait_and_another() -> None:
+async def test_a_retry_is_reported_as_an_attempt_a_wait_and_an_attempt() -> None:
     guarded = Guarded(luck=0.5, retry=RetrySettings(base_delay=1.0))
 
     result = await guarded.answer(failure(retryable=True), "good")
@@ -41,7 +41,7 @@ async def test_a_repetition_is_a_failed_attempt_a_wait_and_another() -> None:
     ]
 
 
-async def test_a_call_that_the_open_circuit_refuses_has_no_step() -> None:
+async def test_a_call_that_the_open_breaker_refuses_has_no_step() -> None:
     guarded = Guarded(breaker=BreakerSettings(min_calls=1), retry=RetrySettings(max_retries=0))
     await guarded.answer(failure())
 
@@ -52,7 +52,7 @@ async def test_a_call_that_the_open_circuit_refuses_has_no_step() -> None:
     assert not refused.steps
 
 
-async def test_a_service_that_asks_for_a_pause_gets_a_wait_for_its_turn() -> None:
+async def test_the_wait_for_the_end_of_a_pause_is_a_pacing_step() -> None:
     guarded = Guarded(retry=RetrySettings(max_retries=0))
     later = failure(Code.SOURCE_OVERLOADED, retryable=True, retry_after=3.0)
 
@@ -63,10 +63,10 @@ async def test_a_service_that_asks_for_a_pause_gets_a_wait_for_its_turn() -> Non
     assert shape(result)[1][1] >= 3.0
 
 
-async def test_a_call_that_finds_no_place_waits_in_the_bulkhead() -> None:
+async def test_the_wait_for_a_slot_is_a_bulkhead_step() -> None:
     guarded = Guarded(max_calls=1)
     await guarded.scene.play(
-        [Come(60.0), Turns(5), Come(60.0), Turns(5), Pass(0.25), End(0, "good"), Turns(9)],
+        [Arrive(60.0), Turns(5), Arrive(60.0), Turns(5), PassTime(0.25), End(0, "good"), Turns(9)],
         guarded.visit,
     )
     await guarded.scene.play([End(0, "good"), Turns(9)], guarded.visit)
@@ -78,11 +78,11 @@ async def test_a_call_that_finds_no_place_waits_in_the_bulkhead() -> None:
     assert attempt[0] is ATTEMPT
 
 
-async def test_the_second_call_of_a_hedge_is_called_so_and_the_first_one_ends_with_it() -> None:
+async def test_the_second_call_of_a_hedge_is_a_hedge_step() -> None:
     guarded = Guarded(hedge=True)
-    await guarded.prime(0.5)
+    await guarded.measure_calls(0.5)
     await guarded.scene.play(
-        [Come(60.0), Turns(9), Pass(0.5), Turns(9), Pass(0.25), End(1, "good"), Turns(9)],
+        [Arrive(60.0), Turns(9), PassTime(0.5), Turns(9), PassTime(0.25), End(1, "good"), Turns(9)],
         guarded.visit,
     )
 
@@ -94,7 +94,7 @@ async def test_the_second_call_of_a_hedge_is_called_so_and_the_first_one_ends_wi
     st.lists(st.sampled_from([failure(retryable=True), failure(Code.SOURCE_REJECTED), "good"])),
     st.integers(0, 4),
 )
-async def test_steps_are_in_order_and_have_as_many_attempts_as_were_made(
+async def test_steps_are_in_order_and_include_every_attempt(
     answers: list[Answer], retries: int
 ) -> None:
     guarded = Guarded(retry=RetrySettings(max_retries=retries, base_delay=0.5), breaker=NEVER_OPENS)

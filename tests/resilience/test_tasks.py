@@ -8,7 +8,7 @@ from weakref import ref
 from app.resilience.tasks import Tasks
 
 
-async def test_leaving_ends_what_runs_and_waits_until_it_has_cleaned_up() -> None:
+async def test_the_owner_cancels_its_tasks_and_waits_for_their_cleanup() -> None:
     cleaned = False
 
     async def work() -> None:
@@ -28,7 +28,7 @@ async def test_leaving_ends_what_runs_and_waits_until_it_has_cleaned_up() -> Non
     assert cleaned
 
 
-async def test_a_task_that_has_ended_is_kept_no_longer() -> None:
+async def test_a_task_that_has_ended_is_not_kept() -> None:
     async with Tasks() as tasks:
         task = tasks.begin(asyncio.sleep(0), "work")
         await task
@@ -40,7 +40,7 @@ async def test_a_task_that_has_ended_is_kept_no_longer() -> None:
         assert kept() is None
 
 
-async def test_leaving_does_not_disturb_what_cleans_up_already() -> None:
+async def test_the_owner_does_not_interrupt_a_running_cleanup() -> None:
     cleaned = False
 
     async def work() -> None:
@@ -55,12 +55,12 @@ async def test_leaving_does_not_disturb_what_cleans_up_already() -> None:
         task = tasks.begin(work(), "work")
         await asyncio.sleep(0)
         task.cancel()
-        await asyncio.sleep(0)  # it has heard of it, and is in the middle of its cleaning up
+        await asyncio.sleep(0)  # the task is cancelled, and its cleanup runs
 
     assert cleaned
 
 
-async def test_a_failure_ends_nothing_else() -> None:
+async def test_a_failed_task_does_not_end_other_tasks() -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 
@@ -76,7 +76,7 @@ async def test_a_failure_ends_nothing_else() -> None:
     assert working.result() == "done"
 
 
-async def test_a_task_sees_the_context_that_it_is_given() -> None:
+async def test_a_task_runs_in_the_context_that_it_is_given() -> None:
     name: ContextVar[str] = ContextVar("name", default="nobody's")
     context = copy_context()
     name.set("mine")

@@ -1,4 +1,4 @@
-"""Counting what happened lately."""
+"""The sliding window counts recent events."""
 
 import math
 
@@ -21,7 +21,7 @@ KINDS = 3
 
 
 class WindowAndModel(RuleBasedStateMachine):
-    """A window beside a list of all that happened."""
+    """A window, and a model with a list of all events."""
 
     @initialize(seconds=st.sampled_from([1.25, 2.5, 10.0, 40.0]))
     def begin(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ class WindowAndModel(RuleBasedStateMachine):
         self.events: list[tuple[float, int]] = []
 
     def slot(self, at: float) -> int:
-        """Tell in which tenth of a window's length a moment lies."""
+        """Return the number of the tenth of a window that a time is in."""
         return math.floor(at * SLOTS / self.seconds)
 
     @rule(kinds=st.sets(st.integers(0, KINDS - 1)))
@@ -49,13 +49,13 @@ class WindowAndModel(RuleBasedStateMachine):
         self.events.clear()
 
     @invariant()
-    def both_count_the_same(self) -> None:
+    def window_and_model_agree(self) -> None:
         now = self.slot(self.clock.seconds)
         lately = [kind for at, kind in self.events if now - self.slot(at) < SLOTS]
         assert list(self.window.totals()) == [lately.count(kind) for kind in range(KINDS)]
 
 
-def test_the_window_counts_what_a_list_of_all_events_counts() -> None:
+def test_the_window_agrees_with_a_list_of_all_events() -> None:
     run_state_machine_as_test(
         WindowAndModel,
         settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None),
@@ -63,7 +63,7 @@ def test_the_window_counts_what_a_list_of_all_events_counts() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 10.0, 3600.0])
-def test_an_event_stays_for_nine_tenths_at_least_and_is_gone_after_the_whole(
+def test_an_event_counts_for_nine_tenths_of_a_window_and_not_after_it(
     seconds: float,
 ) -> None:
     clock = ManualClock()

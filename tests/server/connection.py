@@ -1,4 +1,4 @@
-"""One connection to the gateway, spoken to in bytes, and what comes back on it."""
+"""Connections to the gateway on which tests send and read raw bytes."""
 
 import asyncio
 import gc
@@ -29,7 +29,7 @@ HEAD = (
     b"Content-Length: %d\r\n\r\n"
 )
 REQUEST = HEAD % len(BODY) + BODY
-ANSWER = b'{"data":{"__typename":"Query"}}'
+RESPONSE = b'{"data":{"__typename":"Query"}}'
 CHUNKED = (
     b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
@@ -39,10 +39,10 @@ GARBAGE = b"\x16\x03\x01 this was meant to be TLS\r\n\r\n"
 
 
 def numbered(number: int, *, more: bytes = b"", chunked: bool = False) -> bytes:
-    """Make a request whose answer can be told from all others.
+    """Make a request with a response of its own.
 
     Args:
-        number: The number in its answer.
+        number: The number in its response.
         more: Further lines of its head.
         chunked: Whether its body comes in chunks.
     """
@@ -54,14 +54,14 @@ def numbered(number: int, *, more: bytes = b"", chunked: bool = False) -> bytes:
     return head.replace(b"\r\n\r\n", b"\r\n%b\r\n" % more) + body
 
 
-def answer_to(number: int) -> bytes:
-    """Say what the body of the answer to a numbered request is."""
+def response_to(number: int) -> bytes:
+    """Return the body of the response to a numbered request."""
     return b'{"data":{"a%d":"Query"}}' % number
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One answer.
+    """One response.
 
     Attributes:
         status: Its status.
@@ -74,12 +74,12 @@ class Received:
     body: bytes
 
 
-def read_answers(data: bytes, bodiless: Collection[int] = ()) -> Sequence[Received]:
-    """Read answers as a client does: one behind the other, interim ones passed over.
+def read_responses(data: bytes, bodiless: Collection[int] = ()) -> Sequence[Received]:
+    """Read responses in sequence, as a client does, and skip interim ones.
 
     Args:
-        data: All that came on a connection.
-        bodiless: Which of its requests, counted from 0, were of the method HEAD.
+        data: All bytes received on a connection.
+        bodiless: The indexes of the HEAD requests, from 0.
     """
     answers: list[Received] = []
     while data:
@@ -99,22 +99,22 @@ def read_answers(data: bytes, bodiless: Collection[int] = ()) -> Sequence[Receiv
 
 
 def bodies(data: bytes) -> Sequence[bytes]:
-    """Read the bodies of answers that are all right."""
-    answers = read_answers(data)
+    """Return the bodies of responses, which all have status 200."""
+    answers = read_responses(data)
     assert all(answer.status == 200 for answer in answers), data
     return [answer.body for answer in answers]
 
 
 def refusal(answer: bytes) -> str:
-    """Read what an answer of the connection says, by its only error."""
+    """Return the message of the only error of a refusal by the connection."""
     head, _, body = answer.partition(b"\r\n\r\n")
     for header in (b"connection: close", b"x-content-type-options: nosniff", b"date: "):
         assert header in head
     assert f"content-length: {len(body)}".encode() in head
     [error] = orjson.loads(body)["errors"]
     assert error["extensions"]["code"] in {"BAD_REQUEST", "GATEWAY_OVERLOADED"}
-    told: str = error["message"]
-    return told
+    message: str = error["message"]
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +125,13 @@ class RawClient:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
-        """Send some bytes; the server may have had enough already."""
+        """Send some bytes; the server may have closed the connection."""
         with suppress(ConnectionError):
             self.writer.write(data)
             await self.writer.drain()
 
     async def until(self, end: bytes) -> bytes:
-        """Read until something has come."""
+        """Read until the given bytes."""
         return await asyncio.wait_for(self.reader.readuntil(end), PATIENCE)
 
     async def rest(self) -> bytes:
@@ -143,14 +143,14 @@ class RawClient:
         return bytes(answer)
 
     def end(self) -> None:
-        """End the sending side, and go on reading."""
+        """Close the sending side only."""
         self.writer.write_eof()
 
     async def leave(self, *, reset: bool = False) -> None:
-        """Go away.
+        """Close the connection.
 
         Args:
-            reset: Whether the server learns of it at once.
+            reset: Whether the connection is reset, so that the server notices at once.
         """
         if reset:
             made: socket.socket = self.writer.get_extra_info("socket")
@@ -164,7 +164,7 @@ class Listening:
     """A server that listens.
 
     Attributes:
-        address: Where.
+        address: Its address.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Listening:
         return client
 
     async def exchange(self, *pieces: bytes) -> bytes:
-        """Send bytes on a connection of their own, end the sending side, and read all answers."""
+        """Send bytes on a new connection, end the sending side, and read all responses."""
         client = await self()
         for piece in pieces:
             await client.send(piece)
@@ -191,12 +191,12 @@ class Listening:
         return await client.rest()
 
     async def settle(self) -> None:
-        """Have the server read all that was sent so far: by an exchange that begins later."""
+        """Wait until the server has read all bytes sent so far, by a later exchange."""
         assert await self.exchange(GARBAGE)
 
     @property
     def errors(self) -> Sequence[str]:
-        """What the gateway has logged as an error."""
+        """The errors that the gateway has logged."""
         lines = self._log.getvalue().splitlines()
         return [line for line in lines if orjson.loads(line)["level"] in {"error", "critical"}]
 
@@ -210,16 +210,16 @@ async def listening(
     certificates: Certificates | None = None,
     **limits: float,
 ) -> AsyncGenerator[Listening]:
-    """Serve the gateway, or another application, with limits; give a way to connect.
+    """Serve the gateway, or another application, with limits.
 
-    Whatever the clients do, nothing of it is an error in the log.
+    Fails if the gateway logs an error, whatever the clients do.
 
     Args:
-        services: What the gateway is over.
+        services: The sources of the gateway.
         app: The other application.
-        body: The longest body.
-        certificates: Those of server and clients, where they speak https.
-        limits: What clients may take.
+        body: The maximum length of a body in bytes.
+        certificates: The certificates of server and clients, for HTTPS.
+        limits: The settings of connections.
     """
     chosen = settings_for_fakes(
         connections=ConnectionSettings.model_validate(limits), max_body_bytes=body
@@ -241,19 +241,19 @@ async def listening(
 
 
 def connections_left() -> Sequence[BoundedProtocol]:
-    """Find the server's ends of connections that something still holds: a timer, a task, a set."""
+    """Find connections that are still in memory: a timer, a task or a set has them."""
     gc.collect()
     return [one for one in gc.get_objects() if isinstance(one, BoundedProtocol)]
 
 
 class Application:
-    """An application that takes note of its requests, and answers each when it is told to.
+    """An application that records its requests, and responds to each when a test allows it.
 
     Attributes:
         scopes: The heads of the requests, in the order in which they were begun.
-        go: Lets answers be given, one for each release.
-        gone: The paths of requests whose client went away before.
-        changes: Tells when one of these has changed.
+        go: Allows one response for each release.
+        gone: The paths of requests whose client disconnected before the response.
+        changes: Notifies of changes of these.
     """
 
     def __init__(self, *, answers: int = 0) -> None:
@@ -294,24 +294,24 @@ class Application:
         await send({"type": "http.response.body", "body": answer})
 
     async def begun(self, count: int) -> None:
-        """Wait until so many requests have been begun."""
+        """Wait until a number of requests have begun."""
         async with asyncio.timeout(PATIENCE):
             await self.changes.until(lambda: len(self.scopes) >= count)
 
     def _lose(self, scope: Scope) -> None:
-        """Take note that a client has gone."""
+        """Record that a client has disconnected."""
         self.gone.append(scope["path"])
         self.changes.tell()
 
 
 class HeldSources:
-    """Holds the calls to the fakes of the sources until it is told to let them go.
+    """Holds the calls to the fakes of the sources until a test releases them.
 
     Attributes:
         asked: The paths of all calls.
-        cancelled: The paths of those that were called off.
-        go: Set when they may be answered.
-        changes: Tells when one of these has changed.
+        cancelled: The paths of the cancelled calls.
+        go: Set when the calls may be answered.
+        changes: Notifies of changes of these.
     """
 
     def __init__(self, services: FakeServices) -> None:
@@ -323,7 +323,7 @@ class HeldSources:
         self.changes = Changes()
 
     async def until(self, *, asked: int = 0, cancelled: int = 0) -> None:
-        """Wait until so many calls were made and called off."""
+        """Wait for a number of calls, and of cancelled calls."""
         async with asyncio.timeout(PATIENCE):
             await self.changes.until(
                 lambda: len(self.asked) >= asked and len(self.cancelled) >= cancelled

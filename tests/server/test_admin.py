@@ -34,13 +34,13 @@ class AdminClient:
         self.admin = admin
 
     async def ask(self, count: int) -> None:
-        """Send a query some times."""
+        """Send a query a number of times."""
         for _ in range(count):
             response = await self.client.post(f"{self.url}/graphql", json=QUERY)
             assert response.status_code == 200
 
     async def values(self, name: str) -> Mapping[tuple[str, ...], float]:
-        """Read a metric: its values by those of its labels."""
+        """Return the values of a metric by the values of its labels."""
         text = (await self.client.get(f"{self.admin}/metrics")).text
         return {
             tuple(sample.labels.values()): sample.value
@@ -50,16 +50,16 @@ class AdminClient:
         }
 
     async def total(self, name: str) -> float:
-        """Read the sum of all values of a metric."""
+        """Return the sum of all values of a metric."""
         return sum((await self.values(name)).values())
 
 
 @asynccontextmanager
 async def serving(folder: Path, *options: str) -> AsyncGenerator[AdminClient]:
-    """Run a gateway whose sources cannot be reached, with an admin port."""
+    """Run a gateway with unreachable sources and an admin port."""
     port = str(free_port())
     environment = {"GATEWAY_AUTH__MODE": "none", "GATEWAY_PORT": port, "GATEWAY_ADMIN__PORT": "0"}
-    limits = httpx.Limits(max_keepalive_connections=0)  # so that requests reach all processes
+    limits = httpx.Limits(max_keepalive_connections=0)  # requests reach all processes
     async with (
         program(
             "serve", *options, folder=folder, environment={**SOURCES, **environment}
@@ -71,7 +71,7 @@ async def serving(folder: Path, *options: str) -> AsyncGenerator[AdminClient]:
         yield AdminClient(running, client, f"http://127.0.0.1:{port}", started["address"])
 
 
-async def test_one_process_shows_its_metrics_and_the_states_of_its_sources(tmp_path: Path) -> None:
+async def test_the_admin_port_shows_metrics_and_states_of_the_sources(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
         await gateway.ask(3)
         await until_async(lambda: gateway.total("gateway_operations_total"), 3)
@@ -95,7 +95,7 @@ async def test_one_process_shows_its_metrics_and_the_states_of_its_sources(tmp_p
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills a process")
-async def test_several_processes_add_up_and_a_dead_one_keeps_its_counts(tmp_path: Path) -> None:
+async def test_counts_are_sums_of_all_processes_including_dead_ones(tmp_path: Path) -> None:
     async with serving(tmp_path, "--workers", "2") as gateway:
         await until_async(lambda: gateway.total("gateway_workers"), 2)
         await gateway.ask(20)
@@ -116,7 +116,7 @@ async def test_several_processes_add_up_and_a_dead_one_keeps_its_counts(tmp_path
     assert (kept, ready.status_code) == (20, 200)
 
 
-async def test_a_taken_admin_port_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
+async def test_the_gateway_does_not_start_if_the_admin_port_is_in_use(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
         port = gateway.admin.rpartition(":")[2]
         environment = {**SOURCES, "GATEWAY_AUTH__MODE": "none", "GATEWAY_ADMIN__PORT": port}
@@ -132,7 +132,7 @@ async def test_a_taken_admin_port_keeps_the_gateway_from_starting(tmp_path: Path
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "[::1]"])
-async def test_an_address_of_another_machine_keeps_the_gateway_from_starting(
+async def test_the_gateway_does_not_start_on_an_address_of_another_machine(
     tmp_path: Path, host: str
 ) -> None:
     environment = {
@@ -158,11 +158,11 @@ async def test_connections_to_the_admin_port_are_limited(tmp_path: Path) -> None
         for _ in range(LIMITS.max_connections):
             _, writer = await asyncio.open_connection(*address)
             stack.callback(writer.close)
-            writer.write(b"GET /metrics HTTP/1.1\r\n")  # and no more
+            writer.write(b"GET /metrics HTTP/1.1\r\n")  # an incomplete request
         refused = await gateway.client.get(f"{gateway.admin}/metrics")
         await stack.aclose()
 
-        async def is_served() -> bool:  # it may still have to notice that clients have gone
+        async def is_served() -> bool:  # the gateway may not have noticed all disconnects yet
             return (await gateway.client.get(f"{gateway.admin}/metrics")).is_success
 
         await until_async(is_served, 1)
@@ -171,7 +171,7 @@ async def test_connections_to_the_admin_port_are_limited(tmp_path: Path) -> None
     assert refused.status_code == 503
 
 
-async def test_the_demo_has_an_admin_port_where_it_is_asked_for(tmp_path: Path) -> None:
+async def test_the_demo_has_an_admin_port_if_it_is_configured(tmp_path: Path) -> None:
     async with program("demo", "--port", "0", "--admin-port", "0", folder=tmp_path) as demo:
         url = (await demo.wait_for(r"GraphiQL\s+(http://\S+)"))[1]
         metrics = (await demo.wait_for(r"Metrics\s+(http://\S+)"))[1]

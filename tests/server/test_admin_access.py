@@ -18,7 +18,7 @@ TOKEN = "0123456789abcdef"
 
 
 async def post(token: str | None, headers: Mapping[str, str]) -> httpx.Response:
-    """Change something at a port with a token."""
+    """Send a change to an admin port with a token."""
 
     async def change(_: Request) -> Response:
         return PlainTextResponse("changed")
@@ -40,7 +40,7 @@ async def test_a_client_with_the_token_may_change_something(scheme: str) -> None
 @pytest.mark.parametrize(
     "sent", [None, "", TOKEN, f"Basic {TOKEN}", "Bearer", "Bearer 0123456789abcdeg"]
 )
-async def test_a_client_without_the_token_may_not(sent: str | None) -> None:
+async def test_a_client_without_the_token_is_refused(sent: str | None) -> None:
     headers = {} if sent is None else {"authorization": sent}
     response = await post(TOKEN, headers)
 
@@ -50,7 +50,7 @@ async def test_a_client_without_the_token_may_not(sent: str | None) -> None:
 
 
 @pytest.mark.parametrize("sent", [{}, {"authorization": "Bearer "}])
-async def test_without_a_token_in_the_settings_nobody_may(sent: dict[str, str]) -> None:
+async def test_changes_are_forbidden_if_no_token_is_configured(sent: dict[str, str]) -> None:
     response = await post(None, sent)
 
     assert response.status_code == 403
@@ -62,7 +62,7 @@ async def test_without_a_token_in_the_settings_nobody_may(sent: dict[str, str]) 
     [
         ("gateway.internal:9464", "/metrics", 200),
         ("GATEWAY.internal", "/readyz", 503),  # no process is ready here
-        ("10.0.0.7:9464", "/metrics", 200),  # how Prometheus finds a pod
+        ("10.0.0.7:9464", "/metrics", 200),  # the address by which Prometheus finds a pod
         ("[fd00::7]:9464", "/", 200),
         ("evil.example:9464", "/metrics", 421),  # a page that rebinds its name to the port
         ("evil.example:9464", "/", 421),

@@ -35,13 +35,13 @@ from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, i
 from tests.properties import examples
 
 BATCH_CASES = examples(12, "BATCH_CASES")
-"""How many batches the property is tried with."""
+"""The number of batches of the property."""
 
 BATCHES = BatchSettings(enabled=True, max_operations=3)
 
 
-def asking(number: int, fields: str = "username") -> dict[str, Any]:
-    """Make an operation that asks about a user."""
+def user_operation(number: int, fields: str = "username") -> dict[str, Any]:
+    """Make an operation that asks for fields of a user."""
     return {"query": f'{{ user(id: "{user_id(number)}") {{ {fields} }} }}'}
 
 
@@ -50,47 +50,49 @@ async def send(gateway: GatewayClient, *operations: object, **headers: str) -> h
     return await gateway.client.post("/graphql", json=operations, headers=headers)
 
 
-def batching(**changes: object) -> Settings:
-    """Make settings in which batches are executed."""
+def batch_settings(**changes: object) -> Settings:
+    """Make settings with batches enabled."""
     return settings_for_fakes(**{"batch": BATCHES, **changes})
 
 
-def names(response: httpx.Response) -> Sequence[str]:
-    """Read who was found."""
+def usernames(response: httpx.Response) -> Sequence[str]:
+    """Return the usernames of a response."""
     return [answer["data"]["user"]["username"] for answer in response.json()]
 
 
 async def test_batches_are_off_by_default(gateway: GatewayClient, services: FakeServices) -> None:
-    response = await send(gateway, asking(1))
+    response = await send(gateway, user_operation(1))
 
     assert response.status_code == 422
     assert "expected one" in response.json()["errors"][0]["message"]
     assert not any(services.calls.values())
 
 
-async def test_a_batch_is_answered_in_its_order(
+async def test_the_responses_of_a_batch_have_the_order_of_its_operations(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, asking(3), asking(1), asking(2))
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(gateway, user_operation(3), user_operation(1), user_operation(2))
 
     assert response.status_code == 200
-    assert names(response) == ["user3", "user1", "user2"]
+    assert usernames(response) == ["user3", "user1", "user2"]
 
 
-async def test_a_batch_of_one_is_a_batch(open_gateway: OpenGateway, services: FakeServices) -> None:
+async def test_a_batch_of_one_operation_returns_a_list(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
     services.know(1)
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, asking(1), Accept=GRAPHQL_JSON)
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(gateway, user_operation(1), Accept=GRAPHQL_JSON)
 
-    assert names(response) == ["user1"]
+    assert usernames(response) == ["user1"]
     assert response.headers["content-type"] == f"{GRAPHQL_JSON}; charset=utf-8"
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("coalesced", [True, False])
-async def test_operations_ask_each_source_about_a_user_once_and_all_in_one_call(
+async def test_operations_of_a_batch_share_calls_to_sources(
     open_gateway: OpenGateway,
     services: FakeServices,
     compiled: bool,  # noqa: FBT001 # a column of the table
@@ -102,49 +104,52 @@ async def test_operations_ask_each_source_about_a_user_once_and_all_in_one_call(
         name: calm_source(base_url=f"http://{name}", coalesce=coalesce) for name in DEFAULT_SOURCES
     }
     async with open_gateway(
-        batching(fastpath=FastpathSettings(compiled=compiled), sources=sources)
+        batch_settings(fastpath=FastpathSettings(compiled=compiled), sources=sources)
     ) as gateway:
-        response = await send(gateway, asking(1), asking(2), asking(1, "displayName plan"))
+        response = await send(
+            gateway, user_operation(1), user_operation(2), user_operation(1, "displayName plan")
+        )
 
     assert [sorted(batch) for batch in services.profile.batches] == [[user_id(1), user_id(2)]]
     assert services.billing.batches == [[user_id(1)]]
     assert response.json()[2] == {"data": {"user": {"displayName": "User 1", "plan": "pro"}}}
 
 
-async def test_operations_ask_for_a_page_once_even_if_requests_share_no_calls(
+async def test_operations_of_a_batch_share_a_page_even_without_coalescing(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    apart = CoalesceSettings(enabled=False)
+    uncoalesced = CoalesceSettings(enabled=False)
     sources = {
-        name: calm_source(base_url=f"http://{name}", coalesce=apart) for name in DEFAULT_SOURCES
+        name: calm_source(base_url=f"http://{name}", coalesce=uncoalesced)
+        for name in DEFAULT_SOURCES
     }
     page = "invoices(first: 2) { edges { cursor } }"
-    async with open_gateway(batching(sources=sources)) as gateway:
-        response = await send(gateway, asking(1, page), asking(1, page))
+    async with open_gateway(batch_settings(sources=sources)) as gateway:
+        response = await send(gateway, user_operation(1, page), user_operation(1, page))
 
     assert response.json() == [{"data": {"user": {"invoices": {"edges": []}}}}] * 2
     assert [one.url.path for one in services.billing.requests].count("/invoices") == 1
 
 
-async def test_the_limit_of_the_cost_is_that_of_all_operations_together(
+async def test_the_cost_limit_applies_to_all_operations_of_a_batch_together(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
-    async with open_gateway(batching(limits=LimitsSettings(cost=2))) as gateway:
-        response = await send(gateway, asking(1), asking(2), asking(3))
+    async with open_gateway(batch_settings(limits=LimitsSettings(cost=2))) as gateway:
+        response = await send(gateway, user_operation(1), user_operation(2), user_operation(3))
 
     *first, last = response.json()
     assert [answer["data"]["user"]["username"] for answer in first] == ["user1", "user2"]
     assert last["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX"
 
 
-async def test_what_is_wrong_with_one_operation_does_not_concern_the_others(
+async def test_an_invalid_operation_does_not_affect_the_others_of_a_batch(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, {"qeury": "{"}, asking(1), {"query": "{ nope }"})
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(gateway, {"qeury": "{"}, user_operation(1), {"query": "{ nope }"})
 
     wrong, right, invalid = response.json()
     assert response.status_code == 200
@@ -155,26 +160,30 @@ async def test_what_is_wrong_with_one_operation_does_not_concern_the_others(
     assert "data" not in invalid
 
 
-async def test_a_failing_source_fails_the_fields_of_each(
+async def test_a_failed_source_fails_its_fields_in_each_operation(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
     services.billing.behaviour = failing(503)
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, asking(1, "username plan"), asking(2, "username plan"))
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(
+            gateway, user_operation(1, "username plan"), user_operation(2, "username plan")
+        )
 
     for number, answer in enumerate(response.json(), 1):
         assert answer["data"] == {"user": {"username": f"user{number}", "plan": None}}
         assert [error["path"] for error in answer["errors"]] == [["user", "plan"]]
 
 
-async def test_a_bug_at_a_source_is_masked_in_each(
+async def test_an_internal_error_is_masked_in_each_operation(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
     services.profile.behaviour = raising(ZeroDivisionError("secret"))
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, asking(1), asking(2), asking(2, "plan"))
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(
+            gateway, user_operation(1), user_operation(2), user_operation(2, "plan")
+        )
 
     *broken, whole = response.json()
     for answer in broken:
@@ -184,7 +193,7 @@ async def test_a_bug_at_a_source_is_masked_in_each(
     assert "secret" not in response.text
 
 
-async def test_a_batch_ends_when_its_client_goes(
+async def test_a_batch_ends_when_its_client_disconnects(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     asked = asyncio.Event()
@@ -200,12 +209,15 @@ async def test_a_batch_ends_when_its_client_goes(
     async def receive() -> Message:
         if not asked.is_set() and not body_read.is_set():
             body_read.set()
-            return {"type": "http.request", "body": orjson.dumps([asking(1), asking(2)])}
+            return {
+                "type": "http.request",
+                "body": orjson.dumps([user_operation(1), user_operation(2)]),
+            }
         await asked.wait()
         return {"type": "http.disconnect"}
 
     async def send_nothing(message: Message) -> None:
-        raise AssertionError(f"nobody is there to read {message}")
+        raise AssertionError(f"the client has disconnected before {message}")
 
     body_read = asyncio.Event()
     services.before = hang
@@ -216,17 +228,17 @@ async def test_a_batch_ends_when_its_client_goes(
         "query_string": b"",
         "headers": [(b"host", b"gateway"), (b"content-type", b"application/json")],
     }
-    async with open_gateway(batching()) as gateway:
+    async with open_gateway(batch_settings()) as gateway:
         await gateway.app(scope, receive, send_nothing)
         await ended.wait()
 
 
 @pytest.mark.parametrize("count", [0, 4, 1_000])
-async def test_a_batch_has_at_least_one_operation_and_no_more_than_it_may(
+async def test_a_batch_with_no_or_too_many_operations_is_refused(
     open_gateway: OpenGateway, services: FakeServices, count: int
 ) -> None:
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, *[asking(1)] * count)
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(gateway, *[user_operation(1)] * count)
 
     assert response.status_code == 422
     message = response.json()["errors"][0]["message"]
@@ -235,28 +247,30 @@ async def test_a_batch_has_at_least_one_operation_and_no_more_than_it_may(
     assert not any(services.calls.values())
 
 
-async def test_as_many_operations_as_may_be_are_executed(
+async def test_a_batch_with_the_maximum_of_operations_is_executed(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    async with open_gateway(batching()) as gateway:
-        response = await send(gateway, *[asking(1)] * 3)
+    async with open_gateway(batch_settings()) as gateway:
+        response = await send(gateway, *[user_operation(1)] * 3)
 
-    assert names(response) == ["user1"] * 3
+    assert usernames(response) == ["user1"] * 3
 
 
-@pytest.mark.parametrize("operations", [["a"], [None], [[asking(1)]], [asking(1), 7]])
-async def test_a_list_of_something_else_is_refused(
+@pytest.mark.parametrize(
+    "operations", [["a"], [None], [[user_operation(1)]], [user_operation(1), 7]]
+)
+async def test_a_list_with_other_values_than_objects_is_refused(
     open_gateway: OpenGateway, operations: list[object]
 ) -> None:
-    async with open_gateway(batching()) as gateway:
+    async with open_gateway(batch_settings()) as gateway:
         response = await send(gateway, *operations)
 
     assert response.status_code == 422
     assert "expected a JSON object" in response.json()["errors"][0]["message"]
 
 
-async def test_a_batch_counts_as_many_operations_as_it_has(
+async def test_each_operation_of_a_batch_counts_for_the_limit_of_operations(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -268,22 +282,28 @@ async def test_a_batch_counts_as_many_operations_as_it_has(
         await release.wait()
 
     services.before = wait
-    async with open_gateway(batching(max_operations=4)) as gateway:
-        running = asyncio.create_task(send(gateway, asking(1), asking(1), asking(1)))
+    async with open_gateway(batch_settings(max_operations=4)) as gateway:
+        running = asyncio.create_task(
+            send(gateway, user_operation(1), user_operation(1), user_operation(1))
+        )
         await started.wait()
-        over = await send(gateway, asking(1), asking(1))
+        over = await send(gateway, user_operation(1), user_operation(1))
         release.set()
         within = await running
-        after = await send(gateway, asking(1), asking(1), asking(1))
+        after = await send(gateway, user_operation(1), user_operation(1), user_operation(1))
 
     assert (over.status_code, over.headers["retry-after"]) == (503, "1")
     assert within.status_code == after.status_code == 200
 
 
 async def test_a_batch_can_be_explained(open_gateway: OpenGateway, services: FakeServices) -> None:
-    async with open_gateway(batching(explain=True)) as gateway:
+    async with open_gateway(batch_settings(explain=True)) as gateway:
         response = await send(
-            gateway, asking(1), {"query": 7}, asking(2), **{"X-Gateway-Explain": "1"}
+            gateway,
+            user_operation(1),
+            {"query": 7},
+            user_operation(2),
+            **{"X-Gateway-Explain": "1"},
         )
 
     first, wrong, second = response.json()
@@ -295,12 +315,12 @@ async def test_a_batch_can_be_explained(open_gateway: OpenGateway, services: Fak
 
 A, B = user_id(1), user_id(2)
 PAGE = "invoices(first: 1) { edges { node { id } } }"
-"""What only the executor can do."""
+"""Fields that only the executor can render."""
 
 
 @pytest.fixture
 def profile(services: FakeServices) -> SelectingProfile:
-    """Give services of which two send no more fields than they are asked for."""
+    """Return the profile source; it and activity send only the requested fields."""
     services.profile, services.activity = SelectingProfile(""), SelectingActivity("")
     services.know(1, 2)
     return services.profile
@@ -308,7 +328,7 @@ def profile(services: FakeServices) -> SelectingProfile:
 
 def of(number: int, fields: str, **more: object) -> dict[str, Any]:
     """Make an operation that asks for fields of a user."""
-    return {**asking(number, fields), **more}
+    return {**user_operation(number, fields), **more}
 
 
 @pytest.mark.parametrize(
@@ -321,13 +341,13 @@ def of(number: int, fields: str, **more: object) -> dict[str, Any]:
         ([of(1, f"locale {PAGE}"), of(1, "username")], [["id", "login", "lang"]]),
         # interpreted and interpreted
         ([of(1, "email", onError="HALT"), of(1, f"locale {PAGE}")], [["id", "mail", "lang"]]),
-        # of other users, and of nothing but whether they exist
+        # of other users, and of the existence of users only
         ([of(1, "username"), of(2, f"locale {PAGE}")], [["id", "login", "lang"]]),
         ([of(1, "id"), of(1, f"locale {PAGE}"), of(2, "id")], [["id", "lang"]]),
         ([of(1, f"id {PAGE}"), of(1, "email")], [["id", "mail"]]),
     ],
 )
-async def test_each_operation_has_its_fields_whatever_fields_the_others_need(
+async def test_each_operation_of_a_batch_gets_its_own_fields(
     open_gateway: OpenGateway,
     services: FakeServices,
     profile: SelectingProfile,
@@ -346,10 +366,10 @@ async def test_each_operation_has_its_fields_whatever_fields_the_others_need(
     assert in_batch == asked
 
 
-async def test_what_comes_later_is_asked_for_where_what_is_remembered_lacks_it(
+async def test_operations_that_start_late_still_share_one_call(
     open_gateway: OpenGateway, services: FakeServices, profile: SelectingProfile
 ) -> None:
-    # More than a thousand fields are executed in several turns: the last ones ask later.
+    # More than a thousand fields are executed in several turns, so the last fields load later.
     users = ", ".join([f'"{A}"'] * 100)
     names = " ".join(f"n{number}: username" for number in range(12))
     many = {"query": f'{{ a: users(ids: [{users}]) {{ {names} }} b: user(id: "{B}") {{ email }} }}'}
@@ -369,8 +389,8 @@ async def test_what_comes_later_is_asked_for_where_what_is_remembered_lacks_it(
 
 
 @st.composite
-def several(draw: st.DrawFn) -> tuple[list[CompiledCase], list[dict[str, Any]]]:
-    """Make a world and operations in it, right or wrong."""
+def batches_of_cases(draw: st.DrawFn) -> tuple[list[CompiledCase], list[dict[str, Any]]]:
+    """Make cases with the same sources, and their operations, valid or invalid."""
     drawn = draw(st.lists(cases(), min_size=2, max_size=3))
     operations: list[dict[str, Any]] = []
     for case in drawn:
@@ -384,10 +404,10 @@ def several(draw: st.DrawFn) -> tuple[list[CompiledCase], list[dict[str, Any]]]:
     return drawn, operations
 
 
-def told(operation: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """Give what of an answer does not depend on time.
+def without_timing(operation: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of a response that do not depend on time.
 
-    Where the first error ends an operation, it depends on time which one that is.
+    If the first error ends an operation, that error depends on time.
     """
     if operation.get("onError") in {"HALT", "PROPAGATE"} and answer.get("data", 0) is None:
         return {"data": None, "errors": bool(answer["errors"])}
@@ -400,8 +420,8 @@ def told(operation: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(batch=several(), partly=st.booleans())
-async def test_an_operation_in_a_batch_is_answered_as_it_is_alone(
+@given(batch=batches_of_cases(), partly=st.booleans())
+async def test_an_operation_has_the_same_response_in_a_batch_and_alone(
     open_gateway: OpenGateway,
     services: FakeServices,
     compiles: bool,  # noqa: FBT001 # a column of the table
@@ -433,10 +453,12 @@ async def test_an_operation_in_a_batch_is_answered_as_it_is_alone(
         ]
 
     assert together.status_code == 200
-    assert list(map(told, operations, together.json())) == list(map(told, operations, alone))
+    assert list(map(without_timing, operations, together.json())) == list(
+        map(without_timing, operations, alone)
+    )
 
 
-async def test_of_one_user_the_caller_s_own_fields_are_told_and_of_another_they_are_not(
+async def test_a_caller_in_a_batch_gets_own_fields_only_of_its_own_user(
     open_gateway: OpenGateway, services: FakeServices, profile: SelectingProfile
 ) -> None:
     operations = [of(1, "email"), of(2, f"username email {PAGE}"), of(1, "username plan")]
@@ -452,14 +474,14 @@ async def test_of_one_user_the_caller_s_own_fields_are_told_and_of_another_they_
     assert [sorted(one) for one in profile.batches] == [[A, B]]
 
 
-async def test_what_one_explanation_is_refused_for_does_not_concern_the_others(
+async def test_a_rate_limited_explanation_does_not_affect_the_others_of_a_batch(
     open_gateway: OpenGateway,
 ) -> None:
-    text = asking(1)["query"]
+    text = user_operation(1)["query"]
     rate = RateSettings(window=86_400, quota=2 * (len(text) // 4))
-    wanted = batching(explain=True, limits=LimitsSettings(rate=rate))
+    wanted = batch_settings(explain=True, limits=LimitsSettings(rate=rate))
     async with open_gateway(wanted) as gateway:
-        response = await send(gateway, *[asking(1)] * 3, **{"X-Gateway-Explain": "1"})
+        response = await send(gateway, *[user_operation(1)] * 3, **{"X-Gateway-Explain": "1"})
 
     assert response.status_code == 200
     assert response.headers["retry-after"].isdigit()

@@ -1,4 +1,4 @@
-"""Reading bodies: what they may be, and how long."""
+"""Bodies of requests: types, encodings and length."""
 
 import io
 from collections.abc import AsyncIterator, Sequence
@@ -23,10 +23,10 @@ QUERY = b'{"query": "{ __typename }"}'
 
 
 class BodyStream:
-    """A body as it comes in, piece by piece.
+    """A body that arrives in pieces.
 
     Attributes:
-        read: How many pieces were read.
+        read: The number of pieces that were read.
     """
 
     def __init__(self, *pieces: bytes, whole: bool = True) -> None:
@@ -35,7 +35,7 @@ class BodyStream:
         self._whole = whole
 
     async def receive(self) -> Message:
-        """Give the next piece."""
+        """Return the next piece."""
         if self.read == len(self._pieces):
             return {"type": "http.disconnect"}
         self.read += 1
@@ -44,12 +44,12 @@ class BodyStream:
 
 
 def scope(*headers: tuple[bytes, bytes]) -> Scope:
-    """Make the head of a request with JSON in it."""
+    """Make the head of a request with a JSON body."""
     return {"type": "http", "headers": [(b"content-type", b"application/json"), *headers]}
 
 
 @given(pieces=st.lists(st.binary(max_size=20), min_size=1, max_size=8))
-async def test_a_body_within_the_limit_is_read_whole_however_it_comes(
+async def test_a_body_within_the_limit_is_read_whole_for_any_pieces(
     pieces: Sequence[bytes],
 ) -> None:
     body = b"".join(pieces)
@@ -58,7 +58,7 @@ async def test_a_body_within_the_limit_is_read_whole_however_it_comes(
 
 
 @given(pieces=st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=8))
-async def test_a_body_over_the_limit_is_refused_however_it_comes(pieces: Sequence[bytes]) -> None:
+async def test_a_body_over_the_limit_is_refused_for_any_pieces(pieces: Sequence[bytes]) -> None:
     limit = len(b"".join(pieces)) - 1
 
     with pytest.raises(RequestError) as caught:
@@ -68,7 +68,7 @@ async def test_a_body_over_the_limit_is_refused_however_it_comes(pieces: Sequenc
     assert str(limit) in caught.value.message
 
 
-async def test_what_comes_behind_the_limit_is_not_read() -> None:
+async def test_pieces_after_the_limit_are_not_read() -> None:
     wire = BodyStream(*[b"x" * 10] * 100)
 
     with pytest.raises(RequestError):
@@ -77,7 +77,7 @@ async def test_what_comes_behind_the_limit_is_not_read() -> None:
     assert wire.read == 3
 
 
-async def test_nothing_is_read_of_a_body_that_says_it_is_too_long() -> None:
+async def test_a_body_with_a_content_length_over_the_limit_is_not_read() -> None:
     for length in (b"26", b"9" * 5_000):
         wire = BodyStream(b"x" * 26)
         with pytest.raises(RequestError):
@@ -85,7 +85,7 @@ async def test_nothing_is_read_of_a_body_that_says_it_is_too_long() -> None:
         assert wire.read == 0
 
 
-async def test_a_body_that_ends_too_soon_has_nobody_to_answer() -> None:
+async def test_an_incomplete_body_is_a_disconnect() -> None:
     for pieces in ((), (b"{",)):
         with pytest.raises(ClientDisconnect):
             await read_body(scope(), BodyStream(*pieces, whole=False).receive, limit=25)
@@ -129,7 +129,7 @@ def test_json_in_utf_8_is_read(content_type: bytes) -> None:
         b"application/json; charset=\xff\xfe",
     ],
 )
-def test_anything_else_is_refused_with_what_is_read(content_type: bytes | None) -> None:
+def test_other_content_types_are_refused_with_the_supported_one(content_type: bytes | None) -> None:
     with pytest.raises(RequestError) as caught:
         check_type(content_type)
 
@@ -139,7 +139,7 @@ def test_anything_else_is_refused_with_what_is_read(content_type: bytes | None) 
 
 
 @given(content_type=st.binary(max_size=60))
-def test_no_content_type_is_too_strange_to_be_refused(content_type: bytes) -> None:
+def test_any_content_type_is_accepted_or_refused_with_415(content_type: bytes) -> None:
     try:
         check_type(content_type)
     except RequestError as error:
@@ -147,7 +147,7 @@ def test_no_content_type_is_too_strange_to_be_refused(content_type: bytes) -> No
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "identity, gzip", "GZIP", "x"])
-async def test_a_compressed_body_is_refused_unread(gateway: GatewayClient, coding: str) -> None:
+async def test_a_compressed_body_is_refused(gateway: GatewayClient, coding: str) -> None:
     response = await gateway.client.post(
         "/graphql",
         content=QUERY,
@@ -159,7 +159,7 @@ async def test_a_compressed_body_is_refused_unread(gateway: GatewayClient, codin
     assert "without Content-Encoding" in response.json()["errors"][0]["message"]
 
 
-async def test_a_body_that_says_it_is_not_compressed_is_read(gateway: GatewayClient) -> None:
+async def test_a_body_with_the_encoding_identity_is_read(gateway: GatewayClient) -> None:
     response = await gateway.client.post(
         "/graphql",
         content=QUERY,
@@ -169,7 +169,7 @@ async def test_a_body_that_says_it_is_not_compressed_is_read(gateway: GatewayCli
     assert response.json() == {"data": {"__typename": "Query"}}
 
 
-async def test_the_limit_is_a_setting(open_gateway: OpenGateway) -> None:
+async def test_the_limit_of_a_body_is_a_setting(open_gateway: OpenGateway) -> None:
     at = QUERY + b" " * (2_048 - len(QUERY))
     json = {"Content-Type": "application/json"}
 
@@ -189,7 +189,7 @@ async def test_the_limit_is_a_setting(open_gateway: OpenGateway) -> None:
         assert "2048 bytes" in response.json()["errors"][0]["message"]
 
 
-async def test_on_the_wire_the_refusal_comes_before_the_rest_of_the_body(
+async def test_a_too_long_body_is_refused_before_its_end(
     services: FakeServices,
 ) -> None:
     chosen = settings_for_fakes(max_body_bytes=2_048)
@@ -214,7 +214,7 @@ async def test_on_the_wire_the_refusal_comes_before_the_rest_of_the_body(
         assert b"2048 bytes" in answer
 
 
-async def test_on_the_wire_a_partial_answer_has_its_status(services: FakeServices) -> None:
+async def test_a_partial_response_has_its_status_on_the_wire(services: FakeServices) -> None:
     services.know(1)
     services.billing.behaviour = failing(503)
     chosen = settings_for_fakes(partial_status=True)
@@ -243,7 +243,7 @@ async def test_on_the_wire_a_partial_answer_has_its_status(services: FakeService
         b"query($a: Float) { __typename }",
     ],
 )
-async def test_a_huge_number_is_no_more_than_a_wrong_value(
+async def test_a_huge_number_in_variables_is_a_user_error(
     gateway: GatewayClient, document: bytes, value: bytes
 ) -> None:
     response = await gateway.client.post(
@@ -285,7 +285,7 @@ TEXTS = st.sampled_from(
     body=st.dictionaries(MEMBERS | st.text(max_size=5), JSON_VALUES | TEXTS, max_size=6)
     | st.lists(st.dictionaries(MEMBERS, JSON_VALUES | TEXTS, max_size=4), max_size=4)
 )
-async def test_no_json_is_answered_by_a_server_error(gateway: GatewayClient, body: object) -> None:
+async def test_no_json_body_causes_a_server_error(gateway: GatewayClient, body: object) -> None:
     response = await gateway.client.post("/graphql", json=body)
 
     assert response.status_code < 500

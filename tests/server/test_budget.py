@@ -1,4 +1,4 @@
-"""How long a request may take, by the client's wish and the operator's bound."""
+"""The time limit of a request: the client's X-Request-Timeout and the operator's budget."""
 
 import pytest
 
@@ -11,7 +11,7 @@ QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("requested", "sent_to_source"),
     [
         (None, "1500ms"),
         ("1s", "500ms"),
@@ -29,11 +29,11 @@ QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
     ],
 )
 @pytest.mark.parametrize("coalesced", [True, False])
-async def test_a_client_may_ask_for_less_time_and_never_for_more(
+async def test_a_client_may_shorten_the_time_limit_but_not_extend_it(
     open_gateway: OpenGateway,
     services: FakeServices,
-    wish: str | None,
-    told: str | None,
+    requested: str | None,
+    sent_to_source: str | None,
     *,
     coalesced: bool,
 ) -> None:
@@ -42,12 +42,12 @@ async def test_a_client_may_ask_for_less_time_and_never_for_more(
     settings = settings_with(
         {"profile": source}, deadline=DeadlineSettings(budget=2.0, reserve=0.5)
     )
-    headers = {} if wish is None else {"X-Request-Timeout": wish}
+    headers = {} if requested is None else {"X-Request-Timeout": requested}
 
     async with open_gateway(settings) as gateway:
         response = await gateway.client.post("/graphql", json=QUERY, headers=headers)
 
-    if told is None:
+    if sent_to_source is None:
         assert response.status_code == 400
         [error] = response.json()["errors"]
         assert error["extensions"] == {"code": "BAD_REQUEST"}
@@ -55,4 +55,4 @@ async def test_a_client_may_ask_for_less_time_and_never_for_more(
         assert not services.calls["profile"]
     else:
         assert response.status_code == 200
-        assert services.profile.requests[0].headers["x-request-timeout"] == told
+        assert services.profile.requests[0].headers["x-request-timeout"] == sent_to_source

@@ -1,4 +1,4 @@
-"""Who calls: from where."""
+"""The keys by which callers are counted: by address or by subject."""
 
 import pytest
 from starlette.types import Scope
@@ -8,7 +8,7 @@ from app.server.rate_limit import UNKNOWN, by_address, by_subject, site_of
 
 
 def scope(client: str | None, *forwarded: str) -> Scope:
-    """Make a request from an address, with headers that say where it came from."""
+    """Make a request from an address, with headers of proxies."""
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
     return {"type": "http", "headers": headers, "client": client and (client, 1234)}
 
@@ -29,11 +29,11 @@ def scope(client: str | None, *forwarded: str) -> Scope:
         ("x" * 100_000, UNKNOWN),
     ],
 )
-def test_an_address_stands_for_its_owner(address: str, site: str) -> None:
+def test_addresses_of_one_site_have_the_same_key(address: str, site: str) -> None:
     assert site_of(address) == site
 
 
-def test_without_trusted_proxies_nobody_is_believed() -> None:
+def test_forwarded_headers_are_ignored_without_trusted_proxies() -> None:
     assert by_address(0)(scope("192.0.2.1", "203.0.113.9"), NOBODY) == "address:192.0.2.1"
     assert by_address(0)(scope(None), NOBODY) == f"address:{UNKNOWN}"
 
@@ -50,32 +50,32 @@ def test_without_trusted_proxies_nobody_is_believed() -> None:
         (1, ["nonsense"], UNKNOWN),
     ],
 )
-def test_what_trusted_proxies_say_is_believed_and_what_stands_before_it_is_not(
+def test_only_the_forwarded_address_of_the_trusted_proxies_is_used(
     proxies: int, forwarded: list[str], caller: str
 ) -> None:
     assert by_address(proxies)(scope("192.0.2.1", *forwarded), NOBODY) == f"address:{caller}"
 
 
-def test_a_user_is_counted_wherever_it_calls_from_and_nobody_by_the_address() -> None:
-    who = by_subject(0)
+def test_a_user_is_counted_by_subject_and_an_anonymous_caller_by_address() -> None:
+    key_of = by_subject(0)
     user = Caller(subject="a")
 
-    assert who(scope("192.0.2.1"), user) == who(scope("192.0.2.2"), user)
-    assert who(scope("192.0.2.1"), NOBODY) == by_address(0)(scope("192.0.2.1"), NOBODY)
+    assert key_of(scope("192.0.2.1"), user) == key_of(scope("192.0.2.2"), user)
+    assert key_of(scope("192.0.2.1"), NOBODY) == by_address(0)(scope("192.0.2.1"), NOBODY)
 
 
-def test_no_subject_is_taken_for_an_address_or_for_another_subject() -> None:
-    who = by_subject(0)
+def test_subjects_and_addresses_have_different_keys() -> None:
+    key_of = by_subject(0)
     long = "x" * 65
-    digest = who(scope(None), Caller(subject=long))
+    digest = key_of(scope(None), Caller(subject=long))
     subjects = ["192.0.2.1", "address:192.0.2.1", long, long + "x", digest, digest.split(":")[1]]
 
-    told = [who(scope("192.0.2.1"), Caller(subject=one)) for one in subjects]
+    found = [key_of(scope("192.0.2.1"), Caller(subject=one)) for one in subjects]
 
-    assert len({*told, who(scope("192.0.2.1"), NOBODY)}) == len(subjects) + 1
+    assert len({*found, key_of(scope("192.0.2.1"), NOBODY)}) == len(subjects) + 1
 
 
-def test_what_is_remembered_of_a_subject_is_short() -> None:
-    told = by_subject(0)(scope(None), Caller(subject="\U0001f600" * 8_000))
+def test_the_key_of_a_long_subject_is_short() -> None:
+    found = by_subject(0)(scope(None), Caller(subject="\U0001f600" * 8_000))
 
-    assert len(told) < 80
+    assert len(found) < 80

@@ -1,4 +1,4 @@
-"""Answers that caches between the gateway and a client may store."""
+"""Cache-Control and ETag: responses that clients and caches may store."""
 
 import io
 import re
@@ -35,13 +35,13 @@ NO_STORE = "no-store"
 
 @pytest.fixture(params=BOTH, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test both ways."""
     ways: Ways = request.param
     return ways
 
 
 def storing(scope: str = "public", **changes: Any) -> Settings:  # noqa: ANN401 # any setting
-    """Make settings by which answers to persisted documents may be stored."""
+    """Make settings by which responses to persisted documents may be stored."""
     names = CacheControlSettings.model_fields.keys() & changes.keys()
     own = {name: changes.pop(name) for name in names}
     control = CacheControlSettings.model_validate({"scope": scope, **own})
@@ -49,8 +49,8 @@ def storing(scope: str = "public", **changes: Any) -> Settings:  # noqa: ANN401 
     return settings_for_fakes(cache_control=control, persisted=persisted, **changes)
 
 
-def sending(services: FakeServices, name: str, **headers: str) -> None:
-    """Have a service send headers with its answers."""
+def send_headers(services: FakeServices, name: str, **headers: str) -> None:
+    """Make a service add headers to its responses."""
     service = services.by_name[name]
 
     def behave(request: httpx.Request) -> httpx.Response:
@@ -70,7 +70,7 @@ def sending(services: FakeServices, name: str, **headers: str) -> None:
 async def get(
     gateway: GatewayClient, query: str, headers: Mapping[str, str] | None = None
 ) -> httpx.Response:
-    """Ask for a document by its hash, after it was sent once."""
+    """Send a document once, and then request it by its hash."""
     named = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(query)}}
     await gateway.client.post(
         "/graphql", json={"query": query, "extensions": named}, headers=headers
@@ -82,35 +82,35 @@ async def get(
     )
 
 
-def told(response: httpx.Response) -> str:
-    """Return what caches are told; with ``no-store``, nothing else."""
+def cache_control_of(response: httpx.Response) -> str:
+    """Return the Cache-Control header; check that an ETag is present unless it is ``no-store``."""
     control = response.headers["cache-control"]
     assert ("etag" in response.headers) == (control != NO_STORE)
     return str(control)
 
 
-async def test_by_default_nothing_is_stored(
+async def test_responses_are_not_stored_by_default(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    sending(services, "profile", cache_control="max-age=60")
+    send_headers(services, "profile", cache_control="max-age=60")
 
     async with open_gateway(storing("never")) as gateway:
-        assert told(await get(gateway, NAMES)) == NO_STORE
+        assert cache_control_of(await get(gateway, NAMES)) == NO_STORE
 
 
-async def test_the_least_of_what_the_sources_allow_counts(
+async def test_max_age_is_the_shortest_of_all_sources(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    sending(services, "profile", cache_control="max-age=300")
-    sending(services, "billing", cache_control="max-age=60", age="20")
+    send_headers(services, "profile", cache_control="max-age=300")
+    send_headers(services, "billing", cache_control="max-age=60", age="20")
 
     async with open_gateway(storing()) as gateway:
         names, plan = await get(gateway, NAMES), await get(gateway, PLAN)
 
-    assert told(names) == "public, max-age=300"
-    assert told(plan) == "public, max-age=40"
+    assert cache_control_of(names) == "public, max-age=300"
+    assert cache_control_of(plan) == "public, max-age=40"
     assert names.headers["vary"] == "Accept"
 
 
@@ -132,7 +132,7 @@ async def test_the_least_of_what_the_sources_allow_counts(
         ("s-maxage=50, max-age=5", {}, 0, "public, max-age=50"),
     ],
 )
-async def test_a_setting_of_the_field_is_an_upper_bound_and_stands_in_where_the_source_is_silent(
+async def test_a_field_setting_limits_or_replaces_the_max_age_of_the_source(
     open_gateway: OpenGateway,
     services: FakeServices,
     *,
@@ -143,40 +143,42 @@ async def test_a_setting_of_the_field_is_an_upper_bound_and_stands_in_where_the_
 ) -> None:
     services.know(1)
     if of_source is not None:
-        sending(services, "profile", cache_control=of_source)
+        send_headers(services, "profile", cache_control=of_source)
 
     async with open_gateway(storing(fields=fields, max_age=max_age)) as gateway:
-        assert told(await get(gateway, NAMES)) == expected
+        assert cache_control_of(await get(gateway, NAMES)) == expected
 
 
-async def test_every_field_of_a_silent_source_needs_a_setting(
+async def test_a_response_is_stored_only_if_each_field_has_a_max_age(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     query = NAMES.replace("displayName", "displayName username")
 
     async with open_gateway(storing(fields={"displayName": 90})) as gateway:
-        assert told(await get(gateway, NAMES)) == "public, max-age=90"
-        assert told(await get(gateway, query)) == NO_STORE
+        assert cache_control_of(await get(gateway, NAMES)) == "public, max-age=90"
+        assert cache_control_of(await get(gateway, query)) == NO_STORE
 
 
-async def test_pages_of_lists_count_too(open_gateway: OpenGateway, services: FakeServices) -> None:
+async def test_the_headers_of_a_page_limit_max_age(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
     services.know(1)
     services.billing.invoices[user_id(1)] = [invoice(1)]
-    sending(services, "billing", cache_control="max-age=60")
+    send_headers(services, "billing", cache_control="max-age=60")
     query = f'{{ user(id: "{user_id(1)}") {{ invoices {{ edges {{ node {{ id }} }} }} }} }}'
 
     async with open_gateway(storing()) as gateway:
-        assert told(await get(gateway, query)) == "public, max-age=60"
-        sending(services, "billing")
-        assert told(await get(gateway, query)) == NO_STORE
+        assert cache_control_of(await get(gateway, query)) == "public, max-age=60"
+        send_headers(services, "billing")
+        assert cache_control_of(await get(gateway, query)) == NO_STORE
 
 
-async def test_data_of_the_gateways_own_cache_are_as_old_as_they_are(
+async def test_max_age_is_reduced_by_the_age_of_cached_entries(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
-    sending(services, "profile", cache_control="max-age=60")
+    send_headers(services, "profile", cache_control="max-age=60")
     settings = storing()
     cached = settings.sources["profile"].model_copy(
         update={"cache": CacheSettings(enabled=True, ttl=100.0)}
@@ -188,7 +190,10 @@ async def test_data_of_the_gateways_own_cache_are_as_old_as_they_are(
         clock.advance(25.0)
         second = await get(gateway, NAMES)
 
-    assert (told(first), told(second)) == ("public, max-age=60", "public, max-age=35")
+    assert (cache_control_of(first), cache_control_of(second)) == (
+        "public, max-age=60",
+        "public, max-age=35",
+    )
     assert services.profile.batches == [[user_id(1)]]
 
 
@@ -206,7 +211,7 @@ async def test_data_of_the_gateways_own_cache_are_as_old_as_they_are(
         "nothing asked",
     ],
 )
-async def test_what_is_about_the_caller_or_fails_is_never_stored(
+async def test_responses_with_errors_or_data_of_the_caller_are_not_stored(
     open_gateway: OpenGateway, services: FakeServices, case: str
 ) -> None:
     services.know(1, 2)
@@ -247,11 +252,11 @@ async def test_what_is_about_the_caller_or_fails_is_never_stored(
             response = await get(gateway, query, caller)
 
     assert response.status_code == 200
-    assert told(response) == NO_STORE
+    assert cache_control_of(response) == NO_STORE
     assert response.headers["vary"] == "Accept"
 
 
-async def test_what_a_caller_with_a_token_sees_is_for_its_own_cache(
+async def test_responses_for_a_caller_with_scopes_are_private(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -262,13 +267,13 @@ async def test_what_a_caller_with_a_token_sees_is_for_its_own_cache(
         refused = await get(gateway, PLAN)
         public = await get(gateway, NAMES)
 
-    assert told(seen) == "private, max-age=60"
+    assert cache_control_of(seen) == "private, max-age=60"
     assert seen.headers["vary"] == "Accept, Authorization"
-    assert told(refused) == NO_STORE
-    assert told(public) == "public, max-age=60"
+    assert cache_control_of(refused) == NO_STORE
+    assert cache_control_of(public) == "public, max-age=60"
 
 
-async def test_private_is_for_the_caches_of_clients_alone(
+async def test_the_scope_private_makes_responses_private(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -276,10 +281,10 @@ async def test_private_is_for_the_caches_of_clients_alone(
     async with open_gateway(storing("private", max_age=60)) as gateway:
         response = await get(gateway, NAMES)
 
-    assert told(response) == "private, max-age=60"
+    assert cache_control_of(response) == "private, max-age=60"
 
 
-async def test_a_client_that_has_the_answer_is_told_so_without_a_body(
+async def test_a_client_with_a_current_etag_gets_304_without_a_body(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -297,7 +302,7 @@ async def test_a_client_that_has_the_answer_is_told_so_without_a_body(
 
     assert re.fullmatch('"[0-9a-f]{32}"', tag)
     assert (again.status_code, again.content) == (304, b"")
-    assert told(again) == "public, max-age=60"
+    assert cache_control_of(again) == "public, max-age=60"
     assert again.headers["etag"] == tag
     assert again.headers["vary"] == "Accept"
     assert "content-type" not in again.headers
@@ -306,7 +311,7 @@ async def test_a_client_that_has_the_answer_is_told_so_without_a_body(
     assert other_type.headers["content-type"].startswith("application/graphql-response+json")
 
 
-async def test_where_pages_of_other_sites_may_read_caches_tell_them_apart(
+async def test_the_vary_header_has_origin_if_cors_is_configured(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -320,7 +325,7 @@ async def test_where_pages_of_other_sites_may_read_caches_tell_them_apart(
     assert "ETag" in page.headers["access-control-expose-headers"]
 
 
-async def test_trusted_documents_may_be_stored_as_persisted_ones(
+async def test_responses_to_trusted_documents_may_be_stored(
     open_gateway: OpenGateway, services: FakeServices, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     services.know(1)
@@ -335,10 +340,10 @@ async def test_trusted_documents_may_be_stored_as_persisted_ones(
             headers={"X-Requested-With": "a test"},
         )
 
-    assert told(response) == "public, max-age=60"
+    assert cache_control_of(response) == "public, max-age=60"
 
 
-async def test_on_the_wire_the_next_request_of_the_connection_follows_a_304(
+async def test_the_next_request_after_a_304_is_answered_on_the_same_connection(
     services: FakeServices, ways: Ways
 ) -> None:
     services.know(1)

@@ -1,4 +1,4 @@
-"""A server that ends answers what is under way, and what is on its way."""
+"""A server that shuts down answers running requests and the last request of each connection."""
 
 import asyncio
 import io
@@ -44,7 +44,7 @@ async def serving(app: Application | Generations) -> AsyncGenerator[tuple[Gatewa
         await task
 
 
-async def test_a_request_on_an_idle_connection_is_answered_as_the_last_one() -> None:
+async def test_a_request_during_the_shutdown_is_the_last_of_its_connection() -> None:
     app = Application(answers=9)
     async with serving(app) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -62,7 +62,7 @@ async def test_a_request_on_an_idle_connection_is_answered_as_the_last_one() -> 
     assert after.endswith(b"/2 ")
 
 
-async def test_connections_without_a_request_do_not_hold_up_the_end() -> None:
+async def test_idle_connections_do_not_delay_the_shutdown() -> None:
     app = Application(answers=9)
     async with serving(app) as (server, port):
         _, unused = await asyncio.open_connection("127.0.0.1", port)
@@ -75,7 +75,7 @@ async def test_connections_without_a_request_do_not_hold_up_the_end() -> None:
             writer.close()
 
 
-async def test_pipelined_requests_are_all_answered() -> None:
+async def test_pipelined_requests_are_all_answered_before_the_shutdown() -> None:
     app = Application()
     async with serving(app) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -93,7 +93,7 @@ async def test_pipelined_requests_are_all_answered() -> None:
     assert answers.lower().count(b"connection: close") == 1
 
 
-async def test_a_reload_changes_how_long_running_requests_may_take_at_the_end() -> None:
+async def test_a_reload_changes_the_shutdown_timeout() -> None:
     log, settings = make_log(LogSettings(), "json", io.StringIO()), settings_for_fakes()
 
     def make(of: Settings, _: SharedParts) -> Starlette:

@@ -1,4 +1,4 @@
-"""The supervisor and its processes: reports arrive, and commands are carried out by all."""
+"""The supervisor and its processes: reports arrive, and all processes execute commands."""
 
 import asyncio
 import os
@@ -34,33 +34,33 @@ SETTINGS = Settings.model_validate({"router_token": "0123456789abcdef", "port": 
 
 
 async def refuse_all(command: Command) -> Sequence[str]:
-    """Carry out nothing."""
+    """Refuse a command."""
     return (f"no {command.kind} here",)
 
 
-def place(address: ControlAddress) -> tuple[str, int]:
+def host_and_port(address: ControlAddress) -> tuple[str, int]:
     """Return host and port."""
     return address.host, address.port
 
 
-def linked(
+def start_link(
     address: ControlAddress,
     make: Callable[[], Report] = lambda: report(os.getpid(), 5),
     handle: Callable[[Command], Awaitable[Sequence[str]]] = refuse_all,
 ) -> asyncio.Task[None]:
-    """Link this process to a supervisor; several links stand for several processes."""
+    """Link this process to a supervisor; each link plays one process."""
     log = make_log(LogSettings(level="error"))
     return asyncio.create_task(keep_link(address, make, handle, log))
 
 
-async def end(*links: asyncio.Task[None]) -> None:
+async def end_links(*links: asyncio.Task[None]) -> None:
     """End links."""
     for link in links:
         link.cancel()
     await asyncio.wait(links)
 
 
-async def test_every_process_carries_out_a_command_or_says_why_not(clock: ManualClock) -> None:
+async def test_every_process_executes_a_command_or_returns_the_reasons(clock: ManualClock) -> None:
     done: list[Command] = []
 
     async def prepare(command: PrepareReload) -> Sequence[str]:
@@ -72,7 +72,7 @@ async def test_every_process_carries_out_a_command_or_says_why_not(clock: Manual
 
     handlers = CommandHandlers().having(PrepareReload, prepare).having(CommitReload, commit)
     with ControlListener(Reports(2, clock.monotonic), has_reports=False) as control:
-        links = [linked(control.address, handle=handlers) for _ in range(2)]
+        links = [start_link(control.address, handle=handlers) for _ in range(2)]
         await asyncio.to_thread(control.wait_for_processes, 2, 10)
         answers = [
             await asyncio.to_thread(control.send, command, within=10)
@@ -82,7 +82,7 @@ async def test_every_process_carries_out_a_command_or_says_why_not(clock: Manual
                 InvalidateCache(invalidation=Invalidation(users=("a",))),
             )
         ]
-        await end(*links)
+        await end_links(*links)
 
     assert [[one.mistakes for one in answer] for answer in answers] == [
         [(), ()],
@@ -90,11 +90,13 @@ async def test_every_process_carries_out_a_command_or_says_why_not(clock: Manual
         [("this gateway does not carry out the command invalidate_cache",)] * 2,
     ]
     assert {one.pid for answer in answers for one in answer} == {os.getpid()}
-    # Secrets arrive as they are.
+    # Secrets arrive unchanged.
     assert done == [PrepareReload(version=7, settings=SETTINGS)] * 2
 
 
-async def test_a_process_that_does_not_answer_in_time_has_refused(clock: ManualClock) -> None:
+async def test_a_process_without_an_acknowledgement_in_time_counts_as_refusing(
+    clock: ManualClock,
+) -> None:
     late = asyncio.Event()
 
     async def wait(_: Command) -> Sequence[str]:
@@ -102,18 +104,20 @@ async def test_a_process_that_does_not_answer_in_time_has_refused(clock: ManualC
         return ()
 
     with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
-        link = linked(control.address, handle=wait)
+        link = start_link(control.address, handle=wait)
         await asyncio.to_thread(control.wait_for_processes, 1, 10)
         [answer] = await asyncio.to_thread(control.send, CommitReload(version=1), within=0.05)
-        late.set()  # its answer comes when nobody waits for it, and changes nothing
+        late.set()  # its late acknowledgement is ignored
         [again] = await asyncio.to_thread(control.send, CommitReload(version=1), within=10)
-        await end(link)
+        await end_links(link)
 
     assert answer.mistakes == ("the process did not answer within 0.05 s",)
     assert again.mistakes == ()
 
 
-async def test_a_process_that_ends_is_not_waited_for(clock: ManualClock) -> None:
+async def test_the_supervisor_does_not_wait_for_a_process_that_has_ended(
+    clock: ManualClock,
+) -> None:
     asked = asyncio.Event()
 
     async def wait(_: Command) -> Sequence[str]:
@@ -122,19 +126,19 @@ async def test_a_process_that_ends_is_not_waited_for(clock: ManualClock) -> None
         return ()
 
     with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
-        link = linked(control.address, handle=wait)
+        link = start_link(control.address, handle=wait)
         await asyncio.to_thread(control.wait_for_processes, 1, 10)
         sending = asyncio.create_task(
             asyncio.to_thread(control.send, CommitReload(version=1), within=60)
         )
         await asked.wait()
-        await end(link)
+        await end_links(link)
 
         answers: Sequence[Acknowledgement] = await sending
         assert (answers, control.processes()) == ([], [])
 
 
-async def test_a_bug_while_a_command_is_carried_out_is_a_refusal(
+async def test_an_exception_during_a_command_is_a_logged_refusal(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     async def fail(_: Command) -> Sequence[str]:
@@ -150,13 +154,13 @@ async def test_a_bug_while_a_command_is_carried_out_is_a_refusal(
         )
         await asyncio.to_thread(control.wait_for_processes, 1, 10)
         [answer] = await asyncio.to_thread(control.send, CommitReload(version=1), within=10)
-        await end(link)
+        await end_links(link)
 
     assert "worker.bug" in answer.mistakes[0]
     assert "ZeroDivisionError" in (tmp_path / "log").read_text()
 
 
-async def test_no_reports_are_sent_where_nobody_reads_them(clock: ManualClock) -> None:
+async def test_processes_send_no_reports_if_the_supervisor_reads_none(clock: ManualClock) -> None:
     made: list[Report] = []
 
     def make() -> Report:
@@ -164,17 +168,17 @@ async def test_no_reports_are_sent_where_nobody_reads_them(clock: ManualClock) -
         return made[-1]
 
     with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
-        link = linked(control.address, make)
+        link = start_link(control.address, make)
         await asyncio.to_thread(control.wait_for_processes, 1, 10)
-        await end(link)
+        await end_links(link)
 
     assert not made
 
 
-async def test_a_report_arrives_by_the_connection_and_ends_with_it(clock: ManualClock) -> None:
+async def test_the_gauges_of_a_report_end_with_its_connection(clock: ManualClock) -> None:
     reports = Reports(1, clock.monotonic)
     with ControlListener(reports, has_reports=True) as listener:
-        sending = linked(listener.address)
+        sending = start_link(listener.address)
         await until(lambda: values(reports).get("gateway.operations") == 5)
         alive = values(reports)
         sending.cancel()
@@ -185,18 +189,18 @@ async def test_a_report_arrives_by_the_connection_and_ends_with_it(clock: Manual
     assert values(reports) == {"gateway.operations": 5}
 
 
-async def test_a_program_without_the_key_changes_nothing(clock: ManualClock) -> None:
+async def test_a_program_without_the_key_is_refused(clock: ManualClock) -> None:
     reports = Reports(1, clock.monotonic)
     with ControlListener(reports, has_reports=True) as listener:
         with pytest.raises(AuthenticationError):
-            await asyncio.to_thread(Client, place(listener.address), authkey=b"guess")
-        sending = linked(listener.address)
+            await asyncio.to_thread(Client, host_and_port(listener.address), authkey=b"guess")
+        sending = start_link(listener.address)
         await until(lambda: values(reports).get("gateway.operations") == 5)
         sending.cancel()
         await asyncio.wait([sending])
 
 
-async def test_the_last_report_arrives_though_another_is_being_sent(clock: ManualClock) -> None:
+async def test_the_last_report_arrives_while_another_is_being_sent(clock: ManualClock) -> None:
     made = asyncio.Event()
     large = Metrics()
     for number in range(20_000):
@@ -216,28 +220,28 @@ async def test_the_last_report_arrives_though_another_is_being_sent(clock: Manua
 
     reports = Reports(1, clock.monotonic)
     with ControlListener(reports, has_reports=True) as listener:
-        sending = linked(listener.address, make)
+        sending = start_link(listener.address, make)
         await made.wait()
         sending.cancel()
         await asyncio.wait([sending])
         await until(lambda: values(reports) == {"gateway.operations": 2})
 
 
-async def test_a_program_that_says_nothing_does_not_hold_up_the_others(clock: ManualClock) -> None:
+async def test_a_silent_program_does_not_block_the_links_of_others(clock: ManualClock) -> None:
     reports = Reports(1, clock.monotonic)
     with (
         ControlListener(reports, has_reports=True) as listener,
-        socket.create_connection(place(listener.address)),
-        socket.create_connection(place(listener.address)),
+        socket.create_connection(host_and_port(listener.address)),
+        socket.create_connection(host_and_port(listener.address)),
     ):
-        sending = linked(listener.address)
+        sending = start_link(listener.address)
         await until(lambda: values(reports).get("gateway.operations") == 5)
         sending.cancel()
         await asyncio.wait([sending])
 
 
-async def test_a_process_goes_on_if_nobody_collects_reports_any_more(clock: ManualClock) -> None:
+async def test_a_link_ends_without_an_error_if_the_supervisor_has_ended(clock: ManualClock) -> None:
     with ControlListener(Reports(1, clock.monotonic), has_reports=True) as listener:
         address = listener.address
 
-    await linked(address)  # it just ends
+    await start_link(address)  # it just ends

@@ -1,4 +1,4 @@
-"""Knowing a request again."""
+"""Request ids and traces of requests."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,13 +16,13 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def ask(gateway: GatewayClient, **headers: str) -> str:
-    """Ask about a user, and give the request id of the answer."""
+    """Ask for a user, and return the request id of the response."""
     response = await gateway.client.post("/graphql", json={"query": QUERY}, headers=headers)
     request_id: str = response.headers["x-request-id"]
     return request_id
 
 
-async def test_a_sane_request_id_is_kept_returned_forwarded_and_in_every_log_line(
+async def test_a_valid_request_id_is_returned_forwarded_and_logged(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -37,7 +37,7 @@ async def test_a_sane_request_id_is_kept_returned_forwarded_and_in_every_log_lin
     assert [line["request_id"] for line in lines] == ["page 17/abc"] * 4
 
 
-async def test_what_was_bound_around_a_request_is_bound_again_after_it(
+async def test_context_variables_of_the_log_are_restored_after_a_request(
     gateway: GatewayClient,
 ) -> None:
     before = get_contextvars()
@@ -56,9 +56,7 @@ async def test_what_was_bound_around_a_request_is_bound_again_after_it(
 
 
 @pytest.mark.parametrize("wrong", ["", " ", "x" * 129, "\u00fc", "tab\there", "\x7f"])
-async def test_a_request_id_that_is_not_sane_is_replaced(
-    gateway: GatewayClient, wrong: str
-) -> None:
+async def test_an_invalid_request_id_is_replaced(gateway: GatewayClient, wrong: str) -> None:
     response = await gateway.client.post(
         "/graphql", json={"query": QUERY}, headers=[(b"x-request-id", wrong.encode())]
     )
@@ -70,7 +68,7 @@ async def test_requests_without_an_id_get_different_ones(gateway: GatewayClient)
     assert await ask(gateway) != await ask(gateway)
 
 
-async def test_a_valid_trace_is_forwarded_and_another_is_not(
+async def test_a_valid_traceparent_is_forwarded_and_an_invalid_one_is_not(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -91,7 +89,7 @@ async def test_a_valid_trace_is_forwarded_and_another_is_not(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(value=st.binary(max_size=200))
-async def test_what_is_returned_is_always_sane(gateway: GatewayClient, value: bytes) -> None:
+async def test_a_returned_request_id_is_always_valid(gateway: GatewayClient, value: bytes) -> None:
     response = await gateway.client.get("/healthz", headers=[(b"x-request-id", value)])
 
     returned: str = response.headers["x-request-id"]
@@ -100,7 +98,7 @@ async def test_what_is_returned_is_always_sane(gateway: GatewayClient, value: by
     assert returned.isprintable()
 
 
-async def test_a_request_that_breaks_the_gateway_is_masked_and_logged(
+async def test_an_exception_of_the_gateway_is_masked_and_logged(
     gateway: GatewayClient,
 ) -> None:
     sent: list[Message] = []

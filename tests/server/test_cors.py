@@ -1,4 +1,4 @@
-"""Letting pages of other sites read answers."""
+"""CORS: pages of other sites may read responses if their origin is listed."""
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ BODY = {"query": "{ __typename }"}
 
 
 def preflight(origin: str, method: str = "POST", headers: str = "content-type") -> dict[str, str]:
-    """Make the headers by which a browser asks."""
+    """Make the headers of a preflight request."""
     return {
         "Origin": origin,
         "Access-Control-Request-Method": method,
@@ -22,8 +22,8 @@ def preflight(origin: str, method: str = "POST", headers: str = "content-type") 
     }
 
 
-def told(response: httpx.Response) -> dict[str, str]:
-    """List what an answer says to browsers."""
+def cors_headers(response: httpx.Response) -> dict[str, str]:
+    """Return the CORS headers of a response."""
     return {
         name: value
         for name, value in response.headers.items()
@@ -31,15 +31,15 @@ def told(response: httpx.Response) -> dict[str, str]:
     }
 
 
-async def test_nobody_is_let_in_unless_listed(gateway: GatewayClient) -> None:
+async def test_no_origin_is_allowed_by_default(gateway: GatewayClient) -> None:
     asked = await gateway.client.options("/graphql", headers=preflight(OURS))
     sent = await gateway.client.post("/graphql", json=BODY, headers={"Origin": OURS})
 
-    assert told(asked) == told(sent) == {}
+    assert cors_headers(asked) == cors_headers(sent) == {}
     assert asked.status_code == 405
 
 
-async def test_a_listed_origin_may_ask_send_and_read(open_gateway: OpenGateway) -> None:
+async def test_a_listed_origin_is_allowed(open_gateway: OpenGateway) -> None:
     cors = CorsSettings(origins=(OURS, LOCAL), headers=("X-Tenant",))
     async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
         for origin in (OURS, LOCAL):
@@ -73,7 +73,7 @@ async def test_a_listed_origin_may_ask_send_and_read(open_gateway: OpenGateway) 
         (OURS, True),
     ],
 )
-async def test_all_ports_of_this_machine_may_be_listed(
+async def test_all_ports_of_a_listed_host_may_be_allowed(
     open_gateway: OpenGateway, origin: str, *, allowed: bool
 ) -> None:
     cors = CorsSettings(origins=("http://localhost:*", OURS))
@@ -87,7 +87,7 @@ async def test_all_ports_of_this_machine_may_be_listed(
 
 
 @pytest.mark.parametrize("origin", THEIRS)
-async def test_no_other_origin_is_ever_told_that_it_may(
+async def test_an_origin_that_is_not_listed_is_refused(
     open_gateway: OpenGateway, origin: str
 ) -> None:
     for credentials in (False, True):
@@ -103,7 +103,7 @@ async def test_no_other_origin_is_ever_told_that_it_may(
 
 
 @pytest.mark.parametrize(("method", "headers"), [("DELETE", "content-type"), ("POST", "x-other")])
-async def test_what_is_not_read_here_is_not_allowed(
+async def test_methods_and_headers_that_are_not_listed_are_refused(
     open_gateway: OpenGateway, method: str, headers: str
 ) -> None:
     cors = CorsSettings(origins=(OURS,))
@@ -131,7 +131,7 @@ VARIES = {
         {**preflight(OURS), "Access-Control-Request-Private-Network": "true"},
     ],
 )
-async def test_an_answer_to_a_preflight_says_by_what_it_was_asked_for_refused_or_not(
+async def test_every_preflight_response_has_the_vary_and_allow_headers(
     open_gateway: OpenGateway, asked: dict[str, str], *, credentials: bool
 ) -> None:
     cors = CorsSettings(origins=(OURS,), max_age=77, credentials=credentials)
@@ -165,7 +165,7 @@ CHANGES = {
     ],
 )
 @pytest.mark.parametrize("asks", [{}, preflight(OURS)])
-async def test_an_answer_names_the_headers_of_the_request_by_which_it_differs(
+async def test_the_vary_header_names_each_header_that_changes_the_response(
     open_gateway: OpenGateway, method: str, target: str, asks: dict[str, str]
 ) -> None:
     cors = CorsSettings(origins=(OURS,))
@@ -186,7 +186,7 @@ async def test_an_answer_names_the_headers_of_the_request_by_which_it_differs(
                     assert name.lower() in varies & others, (name, value)
 
 
-async def test_cookies_are_for_listed_origins_only_and_never_for_everybody(
+async def test_credentials_are_allowed_for_a_listed_origin(
     open_gateway: OpenGateway,
 ) -> None:
     cors = CorsSettings(origins=(OURS,), credentials=True)
@@ -199,7 +199,7 @@ async def test_cookies_are_for_listed_origins_only_and_never_for_everybody(
     assert sent.headers["access-control-allow-credentials"] == "true"
 
 
-async def test_a_refusal_can_be_read_too(open_gateway: OpenGateway) -> None:
+async def test_a_listed_origin_may_read_an_error_response(open_gateway: OpenGateway) -> None:
     cors = CorsSettings(origins=(OURS,))
     async with open_gateway(settings_for_fakes(cors=cors)) as gateway:
         sent = await gateway.client.post("/graphql", json={}, headers={"Origin": OURS})
@@ -215,6 +215,6 @@ async def test_a_refusal_can_be_read_too(open_gateway: OpenGateway) -> None:
         *("https://App.example.com", "ftp://app.example.com", "https://a b", "https://a\r\nx: y"),
     ],
 )
-def test_only_an_origin_can_be_listed(origin: str) -> None:
+def test_a_setting_that_is_not_an_origin_is_invalid(origin: str) -> None:
     with pytest.raises(ValueError, match="expected an origin"):
         CorsSettings(origins=(origin,))

@@ -1,4 +1,4 @@
-"""Executing only what a page of another site cannot have sent."""
+"""CSRF: only requests that a page of another site cannot send are executed."""
 
 import httpx
 import pytest
@@ -11,10 +11,10 @@ from tests.conftest import GatewayClient, OpenGateway
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 
 QUERY = f'{{ user(id: "{user_id(1)}") {{ plan }} }}'
-ANSWER = {"data": {"user": {"plan": "pro"}}}
+RESPONSE = {"data": {"user": {"plan": "pro"}}}
 
 SAFELISTED = ("accept", "accept-language", "content-language", "range")
-"""Headers that a page may set without being asked about (Fetch Standard, "CORS-safelisted")."""
+"""Headers that a page may set without a preflight (Fetch Standard, "CORS-safelisted")."""
 
 ADDED_BY_BROWSERS = ("cookie", "origin", "referer", "sec-fetch-site", "user-agent", "host", "dnt")
 
@@ -25,29 +25,29 @@ async def get(gateway: GatewayClient, **headers: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("name", PREFLIGHT_HEADERS)
-async def test_a_get_that_a_browser_would_ask_about_is_executed(
+async def test_a_get_with_a_header_that_needs_a_preflight_is_executed(
     gateway: GatewayClient, services: FakeServices, name: str
 ) -> None:
     services.know(1)
 
-    assert (await get(gateway, **{name: "1"})).json() == ANSWER
-    assert (await get(gateway, **{name.upper(): "anything"})).json() == ANSWER
+    assert (await get(gateway, **{name: "1"})).json() == RESPONSE
+    assert (await get(gateway, **{name.upper(): "anything"})).json() == RESPONSE
 
 
-async def test_a_get_that_says_it_is_json_is_executed(
+async def test_a_get_with_the_content_type_json_is_executed(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
 
-    assert (await get(gateway, **{"Content-Type": "application/json"})).json() == ANSWER
+    assert (await get(gateway, **{"Content-Type": "application/json"})).json() == RESPONSE
 
 
-async def test_a_get_with_a_token_is_executed_since_no_browser_adds_one(
+async def test_a_get_with_a_bearer_token_is_executed(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
 
-    assert (await get(gateway, Authorization="Bearer a.b.c")).json() == ANSWER
+    assert (await get(gateway, Authorization="Bearer a.b.c")).json() == RESPONSE
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def test_a_get_with_a_token_is_executed_since_no_browser_adds_one(
         {"Content-Type": "multipart/form-data; boundary=x"},
     ],
 )
-async def test_a_get_that_any_page_can_make_is_refused_and_nothing_is_called(
+async def test_a_get_without_a_preflight_is_refused_without_a_call(
     gateway: GatewayClient, services: FakeServices, headers: dict[str, str]
 ) -> None:
     response = await get(gateway, **headers)
@@ -81,19 +81,19 @@ async def test_a_get_that_any_page_can_make_is_refused_and_nothing_is_called(
         st.tuples(st.sampled_from((*SAFELISTED, *ADDED_BY_BROWSERS)), st.text(max_size=20))
     )
 )
-def test_no_header_that_a_page_can_set_unasked_is_enough(headers: list[tuple[str, str]]) -> None:
+def test_headers_that_need_no_preflight_are_never_enough(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(RequestError):
         check_get([(name.encode(), value.encode()) for name, value in headers])
 
 
-async def test_the_prevention_can_be_switched_off(
+async def test_csrf_prevention_can_be_switched_off(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     async with open_gateway(settings_for_fakes(csrf_prevention=False)) as gateway:
         response = await get(gateway)
 
-    assert response.json() == ANSWER
+    assert response.json() == RESPONSE
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_the_prevention_can_be_switched_off(
         ("", '{"query": "{ __typename }"}'),
     ],
 )
-async def test_a_post_that_a_form_can_make_is_refused_whatever_is_in_it(
+async def test_a_post_with_a_content_type_of_forms_is_refused(
     gateway: GatewayClient, services: FakeServices, content_type: str, body: str
 ) -> None:
     headers = {"Content-Type": content_type, "GraphQL-Require-Preflight": "1"}

@@ -1,4 +1,4 @@
-"""Work is ended when nobody waits for it any more, and at no other time."""
+"""The work for a request is cancelled when its client disconnects, and only then."""
 
 import asyncio
 from contextlib import suppress
@@ -11,11 +11,11 @@ from tests.garbage import collecting, rare_collector
 
 
 class DisconnectingClient:
-    """Who waits for an answer, for as long as that takes or less.
+    """A client that waits for a response, and may disconnect before it.
 
     Attributes:
-        asked: How often it was asked whether it is there.
-        waiting: How many wait to hear that it has left.
+        asked: How often the gateway has waited for its disconnect.
+        waiting: How many tasks wait for its disconnect.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class DisconnectingClient:
         self._left = asyncio.Event()
 
     def leave(self) -> None:
-        """Go away."""
+        """Disconnect."""
         self._left.set()
 
     async def receive(self) -> Message:
-        """Say that there is nothing more to come."""
+        """Return the disconnect as soon as it happens."""
         self.asked += 1
         self.was_asked.set()
         self.waiting += 1
@@ -40,18 +40,18 @@ class DisconnectingClient:
 
 
 async def answer(seconds: float) -> str:
-    """Make an answer, which takes a while."""
+    """Return an answer after a time."""
     await asyncio.sleep(seconds)
     return "answer"
 
 
 async def answer_after(event: asyncio.Event) -> str:
-    """Make an answer when something has happened."""
+    """Return an answer after an event."""
     await event.wait()
     return "answer"
 
 
-async def test_a_client_that_stays_gets_what_was_made_for_it() -> None:
+async def test_a_connected_client_gets_its_result() -> None:
     watch, quick, slow = DisconnectWatch(), DisconnectingClient(), DisconnectingClient()
 
     async with asyncio.TaskGroup() as group:
@@ -63,7 +63,7 @@ async def test_a_client_that_stays_gets_what_was_made_for_it() -> None:
     assert slow.waiting == 0
 
 
-async def test_those_who_leave_end_what_is_made_for_them_alone() -> None:
+async def test_a_disconnect_ends_only_the_work_of_that_client() -> None:
     watch, clients = DisconnectWatch(), [DisconnectingClient() for _ in range(3)]
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
@@ -81,7 +81,7 @@ async def test_those_who_leave_end_what_is_made_for_them_alone() -> None:
     assert not any(one.cancelling() for one in leave)
 
 
-async def test_a_client_that_comes_after_a_quiet_time_is_watched_like_the_first() -> None:
+async def test_a_client_after_an_idle_time_is_watched() -> None:
     watch = DisconnectWatch()
     for _ in range(2):
         client = DisconnectingClient()
@@ -92,7 +92,7 @@ async def test_a_client_that_comes_after_a_quiet_time_is_watched_like_the_first(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25])
-async def test_who_is_cancelled_by_somebody_else_is_cancelled(seconds: float) -> None:
+async def test_a_cancelled_request_ends_as_cancelled(seconds: float) -> None:
     client = DisconnectingClient()
     task = asyncio.create_task(DisconnectWatch().while_connected(client.receive, answer(60)))
     await asyncio.sleep(seconds)
@@ -104,7 +104,7 @@ async def test_who_is_cancelled_by_somebody_else_is_cancelled(seconds: float) ->
     assert task.cancelled()
 
 
-async def test_what_goes_wrong_with_the_work_is_raised() -> None:
+async def test_an_exception_of_the_work_is_raised() -> None:
     async def fail() -> None:
         await asyncio.sleep(0.25)
         raise ZeroDivisionError
@@ -129,7 +129,7 @@ async def test_a_slow_request_leaves_nothing_to_the_garbage_collector(*, leaves:
     await served()
     with rare_collector(), collecting() as found:
         assert await served() == (None if leaves else "answer")
-        await asyncio.sleep(0)  # the tasks that have ended let go of what they had
+        await asyncio.sleep(0)  # ended tasks release their objects
     watch.close()
 
     assert not found

@@ -1,4 +1,4 @@
-"""The endpoint: GraphQL over HTTP, as clients of every kind speak it."""
+"""The endpoint: GraphQL over HTTP, with requests of all kinds of clients."""
 
 import httpx
 import orjson
@@ -12,8 +12,8 @@ from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 from tests.properties import examples
 
 QUERY = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
-ASKED = {"GraphQL-Require-Preflight": "1"}
-ANSWER = {"data": {"user": {"username": "user1"}}}
+PREFLIGHTED = {"GraphQL-Require-Preflight": "1"}
+RESPONSE = {"data": {"user": {"username": "user1"}}}
 
 
 def content_type(response: httpx.Response) -> str:
@@ -27,7 +27,7 @@ async def test_a_post_is_answered(gateway: GatewayClient, services: FakeServices
     response = await gateway.client.post("/graphql", json={"query": QUERY})
 
     assert (response.status_code, content_type(response)) == (200, JSON)
-    assert response.json() == ANSWER
+    assert response.json() == RESPONSE
 
 
 async def test_a_get_is_answered(gateway: GatewayClient, services: FakeServices) -> None:
@@ -38,13 +38,13 @@ async def test_a_get_is_answered(gateway: GatewayClient, services: FakeServices)
         "variables": f'{{"id": "{user_id(1)}"}}',
     }
 
-    response = await gateway.client.get("/graphql", params=parameters, headers=ASKED)
+    response = await gateway.client.get("/graphql", params=parameters, headers=PREFLIGHTED)
 
-    assert (response.status_code, response.json()) == (200, ANSWER)
+    assert (response.status_code, response.json()) == (200, RESPONSE)
 
 
 @pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])
-async def test_the_answer_has_the_media_type_that_the_client_wants(
+async def test_the_response_has_the_media_type_of_the_accept_header(
     gateway: GatewayClient, services: FakeServices, accept: str
 ) -> None:
     services.know(1)
@@ -78,7 +78,7 @@ async def test_the_answer_has_the_media_type_that_the_client_wants(
         ({"query": "mutation { __typename }"}, None),
     ],
 )
-async def test_what_cannot_be_executed_has_no_data_and_says_why(
+async def test_an_invalid_operation_returns_an_error_code_and_no_data(
     gateway: GatewayClient, body: dict[str, str], code: str | None
 ) -> None:
     new = await gateway.client.post("/graphql", json=body, headers={"Accept": GRAPHQL_JSON})
@@ -99,7 +99,7 @@ async def test_what_cannot_be_executed_has_no_data_and_says_why(
     )
 
 
-async def test_a_null_where_an_argument_needs_a_value_is_the_client_s_mistake(
+async def test_a_null_variable_for_a_required_argument_is_a_user_error(
     gateway: GatewayClient,
 ) -> None:
     query = f'query($id: ID = "{user_id(1)}") {{ user(id: $id) {{ id }} }}'
@@ -148,7 +148,7 @@ async def test_a_null_where_an_argument_needs_a_value_is_the_client_s_mistake(
         (b'{"query": "{ __typename }", "documentId": 7}', 422),
     ],
 )
-async def test_a_body_that_is_no_graphql_request_is_refused_with_what_would_be_one(
+async def test_an_invalid_body_is_refused_with_the_expected_form(
     gateway: GatewayClient, body: bytes, status: int
 ) -> None:
     response = await gateway.client.post(
@@ -178,10 +178,10 @@ async def test_a_body_that_is_no_graphql_request_is_refused_with_what_would_be_o
         ("/graphql?" + "&".join(["query={__typename}"] * 200), 400),
     ],
 )
-async def test_a_url_that_is_no_graphql_request_is_refused_with_what_would_be_one(
+async def test_an_invalid_url_is_refused_with_the_expected_form(
     gateway: GatewayClient, url: str, status: int
 ) -> None:
-    response = await gateway.client.get(url, headers=ASKED)
+    response = await gateway.client.get(url, headers=PREFLIGHTED)
 
     assert response.status_code == status
     [error] = response.json()["errors"]
@@ -192,10 +192,10 @@ async def test_a_url_that_is_no_graphql_request_is_refused_with_what_would_be_on
 @pytest.mark.parametrize(
     "url", ["/graphql?query={__typename}&operationName=&variables=&onError=&extensions=&other=%41"]
 )
-async def test_a_parameter_of_a_url_that_is_empty_or_unknown_is_none(
+async def test_empty_and_unknown_url_parameters_are_ignored(
     gateway: GatewayClient, url: str
 ) -> None:
-    response = await gateway.client.get(url, headers=ASKED)
+    response = await gateway.client.get(url, headers=PREFLIGHTED)
 
     assert response.json() == {"data": {"__typename": "Query"}}
 
@@ -213,7 +213,7 @@ async def test_a_parameter_of_a_url_that_is_empty_or_unknown_is_none(
         ("POST", {"Accept": "image/png"}, 406, GRAPHQL_JSON),
     ],
 )
-async def test_a_request_of_the_wrong_kind_is_told_the_right_one(
+async def test_an_unsupported_method_or_media_type_is_refused_with_the_supported_one(
     gateway: GatewayClient, method: str, headers: dict[str, str], status: int, hint: str
 ) -> None:
     response = await gateway.client.request(
@@ -225,14 +225,14 @@ async def test_a_request_of_the_wrong_kind_is_told_the_right_one(
     assert response.headers.get("allow") == ("GET, POST" if status == 405 else None)
 
 
-async def test_a_client_with_a_persisted_query_link_is_told_to_send_the_document(
+async def test_a_persisted_query_returns_not_supported_by_default(
     gateway: GatewayClient,
 ) -> None:
     extensions = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
 
     post = await gateway.client.post("/graphql", json={"extensions": extensions})
     get = await gateway.client.get(
-        "/graphql", params={"extensions": orjson.dumps(extensions).decode()}, headers=ASKED
+        "/graphql", params={"extensions": orjson.dumps(extensions).decode()}, headers=PREFLIGHTED
     )
 
     for response in (post, get):
@@ -247,30 +247,30 @@ async def test_a_client_with_a_persisted_query_link_is_told_to_send_the_document
         }
 
 
-async def test_a_browser_gets_a_page_and_a_request_with_a_query_gets_its_answer(
+async def test_a_browser_gets_the_page_unless_its_request_has_a_query(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
-    asked = browser | ASKED
+    asked = browser | PREFLIGHTED
     async with open_gateway(settings_for_fakes(graphiql=True)) as gateway:
         page = await gateway.client.get("/graphql", headers=browser)
         answer = await gateway.client.get("/graphql", params={"query": QUERY}, headers=asked)
         home = await gateway.client.get("/", headers=browser)
 
     assert (page.status_code, content_type(page)) == (200, "text/html")
-    assert answer.json() == ANSWER
+    assert answer.json() == RESPONSE
     assert home.headers["location"] == "graphql"
 
 
-async def test_graphiql_is_switched_off(gateway: GatewayClient) -> None:
+async def test_graphiql_is_off_by_default(gateway: GatewayClient) -> None:
     response = await gateway.client.get("/graphql", headers={"Accept": "text/html"})
 
     assert response.status_code == 406
 
 
-async def test_introspection_tells_the_schema(open_gateway: OpenGateway) -> None:
+async def test_introspection_returns_the_schema_if_it_is_enabled(open_gateway: OpenGateway) -> None:
     query = '{ __type(name: "User") { fields { name description } } }'
     async with open_gateway(settings_for_fakes(introspection=True)) as gateway:
         reply = await gateway.query(query)
@@ -282,14 +282,14 @@ async def test_introspection_tells_the_schema(open_gateway: OpenGateway) -> None
 
 @pytest.mark.parametrize("accept", [JSON, GRAPHQL_JSON])
 @pytest.mark.parametrize("kind", ["mutation", "subscription"])
-async def test_a_get_is_for_queries_only(gateway: GatewayClient, kind: str, accept: str) -> None:
+async def test_a_get_accepts_queries_only(gateway: GatewayClient, kind: str, accept: str) -> None:
     response = await gateway.client.get(
         "/graphql",
         params={
             "query": f"query A {{ __typename }} {kind} B {{ __typename }}",
             "operationName": "B",
         },
-        headers={"Accept": accept, **ASKED},
+        headers={"Accept": accept, **PREFLIGHTED},
     )
 
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
@@ -300,7 +300,7 @@ async def test_a_get_is_for_queries_only(gateway: GatewayClient, kind: str, acce
     ("accept", "on", "status"),
     [(GRAPHQL_JSON, True, 294), (GRAPHQL_JSON, False, 200), (JSON, True, 200)],
 )
-async def test_a_partial_answer_can_have_a_status_of_its_own(
+async def test_a_partial_response_has_its_own_status_if_configured(
     open_gateway: OpenGateway,
     services: FakeServices,
     accept: str,
@@ -322,7 +322,7 @@ async def test_a_partial_answer_can_have_a_status_of_its_own(
     assert partial.json()["data"] == {"user": {"username": "user1", "plan": None}}
 
 
-async def test_what_is_refused_has_the_media_type_that_the_client_wants(
+async def test_an_error_response_has_the_media_type_of_the_accept_header(
     gateway: GatewayClient,
 ) -> None:
     response = await gateway.client.post(
@@ -334,7 +334,7 @@ async def test_what_is_refused_has_the_media_type_that_the_client_wants(
     assert (response.status_code, content_type(response)) == (400, GRAPHQL_JSON)
 
 
-async def test_no_answer_is_kept_by_anybody_on_its_way(gateway: GatewayClient) -> None:
+async def test_responses_are_not_stored_by_default(gateway: GatewayClient) -> None:
     good = await gateway.client.post("/graphql", json={"query": QUERY})
     bad = await gateway.client.post("/graphql", json={})
 
@@ -347,7 +347,7 @@ async def test_no_answer_is_kept_by_anybody_on_its_way(gateway: GatewayClient) -
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-async def test_no_body_is_answered_by_a_server_error(gateway: GatewayClient, body: bytes) -> None:
+async def test_no_body_causes_a_server_error(gateway: GatewayClient, body: bytes) -> None:
     response = await gateway.client.post(
         "/graphql", content=body, headers={"Content-Type": "application/json"}
     )
@@ -356,7 +356,7 @@ async def test_no_body_is_answered_by_a_server_error(gateway: GatewayClient, bod
     assert response.json()["errors"]
 
 
-async def test_a_request_to_be_explained_is_told_its_plan_and_nothing_is_called(
+async def test_an_explained_request_returns_its_plan_without_a_call(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -373,7 +373,7 @@ async def test_a_request_to_be_explained_is_told_its_plan_and_nothing_is_called(
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_what_could_not_be_executed_is_not_explained_but_refused(
+async def test_an_invalid_operation_is_refused_and_not_explained(
     open_gateway: OpenGateway,
 ) -> None:
     async with open_gateway(settings_for_fakes(explain=True)) as gateway:
@@ -388,7 +388,7 @@ async def test_what_could_not_be_executed_is_not_explained_but_refused(
 
 
 @pytest.mark.parametrize(("allowed", "header"), [(False, "1"), (True, "0"), (True, None)])
-async def test_a_request_is_executed_where_explaining_is_not_allowed_or_not_asked(
+async def test_a_request_is_executed_if_explain_is_not_allowed_or_not_requested(
     open_gateway: OpenGateway,
     services: FakeServices,
     allowed: bool,  # noqa: FBT001 # a column of the table
@@ -402,5 +402,5 @@ async def test_a_request_is_executed_where_explaining_is_not_allowed_or_not_aske
             headers={} if header is None else {"X-Gateway-Explain": header},
         )
 
-    assert response.json() == ANSWER
+    assert response.json() == RESPONSE
     assert services.calls["profile"] == 1

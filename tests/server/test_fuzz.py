@@ -1,4 +1,4 @@
-"""The wire: whatever bytes come, the gateway answers none of them by a failure of its own.
+"""Fuzzing of raw bytes: no bytes cause a server error.
 
 ``make fuzz`` does the same for longer.
 """
@@ -19,10 +19,10 @@ from tests.properties import examples
 from tests.wire import PATIENCE, Address, served
 
 EXAMPLES = examples(75, "FUZZ_EXAMPLES")
-"""How many requests are made of each kind."""
+"""The number of requests of each kind."""
 
 IDLE = 0.02
-"""Seconds after which a request that is not answered counts as one that has not ended."""
+"""Seconds after which a request without a response counts as incomplete."""
 
 QUERY = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
 BODY = b'{"query": "{ __typename }", "variables": {"a": [1, 2.5, null, "\\u00fc"]}}'
@@ -63,7 +63,7 @@ BODIES = st.sampled_from(
         b'{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "a"}}}',
     ]
 ) | st.binary(max_size=60)
-FIXES = st.sampled_from(
+REPLACEMENTS = st.sampled_from(
     [
         (b"Content-Type: application/json", b"Content-Type: text/plain"),
         (b"__typename", b"\xff\xfe"),
@@ -80,7 +80,7 @@ FIXES = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """Make a request that is nearly right."""
+    """Make a request that is valid or nearly valid."""
     body = draw(BODIES)
     length = (b"Content-Length", str(len(body)).encode())
     if draw(st.integers(0, 3)) == 0:
@@ -98,12 +98,12 @@ def requests(draw: st.DrawFn) -> bytes:
     if draw(st.booleans()):
         draw(st.randoms(use_true_random=False)).shuffle(lines)
     head = b"\r\n".join([draw(METHODS) + b" " + draw(TARGETS) + b" HTTP/1.1", *lines])
-    return (head + b"\r\n\r\n" + body).replace(*draw(FIXES))
+    return (head + b"\r\n\r\n" + body).replace(*draw(REPLACEMENTS))
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """Make a request of which some bytes are other ones."""
+    """Make a request with some changed bytes."""
     data = bytearray(draw(requests()))
     for _ in range(draw(st.integers(0, 6))):
         at = draw(st.integers(0, len(data) - 1)) if data else 0
@@ -112,14 +112,14 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 class FuzzedGateway:
-    """The gateway on the wire, and what it has logged."""
+    """The gateway on the wire, and its log."""
 
     def __init__(self, address: Address, log: io.StringIO) -> None:
         self._address = address
         self._log = log
 
-    async def survives(self, data: bytes, *, idle: float = IDLE) -> Sequence[int]:
-        """Send bytes; see that nothing breaks, and give the statuses of the answers."""
+    async def send_and_check(self, data: bytes, *, idle: float = IDLE) -> Sequence[int]:
+        """Send bytes; check that no error is logged, and return the statuses of the responses."""
         answer = await self._address.exchange(data, idle=idle)
         statuses = [int(status) for status in STATUS.findall(answer)]
         assert all(status < 500 for status in statuses), answer
@@ -131,7 +131,7 @@ class FuzzedGateway:
 
 @pytest.fixture
 async def wire(services: FakeServices) -> AsyncGenerator[FuzzedGateway]:
-    """Give the gateway on the wire, with all that can be switched on."""
+    """Serve the gateway with all optional features on."""
     services.know(1)
     log = io.StringIO()
     chosen = settings_for_fakes(
@@ -152,32 +152,32 @@ fuzz = settings(
 )
 
 
-async def test_a_request_that_is_right_is_answered(wire: FuzzedGateway) -> None:
+async def test_a_valid_request_is_answered(wire: FuzzedGateway) -> None:
     head = (
         b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
         b"Connection: close\r\nContent-Length: %d\r\n\r\n"
     )
 
-    assert await wire.survives(head % len(BODY) + BODY, idle=PATIENCE) == [200]
+    assert await wire.send_and_check(head % len(BODY) + BODY, idle=PATIENCE) == [200]
 
 
 @fuzz
 @given(data=requests())
-async def test_no_request_that_is_nearly_right_breaks_anything(
+async def test_nearly_valid_requests_cause_no_server_error(
     wire: FuzzedGateway, data: bytes
 ) -> None:
-    await wire.survives(data)
+    await wire.send_and_check(data)
 
 
 @fuzz
 @given(data=damaged())
-async def test_no_request_with_damaged_bytes_breaks_anything(
+async def test_requests_with_changed_bytes_cause_no_server_error(
     wire: FuzzedGateway, data: bytes
 ) -> None:
-    await wire.survives(data)
+    await wire.send_and_check(data)
 
 
 @fuzz
 @given(data=st.binary(max_size=200))
-async def test_no_bytes_at_all_break_anything(wire: FuzzedGateway, data: bytes) -> None:
-    await wire.survives(data)
+async def test_random_bytes_cause_no_server_error(wire: FuzzedGateway, data: bytes) -> None:
+    await wire.send_and_check(data)

@@ -1,6 +1,6 @@
-"""Requests of one connection, in any number, cut anywhere, and however the connection ends.
+"""Fuzzing of pipelined requests: any number, any cuts into reads, any end of the connection.
 
-Each is answered by its own answer, in its turn, and nothing else is answered. ``make fuzz`` does
+Each request gets its own response, in order, and there are no other responses. ``make fuzz`` does
 the same for longer.
 """
 
@@ -23,13 +23,13 @@ from app.observability.logs import make_log
 from tests.apps import make_app
 from tests.fakes import FakeServices, settings_for_fakes, user_id
 from tests.properties import examples
-from tests.server.connection import CHUNKED, GARBAGE, HEAD, Received, read_answers
+from tests.server.connection import CHUNKED, GARBAGE, HEAD, Received, read_responses
 from tests.wire import HOST, PATIENCE, Address, served
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 
 EXAMPLES = examples(75, "FUZZ_EXAMPLES")
-"""How many conversations are held of each kind."""
+"""The number of conversations of each kind."""
 
 LINES = st.lists(
     st.sampled_from(
@@ -50,9 +50,9 @@ LINES = st.lists(
 ).map(b"".join)
 
 HIDDEN = HEAD % 32 + b'{"query": "{ hidden: __typename }"}'
-"""A request in a body: nobody sent it."""
+"""A request inside a body, which must not be executed."""
 
-POISONS = st.sampled_from(
+INVALID_REQUESTS = st.sampled_from(
     [
         *(GARBAGE, b"\x00", b"GET /graphql HTTP/9.9\r\n\r\n", b"POST /graphql\r\n\r\n" + HIDDEN),
         *(b"GET / HTTP/1.1\r\nHost: gateway\r\n folded\r\n\r\n" + HIDDEN, b"A: b\r\n\r\n" + HIDDEN),
@@ -73,10 +73,10 @@ class PipelinedRequest:
     """One request.
 
     Attributes:
-        data: How it is sent.
-        status: The status of its answer.
-        body: What its answer has in it, and no other has.
-        bodiless: Whether its answer has no body.
+        data: Its bytes.
+        status: The status of its response.
+        body: A name that only its response has.
+        bodiless: Whether its response has no body.
     """
 
     data: bytes
@@ -86,8 +86,8 @@ class PipelinedRequest:
 
 
 @st.composite
-def asked(draw: st.DrawFn, number: int) -> PipelinedRequest:
-    """Make a request whose answer can be told from all others."""
+def pipelined_requests(draw: st.DrawFn, number: int) -> PipelinedRequest:
+    """Make a request with a response of its own."""
     more = draw(LINES)
     kind = draw(st.sampled_from(["length", "chunks", "get", "head", "slow", "smuggler"]))
     name = b"a%d" % number
@@ -123,11 +123,11 @@ def asked(draw: st.DrawFn, number: int) -> PipelinedRequest:
 @st.composite
 def conversations(draw: st.DrawFn) -> Sequence[PipelinedRequest]:
     """Make the requests of a connection."""
-    return [draw(asked(number)) for number in range(draw(st.integers(0, 6)))]
+    return [draw(pipelined_requests(number)) for number in range(draw(st.integers(0, 6)))]
 
 
 CUTS = st.lists(st.integers(0, 2_000), max_size=6)
-"""Where the bytes of a conversation are cut into what the server reads at once."""
+"""The places where the bytes of a conversation are cut into reads of the server."""
 
 
 def cut(data: bytes, at: Sequence[int]) -> Sequence[bytes]:
@@ -137,7 +137,7 @@ def cut(data: bytes, at: Sequence[int]) -> Sequence[bytes]:
 
 
 class PipelinedGateway:
-    """The gateway on the wire, and what it has logged."""
+    """The gateway on the wire, and its log."""
 
     def __init__(
         self, address: Address, log: io.StringIO, caplog: pytest.LogCaptureFixture
@@ -147,11 +147,11 @@ class PipelinedGateway:
         self._caplog = caplog
 
     async def converse(self, pieces: Sequence[bytes], *, ends: bool) -> bytes:
-        """Send pieces, each of which the server reads by itself; give all that comes back.
+        """Send pieces in separate reads of the server; return all received bytes.
 
         Args:
             pieces: The pieces.
-            ends: Whether the sending side is ended then; if not, the server ends the connection.
+            ends: Whether to end the sending side afterwards; else the server ends the connection.
         """
         loop = asyncio.get_running_loop()
         answer = bytearray()
@@ -167,7 +167,7 @@ class PipelinedGateway:
         return bytes(answer)
 
     async def leave(self, pieces: Sequence[bytes], *, reset: bool) -> None:
-        """Send pieces and go away; wait until nothing is done for it any more."""
+        """Send pieces and disconnect; wait until all tasks of the connection have ended."""
         before = asyncio.all_tasks()
         async with asyncio.timeout(PATIENCE):
             with suppress(ConnectionError), await self._connect() as made:
@@ -178,13 +178,13 @@ class PipelinedGateway:
                 await asyncio.wait(left)
 
     def check(self) -> None:
-        """See that nothing of what came was an error of the gateway, or of what it stands on."""
+        """Check that neither the gateway nor its libraries have logged an error."""
         assert '"level":"error"' not in self._log.getvalue().replace(" ", "")
         assert not [one for one in self._caplog.records if one.levelno >= logging.WARNING]
         self._log.truncate(0)
 
     async def _connect(self) -> socket.socket:
-        """Connect, by a socket that gives all that has come before it tells of a reset."""
+        """Connect by a socket that returns all received bytes before it reports a reset."""
         made = socket.socket()
         made.settimeout(0)
         await asyncio.get_running_loop().sock_connect(made, (HOST, self._address.port))
@@ -205,17 +205,17 @@ class PipelinedGateway:
 async def wire(
     services: FakeServices, caplog: pytest.LogCaptureFixture
 ) -> AsyncGenerator[PipelinedGateway]:
-    """Give the gateway on the wire, over sources that take a while."""
+    """Serve the gateway over sources with delays."""
     services.know(1)
-    asked_for = 0
+    calls = 0
 
-    async def take_a_while(_: httpx.Request) -> None:
-        nonlocal asked_for
-        asked_for += 1
-        for _turn in range(asked_for % 7):
+    async def delay(_: httpx.Request) -> None:
+        nonlocal calls
+        calls += 1
+        for _turn in range(calls % 7):
             await asyncio.sleep(0)
 
-    services.before = take_a_while
+    services.before = delay
     log = io.StringIO()
     chosen = settings_for_fakes()
     app = make_app(chosen, make_log(chosen.log, stream=log), transports=services.transport)
@@ -223,10 +223,10 @@ async def wire(
         yield PipelinedGateway(address, log, caplog)
 
 
-def check_answers(answer: bytes, conversation: Sequence[PipelinedRequest]) -> Sequence[Received]:
-    """See that each request has its own answer, in its turn; give what comes after them."""
+def check_responses(answer: bytes, conversation: Sequence[PipelinedRequest]) -> Sequence[Received]:
+    """Check that each request has its response, in order; return the responses after them."""
     heads = {number for number, one in enumerate(conversation) if one.bodiless}
-    answers = read_answers(answer, heads)
+    answers = read_responses(answer, heads)
     for got, one in zip(answers, conversation, strict=False):
         assert got.status == one.status
         assert one.bodiless or b'"%b":' % one.body in got.body
@@ -243,20 +243,20 @@ fuzz = settings(
 
 @fuzz
 @given(conversation=conversations(), cuts=CUTS)
-async def test_each_request_gets_its_answer_when_the_sending_side_has_ended(
+async def test_each_request_gets_its_response_after_the_sending_side_has_ended(
     wire: PipelinedGateway, conversation: Sequence[PipelinedRequest], cuts: Sequence[int]
 ) -> None:
     sent = b"".join(one.data for one in conversation)
 
     answer = await wire.converse(cut(sent, cuts), ends=True)
 
-    assert not check_answers(answer, conversation)
+    assert not check_responses(answer, conversation)
     wire.check()
 
 
 @fuzz
-@given(conversation=conversations(), cuts=CUTS, last=asked(99))
-async def test_each_request_gets_its_answer_until_one_says_that_it_is_the_last(
+@given(conversation=conversations(), cuts=CUTS, last=pipelined_requests(99))
+async def test_each_request_up_to_connection_close_gets_its_response(
     wire: PipelinedGateway,
     conversation: Sequence[PipelinedRequest],
     cuts: Sequence[int],
@@ -268,25 +268,25 @@ async def test_each_request_gets_its_answer_until_one_says_that_it_is_the_last(
 
     answer = await wire.converse(cut(sent + HIDDEN, cuts), ends=False)
 
-    assert not check_answers(answer, [*conversation, closing])
+    assert not check_responses(answer, [*conversation, closing])
     wire.check()
 
 
 @fuzz
-@given(conversation=conversations(), cuts=CUTS, poison=POISONS, ends=st.booleans())
-async def test_after_what_is_no_http_nothing_is_answered_and_the_connection_ends(
+@given(conversation=conversations(), cuts=CUTS, invalid=INVALID_REQUESTS, ends=st.booleans())
+async def test_an_invalid_request_is_the_last_one_that_is_answered(
     wire: PipelinedGateway,
     conversation: Sequence[PipelinedRequest],
     cuts: Sequence[int],
-    poison: bytes,
+    invalid: bytes,
     *,
     ends: bool,
 ) -> None:
     sent = b"".join(one.data for one in conversation)
 
-    answer = await wire.converse(cut(sent + poison + HIDDEN, cuts), ends=ends)
+    answer = await wire.converse(cut(sent + invalid + HIDDEN, cuts), ends=ends)
 
-    [refused] = check_answers(answer, conversation)
+    [refused] = check_responses(answer, conversation)
     assert refused.status in {400, 405}
     assert refused.headers[b"connection"] == b"close"
     wire.check()
@@ -294,7 +294,7 @@ async def test_after_what_is_no_http_nothing_is_answered_and_the_connection_ends
 
 @fuzz
 @given(conversation=conversations(), cuts=CUTS, until=st.integers(0, 1_500), reset=st.booleans())
-async def test_nothing_is_done_any_more_for_a_client_that_has_gone(
+async def test_a_disconnected_client_leaves_no_tasks(
     wire: PipelinedGateway,
     conversation: Sequence[PipelinedRequest],
     cuts: Sequence[int],
@@ -311,7 +311,7 @@ async def test_nothing_is_done_any_more_for_a_client_that_has_gone(
 
 @fuzz
 @given(conversation=conversations(), cuts=CUTS, until=st.integers(0, 1_500))
-async def test_no_more_is_answered_than_was_sent_to_its_end(
+async def test_only_complete_requests_are_answered(
     wire: PipelinedGateway,
     conversation: Sequence[PipelinedRequest],
     cuts: Sequence[int],
@@ -323,5 +323,5 @@ async def test_no_more_is_answered_than_was_sent_to_its_end(
 
     answer = await wire.converse(cut(sent, cuts), ends=True)
 
-    assert not check_answers(answer, whole)
+    assert not check_responses(answer, whole)
     wire.check()

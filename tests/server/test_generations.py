@@ -1,4 +1,4 @@
-"""A reload swaps gateways: requests end where they began, and what is equal lives on."""
+"""A reload swaps gateways: requests end where they began, and unchanged parts are kept."""
 
 import asyncio
 import io
@@ -70,13 +70,13 @@ class Process:
         self._version = 1
 
     async def query(self, query: str) -> Mapping[str, Any]:
-        """Send a query, and return the body of its answer."""
+        """Send a query, and return the body of its response."""
         response = await self.client.post("/graphql", json={"query": query})
         body: Mapping[str, Any] = response.json()
         return body
 
     async def reload(self, settings: Settings) -> Sequence[str]:
-        """Prepare and commit settings; return what is wrong with them."""
+        """Prepare and commit settings; return their mistakes."""
         self._version += 1
         prepare = PrepareReload(version=self._version, settings=settings)
         if mistakes := await self.app.prepare(prepare):
@@ -100,14 +100,14 @@ class Process:
 
 
 OF_CACHES = {"gateway.document_cache.size", "gateway.entity_cache.entries"}
-"""Gauges that begin anew with a gateway."""
+"""Gauges that start again with each gateway."""
 
 OpenProcess = Callable[[Settings], AbstractAsyncContextManager[Process]]
 
 
 @pytest.fixture
 def open_process(services: FakeServices, clock: ManualClock) -> OpenProcess:
-    """Give what opens the application of a process over the fakes."""
+    """Return a function that opens the application of a process over the fakes."""
 
     @asynccontextmanager
     async def opened(settings: Settings) -> AsyncGenerator[Process]:
@@ -145,7 +145,7 @@ def open_process(services: FakeServices, clock: ManualClock) -> OpenProcess:
     return opened
 
 
-async def test_a_process_serves_no_request_before_its_settings_count(
+async def test_a_process_opens_only_after_its_settings_are_committed(
     services: FakeServices,
 ) -> None:
     log = make_log(LogSettings(), "json", io.StringIO())
@@ -166,7 +166,7 @@ async def test_a_process_serves_no_request_before_its_settings_count(
 
     async with AsyncExitStack() as stack:
         opening = asyncio.create_task(stack.enter_async_context(app.lifespan()))
-        # It was started with settings that others have just replaced.
+        # The process was started with settings that have just been replaced.
         prepare = PrepareReload(
             version=2, settings=settings.model_copy(update={"introspection": True})
         )
@@ -194,7 +194,7 @@ def cached() -> Settings:
     return settings
 
 
-async def test_the_next_settings_count_from_the_swap_on(
+async def test_new_settings_apply_after_the_swap(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -225,7 +225,7 @@ async def test_a_request_ends_on_the_gateway_that_began_it(
         running = asyncio.create_task(process.query(NAME))
         await begun.wait()
         await process.reload(changed(settings, "profile", max_calls=7))
-        # Both clients are open: the old one for the request, the new one for those that follow.
+        # Both clients are open: the old one for this request, the new one for later requests.
         limits = process.values("gateway.bulkhead.limit")["profile",]
         gate.set()
         answer = await running
@@ -237,7 +237,7 @@ async def test_a_request_ends_on_the_gateway_that_began_it(
     assert after == 7
 
 
-async def test_the_cache_of_a_source_lives_on_unless_that_source_has_changed(
+async def test_the_cache_of_a_source_is_kept_unless_the_source_has_changed(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -251,11 +251,11 @@ async def test_the_cache_of_a_source_lives_on_unless_that_source_has_changed(
 
         assert len(services.profile.requests) == 2
         assert len(services.billing.requests) == 1
-        # A sum does not decrease, though the old cache has ended.
+        # A counter does not decrease when the old cache is closed.
         assert process.values("gateway.entity_cache.lookups")["profile", "miss"] == 2
 
 
-async def test_an_open_circuit_stays_open(
+async def test_an_open_circuit_stays_open_after_a_reload(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -273,7 +273,7 @@ async def test_an_open_circuit_stays_open(
     assert len(services.billing.requests) == calls
 
 
-async def test_settings_that_cannot_be_used_leave_the_gateway_as_it_is(
+async def test_invalid_settings_leave_the_gateway_unchanged(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -287,7 +287,7 @@ async def test_settings_that_cannot_be_used_leave_the_gateway_as_it_is(
     assert answer["data"]["user"]["username"]
 
 
-async def test_many_reloads_leave_nothing_behind(
+async def test_gauges_are_the_same_after_many_reloads(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -312,7 +312,7 @@ async def test_many_reloads_leave_nothing_behind(
     assert gauges(first) == gauges(last)
 
 
-async def test_a_process_that_drains_is_not_ready_and_still_answers(
+async def test_a_draining_process_is_not_ready_and_still_answers(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -325,7 +325,7 @@ async def test_a_process_that_drains_is_not_ready_and_still_answers(
     assert answer["data"]["user"]["username"]
 
 
-async def test_what_was_not_prepared_is_not_swapped(open_process: OpenProcess) -> None:
+async def test_a_version_that_is_not_prepared_is_not_committed(open_process: OpenProcess) -> None:
     async with open_process(settings_for_fakes()) as process:
         [mistake] = await process.app.commit(CommitReload(version=9))
         again = await process.app.commit(CommitReload(version=1))
@@ -334,7 +334,7 @@ async def test_what_was_not_prepared_is_not_swapped(open_process: OpenProcess) -
     assert not again
 
 
-async def test_a_source_that_cannot_be_reached_is_a_mistake_if_sources_are_checked(
+async def test_an_unreachable_source_is_a_mistake_if_sources_are_checked(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -355,7 +355,7 @@ async def test_a_source_that_cannot_be_reached_is_a_mistake_if_sources_are_check
     ]
 
 
-async def test_a_cache_that_lives_on_forgets_what_is_invalidated_after_a_reload(
+async def test_an_invalidation_after_a_reload_reaches_a_kept_cache(
     open_process: OpenProcess, services: FakeServices
 ) -> None:
     services.know(1)
@@ -373,11 +373,11 @@ async def test_a_cache_that_lives_on_forgets_what_is_invalidated_after_a_reload(
 
 
 def persisted(most: int) -> Settings:
-    """Make settings that keep documents of clients."""
+    """Make settings with persisted documents, up to a number."""
     return settings_for_fakes(persisted=PersistedSettings(enabled=True, max_documents=most))
 
 
-async def test_documents_that_clients_have_sent_live_on_where_the_limits_allow_it(
+async def test_documents_of_clients_are_kept_up_to_the_new_limit(
     open_process: OpenProcess,
 ) -> None:
     texts = [f"{{ __typename {name}: __typename }}" for name in "abc"]

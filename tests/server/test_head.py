@@ -1,4 +1,4 @@
-"""What the head of a request may be: how long, and meant for whom."""
+"""The head of a request: its length, and its Host header."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,16 @@ PREFLIGHT = {"GraphQL-Require-Preflight": "1"}
 
 
 def message(response: httpx.Response) -> str:
-    """Read what a refusal says."""
+    """Return the message of a refusal."""
     [error] = response.json()["errors"]
     assert error["extensions"] == {"code": "BAD_REQUEST"}
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]
-    told: str = error["message"]
-    return told
+    text: str = error["message"]
+    return text
 
 
-async def test_a_request_for_somebody_else_is_refused_and_told_of_no_other_name(
+async def test_a_request_with_another_host_is_refused_without_the_real_names(
     open_gateway: OpenGateway,
 ) -> None:
     chosen = settings_for_fakes(hosts=("api.example.com", "10.0.0.1"))
@@ -45,7 +45,7 @@ async def test_a_request_for_somebody_else_is_refused_and_told_of_no_other_name(
 
 
 @pytest.mark.parametrize("hosts", [(), ("gateway", "gateway")])
-async def test_a_request_has_to_say_once_for_whom_it_is(
+async def test_a_request_without_exactly_one_host_header_is_refused(
     gateway: GatewayClient, hosts: Sequence[str]
 ) -> None:
     request = gateway.client.build_request("POST", "/graphql", json=QUERY)
@@ -59,20 +59,20 @@ async def test_a_request_has_to_say_once_for_whom_it_is(
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_a_probe_calls_by_any_name(gateway: GatewayClient, path: str) -> None:
+async def test_a_probe_may_use_any_host(gateway: GatewayClient, path: str) -> None:
     response = await gateway.client.get(path, headers={"Host": "10.1.2.3:8000"})
 
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/graphql", "/nothing", "/healthz/", "/graphiql/assets/a"])
-async def test_nothing_else_does(gateway: GatewayClient, path: str) -> None:
+async def test_other_paths_than_probes_need_a_known_host(gateway: GatewayClient, path: str) -> None:
     response = await gateway.client.get(path, headers={"Host": "10.1.2.3:8000"})
 
     assert response.status_code == 421
 
 
-async def test_a_page_of_a_listed_site_is_told_the_same(open_gateway: OpenGateway) -> None:
+async def test_a_preflight_with_another_host_is_refused(open_gateway: OpenGateway) -> None:
     chosen = settings_for_fakes().model_copy(update={"hosts": ("api.example.com",)})
     async with open_gateway(chosen) as gateway:
         response = await gateway.client.options(
@@ -110,21 +110,21 @@ async def test_a_page_of_a_listed_site_is_told_the_same(open_gateway: OpenGatewa
         ((), b"localhost", False),
     ],
 )
-def test_a_name_is_known_in_either_case_and_with_any_port(
+def test_hosts_match_without_case_and_with_any_port(
     hosts: Sequence[str], value: bytes, *, right: bool
 ) -> None:
     assert host_check(hosts)(value) is right
 
 
 @given(value=st.binary(max_size=60))
-def test_no_value_is_too_strange_to_be_somebody_elses(value: bytes) -> None:
+def test_any_host_header_can_be_checked(value: bytes) -> None:
     name = host_name(value)
 
     assert host_check(("api.example.com",))(value) is (name == "api.example.com")
 
 
-def limited(**limits: int) -> ConnectionSettings:
-    """Make bounds of a head."""
+def head_limits(**limits: int) -> ConnectionSettings:
+    """Make settings with limits of a head."""
     return ConnectionSettings.model_validate(limits)
 
 
@@ -134,13 +134,13 @@ URL = "/graphql?query=%7B__typename%7D&pad="
 @pytest.mark.parametrize(
     ("limit", "length", "status"),
     [(200, 200, 200), (200, 201, 414), (0, 5_000, 200)],
-    ids=["at the limit", "over it", "off"],
+    ids=["at the limit", "over the limit", "off"],
 )
-async def test_an_address_has_a_limit(
+async def test_the_length_of_a_url_is_limited(
     open_gateway: OpenGateway, limit: int, length: int, status: int
 ) -> None:
-    chosen = settings_for_fakes(connections=limited(max_url_bytes=limit))
-    # The mark is none of the bytes that are counted.
+    chosen = settings_for_fakes(connections=head_limits(max_url_bytes=limit))
+    # The question mark is not counted.
     url = URL + "x" * (length + 1 - len(URL))
     async with open_gateway(chosen) as gateway:
         response = await gateway.client.get(url, headers=PREFLIGHT)
@@ -153,12 +153,12 @@ async def test_an_address_has_a_limit(
 @pytest.mark.parametrize(
     ("limit", "extra", "status"),
     [(20, 0, 200), (20, 1, 431), (0, 2_000, 200)],
-    ids=["at the limit", "over it", "off"],
+    ids=["at the limit", "over the limit", "off"],
 )
-async def test_headers_are_counted(
+async def test_the_number_of_headers_is_limited(
     open_gateway: OpenGateway, limit: int, extra: int, status: int
 ) -> None:
-    chosen = settings_for_fakes(connections=limited(max_headers=limit))
+    chosen = settings_for_fakes(connections=head_limits(max_headers=limit))
     async with open_gateway(chosen) as gateway:
         request = gateway.client.build_request("POST", "/graphql", json=QUERY)
         own = request.headers.raw
@@ -174,12 +174,12 @@ async def test_headers_are_counted(
 @pytest.mark.parametrize(
     ("limit", "extra", "status"),
     [(1_000, 0, 200), (1_000, 1, 431), (0, 100_000, 200)],
-    ids=["at the limit", "over it", "off"],
+    ids=["at the limit", "over the limit", "off"],
 )
-async def test_headers_are_measured(
+async def test_the_total_length_of_headers_is_limited(
     open_gateway: OpenGateway, limit: int, extra: int, status: int
 ) -> None:
-    chosen = settings_for_fakes(connections=limited(max_head_bytes=limit))
+    chosen = settings_for_fakes(connections=head_limits(max_head_bytes=limit))
     async with open_gateway(chosen) as gateway:
         request = gateway.client.build_request("POST", "/graphql", json=QUERY)
         own = request.headers.raw

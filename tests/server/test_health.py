@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can be sent requests."""
+"""Liveness and readiness of a process."""
 
 import httpx
 
@@ -10,13 +10,13 @@ from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
 from tests.readiness import source_states
 
 
-async def test_the_process_lives(gateway: GatewayClient) -> None:
+async def test_healthz_returns_ok(gateway: GatewayClient) -> None:
     response = await gateway.client.get("/healthz")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_readiness_tells_strangers_nothing_of_sources_and_calls_none(
+async def test_readyz_shows_no_sources_and_calls_none(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -41,7 +41,7 @@ async def test_readiness_tells_strangers_nothing_of_sources_and_calls_none(
     assert services.calls == calls
 
 
-async def test_the_gateway_is_not_ready_before_its_clients_are_open_and_after_they_are_closed(
+async def test_the_gateway_is_ready_only_while_its_clients_are_open(
     services: FakeServices,
 ) -> None:
     settings = settings_for_fakes()

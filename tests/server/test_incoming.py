@@ -1,4 +1,4 @@
-"""The head of a request: each header by its name, whatever number of lines it comes in."""
+"""The head of a request: headers with one line or several."""
 
 import httpx
 import orjson
@@ -21,7 +21,7 @@ OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
 
 
 @given(headers=st.lists(st.tuples(NAMES, VALUES), max_size=8), name=NAMES)
-def test_the_lines_of_a_header_are_one_list_in_which_nothing_stands_twice(
+def test_the_lines_of_a_header_are_joined_without_duplicates(
     headers: list[tuple[bytes, bytes]], name: bytes
 ) -> None:
     lines = Headers(raw=headers).getlist(name.decode())
@@ -31,7 +31,7 @@ def test_the_lines_of_a_header_are_one_list_in_which_nothing_stands_twice(
 
 
 async def ask(gateway: GatewayClient, *headers: tuple[str, str]) -> httpx.Response:
-    """Send a query with headers of which several may have one name."""
+    """Send a query with headers, of which several may have the same name."""
     sent = [("Content-Type", JSON), *headers]
     query = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
     return await gateway.client.post(
@@ -50,7 +50,7 @@ async def ask(gateway: GatewayClient, *headers: tuple[str, str]) -> httpx.Respon
         (("", "*/*"), JSON),
     ],
 )
-async def test_all_lines_of_accept_say_what_a_client_wants(
+async def test_all_lines_of_the_accept_header_are_read(
     gateway: GatewayClient, accept: tuple[str, ...], media_type: str
 ) -> None:
     response = await ask(gateway, *(("Accept", one) for one in accept))
@@ -59,14 +59,16 @@ async def test_all_lines_of_accept_say_what_a_client_wants(
     assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
 
 
-async def test_what_no_line_of_accept_has_is_not_sent(gateway: GatewayClient) -> None:
+async def test_a_request_with_unsupported_types_in_all_accept_lines_is_refused(
+    gateway: GatewayClient,
+) -> None:
     response = await ask(gateway, ("Accept", "text/html"), ("Accept", "image/png"))
 
     assert response.status_code == 406
     assert "text/html, image/png" in response.text
 
 
-async def test_a_header_that_is_no_list_counts_when_all_of_its_lines_say_the_same(
+async def test_a_single_value_header_may_repeat_only_the_same_value(
     open_gateway: OpenGateway,
 ) -> None:
     async with open_gateway(settings_for_fakes(trace="asked")) as gateway:
@@ -88,7 +90,7 @@ async def test_a_header_that_is_no_list_counts_when_all_of_its_lines_say_the_sam
     assert "extensions" not in flags.json()
 
 
-async def test_one_trace_is_forwarded_and_of_two_none(
+async def test_a_traceparent_is_not_forwarded_if_two_differ(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     await ask(gateway, ("traceparent", TRACE), ("traceparent", TRACE))
@@ -100,7 +102,7 @@ async def test_one_trace_is_forwarded_and_of_two_none(
     assert sent[1:] == [None, None]
 
 
-async def test_a_body_of_two_types_is_refused(gateway: GatewayClient) -> None:
+async def test_a_request_with_two_content_types_is_refused(gateway: GatewayClient) -> None:
     for other in ("text/plain", "application/json; charset=utf-8"):
         response = await ask(gateway, ("Content-Type", other))
 

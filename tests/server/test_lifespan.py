@@ -1,4 +1,4 @@
-"""Why an application cannot start is one event, and no server writes its traceback beside it."""
+"""A failed start is logged as one event, without a second traceback by the server."""
 
 import asyncio
 import io
@@ -25,7 +25,7 @@ MISTAKES = ("[sources.shop] no address: expected base_url.", "[user.orders] no t
 async def lifespan_of(
     start: Exception | None = None, end: Exception | None = None
 ) -> tuple[Sequence[Message], Sequence[Mapping[str, Any]]]:
-    """Run a lifespan that fails at its start or end; return what was sent, and what was logged."""
+    """Run a lifespan that fails at its start or end; return the sent messages and the log."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -60,7 +60,7 @@ async def lifespan_of(
     return sent, [orjson.loads(line) for line in stream.getvalue().splitlines()]
 
 
-async def test_the_exception_behind_a_mistake_is_in_the_event() -> None:
+async def test_the_cause_of_a_configuration_error_is_logged() -> None:
     mistake = ConfigurationError(MISTAKES)
     mistake.__cause__ = OSError("no database")
 
@@ -70,7 +70,7 @@ async def test_the_exception_behind_a_mistake_is_in_the_event() -> None:
     assert "OSError: no database" in event["exception"]
 
 
-async def test_settings_that_cannot_be_used_are_one_event_with_all_mistakes() -> None:
+async def test_invalid_settings_are_one_event_with_all_mistakes() -> None:
     sent, logged = await lifespan_of(start=ConfigurationError(MISTAKES))
 
     assert sent == [{"type": "lifespan.startup.failed", "message": ""}]
@@ -79,7 +79,7 @@ async def test_settings_that_cannot_be_used_are_one_event_with_all_mistakes() ->
     assert tuple(event["mistakes"]) == MISTAKES
 
 
-async def test_an_exception_of_a_module_is_one_event_with_its_traceback() -> None:
+async def test_an_exception_at_the_start_is_one_event_with_its_traceback() -> None:
     sent, logged = await lifespan_of(start=OSError("the database is down"))
 
     assert sent == [{"type": "lifespan.startup.failed", "message": ""}]
@@ -88,7 +88,7 @@ async def test_an_exception_of_a_module_is_one_event_with_its_traceback() -> Non
     assert "OSError: the database is down" in event["exception"]
 
 
-async def test_many_mistakes_are_several_events_and_none_is_cut() -> None:
+async def test_many_mistakes_are_split_into_several_events() -> None:
     many = tuple(f"[user.field{number}] no type: expected one. {'x' * 90}" for number in range(99))
 
     _, logged = await lifespan_of(start=ConfigurationError(many))
@@ -97,7 +97,7 @@ async def test_many_mistakes_are_several_events_and_none_is_cut() -> None:
     assert tuple(one for event in logged for one in event["mistakes"]) == many
 
 
-async def test_an_exception_at_the_end_is_left_to_the_server() -> None:
+async def test_an_exception_at_the_shutdown_is_reported_to_the_server() -> None:
     sent, logged = await lifespan_of(end=OSError("the database is down"))
 
     started, failed = sent
@@ -107,7 +107,7 @@ async def test_an_exception_at_the_end_is_left_to_the_server() -> None:
     assert not logged
 
 
-async def test_a_start_without_mistakes_says_nothing() -> None:
+async def test_a_start_without_mistakes_is_not_logged() -> None:
     sent, logged = await lifespan_of()
 
     assert [one["type"] for one in sent] == [

@@ -1,4 +1,4 @@
-"""Which media type a client wants."""
+"""The choice of the media type by the Accept header."""
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,9 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         (BROWSER, JSON),
     ],
 )
-def test_the_type_that_is_liked_best_is_chosen(accept: str | None, chosen: str | None) -> None:
+def test_the_media_type_that_the_client_prefers_is_chosen(
+    accept: str | None, chosen: str | None
+) -> None:
     assert negotiate(accept) == chosen
 
 
@@ -49,7 +51,7 @@ def test_the_type_that_is_liked_best_is_chosen(accept: str | None, chosen: str |
         (f"text/html, {GRAPHQL_JSON}", False),
     ],
 )
-def test_a_page_is_for_those_who_name_html_and_like_no_answer_as_much(
+def test_the_page_is_sent_only_if_the_client_prefers_html(
     accept: str | None,
     html: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
@@ -57,6 +59,6 @@ def test_a_page_is_for_those_who_name_html_and_like_no_answer_as_much(
 
 
 @given(st.text())
-def test_no_header_is_too_strange_to_be_read(accept: str) -> None:
+def test_any_accept_header_can_be_read(accept: str) -> None:
     assert negotiate(accept) in {None, JSON, GRAPHQL_JSON}
     assert prefers_html(accept) in {True, False}

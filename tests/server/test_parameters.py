@@ -1,4 +1,4 @@
-"""The everyday request is read as pydantic would read it."""
+"""The fast reader of requests gives the same results as pydantic."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ BODIES = VALUES | st.fixed_dictionaries(
 
 
 def by_pydantic(value: object) -> GraphQLRequest | str:
-    """Read a request by its model alone; what is wrong with it where it is none."""
+    """Read a request by its pydantic model; return the mistake if it is invalid."""
     try:
         found = Parameters.model_validate(value)
     except ValidationError as error:
@@ -60,7 +60,7 @@ def by_pydantic(value: object) -> GraphQLRequest | str:
 
 
 @given(body=BODIES)
-def test_what_is_no_request_is_refused_in_the_same_words_and_all_else_is_the_same(
+def test_requests_and_mistakes_are_the_same_as_by_pydantic(
     body: object,
 ) -> None:
     value = parse_json(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS))
@@ -75,12 +75,12 @@ def test_what_is_no_request_is_refused_in_the_same_words_and_all_else_is_the_sam
         assert raised.value.status == 422
 
 
-def test_what_relay_calls_a_document_s_id_is_one() -> None:
+def test_the_doc_id_of_relay_is_a_document_id() -> None:
     assert from_json({"doc_id": "a"}) == from_json({"documentId": "a"})
 
 
 @pytest.mark.parametrize("value", [7, None, "{ __typename }", True])
-def test_what_is_no_object_is_told_what_is_wrong_with_it(value: object) -> None:
+def test_a_body_that_is_not_an_object_is_refused_with_an_example(value: object) -> None:
     with pytest.raises(RequestError) as raised:
         from_json(value)
 

@@ -1,4 +1,4 @@
-"""The requests of one connection are read by their framing, and answered in their turn.
+"""Pipelining: the requests of one connection are read by their framing, and answered in order.
 
 Each test runs on both event loops.
 """
@@ -18,21 +18,21 @@ from starlette.types import Receive, Scope, Send
 from tests.certificates import Certificates
 from tests.fakes import FakeServices, user_id
 from tests.server.connection import (
-    ANSWER,
     BODY,
     CHUNKED,
     GARBAGE,
     HEAD,
     REQUEST,
+    RESPONSE,
     Application,
     HeldSources,
-    answer_to,
     bodies,
     connections_left,
     listening,
     numbered,
-    read_answers,
+    read_responses,
     refusal,
+    response_to,
 )
 from tests.wire import HOST, PATIENCE
 
@@ -41,22 +41,22 @@ pytestmark = [
     pytest.mark.usefixtures("only_what_is_new"),
 ]
 
-SOON = 0.2
-"""Seconds that a limit has here."""
+SHORT_TIMEOUT = 0.2
+"""Seconds of a time limit."""
 
-NOW_AND_THEN = 0.02
-"""Seconds between two bytes of a client that does not stop sending."""
+SEND_INTERVAL = 0.02
+"""Seconds between two bytes of a client that keeps sending."""
 
 LONG = 4_000_000
-"""Bytes of an answer, or of what follows a request: more than the kernel takes at once."""
+"""Bytes that are more than the kernel takes at once."""
 
-MUCH = 16_000_000
-"""Bytes that the kernel does not keep for one connection."""
+MORE_THAN_BUFFERS = 16_000_000
+"""Bytes that are more than the kernel's buffers of one connection."""
 
 ASKED = f'{{"query": "{{ user(id: \\"{user_id(1)}\\") {{ plan }} }}"}}'.encode()
 SLOW = HEAD % len(ASKED) + ASKED
-"""A request for which a source is asked."""
-SLOW_ANSWER = b'{"data":{"user":{"plan":"pro"}}}'
+"""A request that calls a source."""
+SLOW_RESPONSE = b'{"data":{"user":{"plan":"pro"}}}'
 
 H2C = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
@@ -76,15 +76,15 @@ OFFERS = {
 
 
 def get(number: int, more: bytes = b"") -> bytes:
-    """Make a request without a body, whose answer can be told from all others."""
+    """Make a request without a body, with a response of its own."""
     return (
         b"GET /graphql?query=%%7Ba%d:__typename%%7D HTTP/1.1\r\nHost: gateway\r\n"
         b"GraphQL-Require-Preflight: 1\r\n%b\r\n" % (number, more)
     )
 
 
-def offering(offer: bytes) -> list[bytes]:
-    """Make requests with an offer, by each framing, and one without."""
+def requests_with_offer(offer: bytes) -> list[bytes]:
+    """Make a request with an offer for each framing, and one request without an offer."""
     return [
         numbered(1, more=offer),
         numbered(2, more=offer, chunked=True),
@@ -94,18 +94,18 @@ def offering(offer: bytes) -> list[bytes]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_warned_of(caplog: pytest.LogCaptureFixture) -> Generator[None]:
-    """Let no client make the server, or the event loop, warn of anything."""
+def no_warning_is_logged(caplog: pytest.LogCaptureFixture) -> Generator[None]:
+    """Check that neither the server nor the event loop logs a warning."""
     yield
-    loud = [one for one in caplog.get_records("call") if one.levelno >= logging.WARNING]
-    assert not loud
+    warnings = [one for one in caplog.get_records("call") if one.levelno >= logging.WARNING]
+    assert not warnings
 
 
-# Offers of other protocols.
+# Requests that offer to upgrade the protocol.
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["whole", "in two reads"])
-async def test_a_request_that_offers_another_protocol_is_answered_and_so_is_the_next(
+async def test_requests_with_an_upgrade_offer_and_those_after_them_are_answered(
     services: FakeServices, *, apart: bool
 ) -> None:
     answers: dict[str, list[bytes]] = {}
@@ -113,27 +113,28 @@ async def test_a_request_that_offers_another_protocol_is_answered_and_so_is_the_
         for name, offer in OFFERS.items():
             client = await connect()
             answers[name] = []
-            for number, request in enumerate(offering(offer), 1):
+            for number, request in enumerate(requests_with_offer(offer), 1):
                 head, end, body = request.partition(b"\r\n\r\n")
                 await client.send(head + end if apart else request)
                 if apart:
                     await connect.settle()
                     await client.send(body)
-                answers[name] += bodies(await client.until(answer_to(number)))
+                answers[name] += bodies(await client.until(response_to(number)))
 
-    assert answers == {key: [answer_to(number) for number in range(1, 5)] for key in OFFERS}
+    assert answers == {key: [response_to(number) for number in range(1, 5)] for key in OFFERS}
 
 
-async def test_requests_with_offers_may_be_sent_together(services: FakeServices) -> None:
+async def test_requests_with_upgrade_offers_may_be_pipelined(services: FakeServices) -> None:
     async with listening(services) as connect:
         answers = {
-            name: bodies(await connect.exchange(*offering(offer))) for name, offer in OFFERS.items()
+            name: bodies(await connect.exchange(*requests_with_offer(offer)))
+            for name, offer in OFFERS.items()
         }
 
-    assert answers == {key: [answer_to(number) for number in range(1, 5)] for key in OFFERS}
+    assert answers == {key: [response_to(number) for number in range(1, 5)] for key in OFFERS}
 
 
-async def test_the_body_of_a_request_with_an_offer_is_never_taken_for_a_request(
+async def test_the_body_of_a_request_with_an_upgrade_offer_is_not_read_as_a_request(
     services: FakeServices,
 ) -> None:
     hidden = numbered(666)
@@ -145,23 +146,23 @@ async def test_the_body_of_a_request_with_an_offer_is_never_taken_for_a_request(
         await client.send(hidden)
         await client.send(numbered(1))
         client.end()
-        answers = read_answers(await client.rest())
+        answers = read_responses(await client.rest())
 
     assert [answer.status for answer in answers] == [400, 200]
     assert b"cannot be read as JSON" in answers[0].body
-    assert answers[1].body == answer_to(1)
+    assert answers[1].body == response_to(1)
 
 
-async def test_many_offers_may_come_at_once(services: FakeServices) -> None:
+async def test_many_pipelined_upgrade_offers_are_all_answered(services: FakeServices) -> None:
     count = 400
     async with listening(services) as connect:
         sent = b"".join(get(number, H2C) for number in range(count))
         answers = bodies(await connect.exchange(sent))
 
-    assert answers == [answer_to(number) for number in range(count)]
+    assert answers == [response_to(number) for number in range(count)]
 
 
-async def test_the_application_gets_a_request_with_an_offer_as_it_was_sent(
+async def test_the_application_receives_a_request_with_an_upgrade_offer_unchanged(
     services: FakeServices,
 ) -> None:
     app = Application(answers=1)
@@ -183,7 +184,7 @@ async def test_the_application_gets_a_request_with_an_offer_as_it_was_sent(
     ]
 
 
-async def test_nothing_is_read_behind_a_request_for_a_tunnel(services: FakeServices) -> None:
+async def test_data_after_a_connect_request_is_ignored(services: FakeServices) -> None:
     tunnels = [
         b"CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n",
         numbered(2).replace(b"POST", b"CONNECT"),
@@ -191,18 +192,18 @@ async def test_nothing_is_read_behind_a_request_for_a_tunnel(services: FakeServi
     ]
     async with listening(services) as connect:
         for tunnel in tunnels:
-            answers = read_answers(await connect.exchange(numbered(1) + tunnel + numbered(3)))
+            answers = read_responses(await connect.exchange(numbered(1) + tunnel + numbered(3)))
 
             assert [answer.status for answer in answers] == [200, 405]
             assert answers[1].headers[b"connection"] == b"close"
             assert answers[1].headers[b"allow"] == b"GET, POST"
 
 
-# What is not HTTP.
+# Bytes that are not HTTP.
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "later"])
-async def test_good_requests_are_answered_before_what_follows_them_is_refused(
+async def test_valid_requests_are_answered_before_invalid_data_is_refused(
     services: FakeServices, *, apart: bool
 ) -> None:
     sources = HeldSources(services)
@@ -215,16 +216,16 @@ async def test_good_requests_are_answered_before_what_follows_them_is_refused(
         await client.send(numbered(3))
         await connect.settle()
         sources.go.set()
-        slow = await client.until(SLOW_ANSWER)
-        quick = await client.until(answer_to(2))
+        slow = await client.until(SLOW_RESPONSE)
+        quick = await client.until(response_to(2))
         refused = await client.rest()
 
-    assert bodies(slow + quick) == [SLOW_ANSWER, answer_to(2)]
+    assert bodies(slow + quick) == [SLOW_RESPONSE, response_to(2)]
     assert refused.startswith(b"HTTP/1.1 400 ")
     assert "not an HTTP request: expected" in refusal(refused)
 
 
-async def test_an_answer_that_has_begun_is_ended_before_what_follows_is_refused(
+async def test_a_started_response_is_finished_before_invalid_data_is_refused(
     services: FakeServices,
 ) -> None:
     go = asyncio.Event()
@@ -246,13 +247,13 @@ async def test_an_answer_that_has_begun_is_ended_before_what_follows_is_refused(
         await client.send(GARBAGE)
         await connect.settle()
         go.set()
-        answers = read_answers(begun + await client.rest())
+        answers = read_responses(begun + await client.rest())
 
     assert [answer.status for answer in answers] == [200, 400]
     assert answers[0].body == b"onetwo"
 
 
-async def test_a_request_whose_body_turns_out_to_be_no_http_is_refused_once(
+async def test_a_request_with_an_invalid_chunk_is_refused_once(
     services: FakeServices,
 ) -> None:
     app = Application(answers=2)
@@ -262,7 +263,7 @@ async def test_a_request_whose_body_turns_out_to_be_no_http_is_refused_once(
         await app.begun(1)
         await client.send(b"no length\r\n")
         alone = await client.rest()
-        behind = read_answers(
+        behind = read_responses(
             await connect.exchange(REQUEST + CHUNKED + b"1\r\na\r\nno length\r\n")
         )
 
@@ -272,16 +273,16 @@ async def test_a_request_whose_body_turns_out_to_be_no_http_is_refused_once(
     assert app.gone == ["/graphql"]
 
 
-async def test_a_refusal_of_head_has_no_body(services: FakeServices) -> None:
+async def test_the_refusal_of_a_head_request_has_no_body(services: FakeServices) -> None:
     async with listening(services, Application()) as connect:
         answer = await connect.exchange(CHUNKED.replace(b"POST", b"HEAD") + b"no length\r\n")
 
-    [refused] = read_answers(answer, {0})
+    [refused] = read_responses(answer, {0})
     assert (refused.status, refused.headers[b"connection"]) == (400, b"close")
 
 
 @pytest.mark.parametrize("more", [b"", b"Expect: 100-continue\r\n"], ids=["", "expecting"])
-async def test_an_application_may_go_on_reading_a_request_that_was_refused(
+async def test_the_application_reads_a_disconnect_from_a_refused_request(
     services: FakeServices, more: bytes
 ) -> None:
     reads = asyncio.Event()
@@ -324,25 +325,27 @@ AMBIGUOUS = {
     "a folded line": REQUEST.replace(b"Content-Type", b" Content-Type"),
     "a space before a colon": REQUEST.replace(b"Content-Length", b"Content-Length "),
 }
-"""Requests that are right but for one thing."""
+"""Requests with one ambiguous part each."""
 
 
 @pytest.mark.parametrize("offer", [b"", H2C], ids=["", "with an offer"])
-async def test_nothing_is_read_behind_a_request_that_others_may_read_differently(
+async def test_data_after_an_ambiguous_request_is_ignored(
     services: FakeServices, offer: bytes
 ) -> None:
     statuses: dict[str, list[int]] = {}
     async with listening(services) as connect:
         for name, ambiguous in AMBIGUOUS.items():
             sent = numbered(1) + ambiguous.replace(b"Host", offer + b"Host") + numbered(2)
-            answers = read_answers(await connect.exchange(sent))
+            answers = read_responses(await connect.exchange(sent))
             statuses[name] = [answer.status for answer in answers]
             assert b"not an HTTP request" in answers[-1].body
 
     assert statuses == {key: [200, 400] for key in AMBIGUOUS}
 
 
-async def test_nothing_is_read_behind_the_last_request(services: FakeServices) -> None:
+async def test_data_after_the_last_request_of_a_connection_is_ignored(
+    services: FakeServices,
+) -> None:
     last = numbered(1, more=b"Connection: close\r\n")
     async with listening(services) as connect:
         answers = [
@@ -359,14 +362,14 @@ async def test_nothing_is_read_behind_the_last_request(services: FakeServices) -
             )
         ]
 
-    assert answers == [[answer_to(1)]] * 5
+    assert answers == [[response_to(1)]] * 5
 
 
-async def test_whoever_goes_on_sending_can_still_read_the_answers(services: FakeServices) -> None:
+async def test_a_client_that_keeps_sending_can_read_the_responses(services: FakeServices) -> None:
     async with listening(services) as connect:
         client = await connect()
         sending = asyncio.create_task(client.send(REQUEST + GARBAGE + b"x" * LONG))
-        answers = read_answers(await client.rest())
+        answers = read_responses(await client.rest())
         await client.leave()
         await sending
 
@@ -374,7 +377,7 @@ async def test_whoever_goes_on_sending_can_still_read_the_answers(services: Fake
     assert not connections_left()
 
 
-async def test_a_refused_client_that_does_not_end_its_side_is_closed(
+async def test_the_connection_of_a_refused_client_that_keeps_sending_is_closed(
     services: FakeServices,
 ) -> None:
     async with listening(services) as connect, asyncio.timeout(PATIENCE):
@@ -383,7 +386,7 @@ async def test_a_refused_client_that_does_not_end_its_side_is_closed(
         await client.rest()
         while not client.writer.is_closing():  # until the server resets it
             client.writer.write(b"x")
-            await asyncio.sleep(NOW_AND_THEN)
+            await asyncio.sleep(SEND_INTERVAL)
 
 
 # Heads and bodies.
@@ -416,7 +419,7 @@ async def test_trailers_are_not_headers(services: FakeServices) -> None:
         (b"/a?b", "/a", b"gateway"),
     ],
 )
-async def test_a_target_may_be_a_whole_address_whose_host_is_the_one_that_counts(
+async def test_the_host_of_an_absolute_target_replaces_the_host_header(
     services: FakeServices, target: bytes, path: str, host: bytes
 ) -> None:
     app = Application(answers=2)
@@ -430,7 +433,7 @@ async def test_a_target_may_be_a_whole_address_whose_host_is_the_one_that_counts
         assert (scope["headers"][0], scope["headers"][-1]) == ((b"a", b"b"), (b"host", host))
 
 
-async def test_a_client_of_http_1_0_is_sent_no_interim_answer(services: FakeServices) -> None:
+async def test_an_http_1_0_client_gets_no_interim_response(services: FakeServices) -> None:
     request = numbered(1, more=b"Expect: 100-continue\r\n").replace(b"/1.1", b"/1.0")
     async with listening(services) as connect:
         answer = await connect.exchange(request)
@@ -438,77 +441,77 @@ async def test_a_client_of_http_1_0_is_sent_no_interim_answer(services: FakeServ
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_client_that_waits_to_be_told_to_go_on_is_told(services: FakeServices) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(services: FakeServices) -> None:
     head, end, body = numbered(1, more=b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
     async with listening(services) as connect:
         client = await connect()
         await client.send(head + end)
-        told = await client.until(b"\r\n\r\n")
+        interim = await client.until(b"\r\n\r\n")
         await client.send(body + numbered(2))
         client.end()
         answers = bodies(await client.rest())
 
-    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert answers == [answer_to(1), answer_to(2)]
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answers == [response_to(1), response_to(2)]
 
 
-async def test_a_request_that_is_refused_before_its_body_was_sent_is_the_last(
+async def test_a_request_refused_before_its_body_is_the_last_of_its_connection(
     services: FakeServices,
 ) -> None:
     waits = HEAD.replace(b"application/json", b"text/plain\r\nExpect: 100-continue") % len(BODY)
     async with listening(services) as connect:
         client = await connect()
         await client.send(waits)
-        refused = read_answers(await client.rest())
-        whole = read_answers(await connect.exchange(waits + BODY + numbered(1)))
+        refused = read_responses(await client.rest())
+        whole = read_responses(await connect.exchange(waits + BODY + numbered(1)))
 
     assert [answer.status for answer in refused] == [415]
     assert refused[0].headers[b"connection"] == b"close"
     assert [answer.status for answer in whole] == [415, 200]
 
 
-async def test_a_request_that_takes_long_is_not_ended_as_an_idle_connection_is(
+async def test_the_idle_timeout_does_not_end_a_slow_request(
     services: FakeServices,
 ) -> None:
     sources = HeldSources(services)
     async with listening(services, idle_timeout=1) as connect:
         client, other = await connect(), await connect()
         await client.send(numbered(1))
-        await client.until(answer_to(1))
+        await client.until(response_to(1))
         await client.send(SLOW)
         await other.send(numbered(2))
-        await other.rest()  # by now the time of an idle connection is over
+        await other.rest()  # the idle timeout has passed
         sources.go.set()
-        answered = await client.until(SLOW_ANSWER)
+        answered = await client.until(SLOW_RESPONSE)
 
-    assert bodies(answered) == [SLOW_ANSWER]
+    assert bodies(answered) == [SLOW_RESPONSE]
 
 
-async def test_a_connection_is_kept_whose_request_was_answered_before_it_was_whole(
+async def test_a_connection_stays_open_after_a_response_before_the_whole_body(
     services: FakeServices,
 ) -> None:
     plain = HEAD.replace(b"application/json", b"text/plain") % 10
-    async with listening(services, body_timeout=SOON, idle_timeout=1) as connect:
+    async with listening(services, body_timeout=SHORT_TIMEOUT, idle_timeout=1) as connect:
         client, other = await connect(), await connect()
         await client.send(plain)
         refused = await client.until(b"}]}")
         await client.send(b" " * 10)
         await other.send(HEAD % 10)
-        await other.rest()  # by now the time of a body is over
+        await other.rest()  # the body timeout has passed
         await client.send(numbered(1))
-        answered = await client.until(answer_to(1))
+        answered = await client.until(response_to(1))
         rest = await client.rest()
 
     assert refused.startswith(b"HTTP/1.1 415 ")
-    assert bodies(answered) == [answer_to(1)]
+    assert bodies(answered) == [response_to(1)]
     assert rest == b""
 
 
-# Turns.
+# The order of responses.
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000, 1_000_000])
-async def test_each_request_is_answered_in_its_turn_however_they_come(
+async def test_pipelined_requests_are_answered_in_order_for_each_size_of_reads(
     services: FakeServices, size: int
 ) -> None:
     count = 40 if size < 10 else 400
@@ -517,7 +520,7 @@ async def test_each_request_is_answered_in_its_turn_however_they_come(
         pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
         answers = bodies(await connect.exchange(*pieces))
 
-    assert answers == [answer_to(number) for number in range(count)]
+    assert answers == [response_to(number) for number in range(count)]
 
 
 async def test_only_one_request_of_a_connection_runs_at_a_time(services: FakeServices) -> None:
@@ -537,7 +540,9 @@ async def test_only_one_request_of_a_connection_runs_at_a_time(services: FakeSer
     assert bodies(first + second) == [b"/graphql " + BODY, b"/second " + BODY]
 
 
-async def test_a_long_body_may_wait_for_its_turn(services: FakeServices) -> None:
+async def test_a_long_pipelined_body_is_read_whole_after_the_first_response(
+    services: FakeServices,
+) -> None:
     body = b"x" * 900_000
     app = Application()
     async with listening(services, app) as connect:
@@ -555,7 +560,7 @@ async def test_a_long_body_may_wait_for_its_turn(services: FakeServices) -> None
     assert answers == [b"/graphql " + body, b"/graphql " + BODY]
 
 
-async def test_more_than_is_kept_may_be_sent_ahead(services: FakeServices) -> None:
+async def test_clients_may_pipeline_more_than_the_gateway_buffers(services: FakeServices) -> None:
     body = b"x" * 60_000
     count = 40
     async with listening(services, Application(answers=count), body=100_000) as connect:
@@ -564,32 +569,32 @@ async def test_more_than_is_kept_may_be_sent_ahead(services: FakeServices) -> No
     assert answers == [b"/graphql " + body] * count
 
 
-async def test_a_long_body_that_nobody_reads_does_not_hinder_the_next_request(
+async def test_the_next_request_is_answered_after_a_long_unread_body(
     services: FakeServices,
 ) -> None:
     unread = HEAD.replace(b"application/json", b"text/plain") % 900_000 + b" " * 900_000
     async with listening(services) as connect:
         client = await connect()
         sending = asyncio.create_task(client.send(unread + numbered(1)))
-        answer = await client.until(answer_to(1))
+        answer = await client.until(response_to(1))
         await sending
 
-    assert [one.status for one in read_answers(answer)] == [415, 200]
+    assert [one.status for one in read_responses(answer)] == [415, 200]
 
 
-KEPT: ContextVar[str] = ContextVar("kept", default="nothing")
+VALUE: ContextVar[str] = ContextVar("kept", default="nothing")
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "later"])
-async def test_no_request_finds_what_the_one_before_left_in_its_context(
+async def test_context_variables_do_not_reach_the_next_request(
     services: FakeServices, *, apart: bool
 ) -> None:
     found: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            found.append(KEPT.get())
-            KEPT.set("something")
+            found.append(VALUE.get())
+            VALUE.set("something")
         await Application(answers=1)(scope, receive, send)
 
     async with listening(services, app) as connect:
@@ -602,8 +607,8 @@ async def test_no_request_finds_what_the_one_before_left_in_its_context(
     assert set(found) == {"nothing"}
 
 
-async def flood(made: socket.socket, data: bytes, taken: int = 0) -> int:
-    """Send as much as the server takes, and the kernel for it; tell how much that is."""
+async def send_until_full(made: socket.socket, data: bytes, taken: int = 0) -> int:
+    """Send until neither the server nor the kernel takes more; return the number of bytes."""
     refused = 0
     while taken < len(data) and refused < 20:
         try:
@@ -617,7 +622,7 @@ async def flood(made: socket.socket, data: bytes, taken: int = 0) -> int:
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncGenerator[socket.socket]:
-    """Connect by a socket that does not wait."""
+    """Connect by a socket that does not block."""
     with socket.socket() as made:
         made.settimeout(0)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
@@ -625,7 +630,7 @@ async def connected(port: int) -> AsyncGenerator[socket.socket]:
         yield made
 
 
-async def test_a_client_cannot_make_the_gateway_keep_all_that_it_sends(
+async def test_the_gateway_bounds_the_bytes_that_it_buffers_for_a_client(
     services: FakeServices,
 ) -> None:
     app = Application()
@@ -634,33 +639,33 @@ async def test_a_client_cannot_make_the_gateway_keep_all_that_it_sends(
         listening(services, app, body=100_000) as connect,
         connected(connect.address.port) as made,
     ):
-        taken = await flood(made, data)
+        taken = await send_until_full(made, data)
         for count in range(1, 100):
             await app.begun(count)
             app.go.release()
-            taken = await flood(made, data, taken)
+            taken = await send_until_full(made, data, taken)
 
-    assert taken < MUCH
+    assert taken < MORE_THAN_BUFFERS
 
 
-async def test_a_client_cannot_send_for_ever_what_is_ignored(services: FakeServices) -> None:
+async def test_the_gateway_bounds_the_ignored_bytes_of_a_client(services: FakeServices) -> None:
     sources = HeldSources(services)
     async with listening(services) as connect, connected(connect.address.port) as made:
-        taken = await flood(made, SLOW + GARBAGE + b"x" * 3 * MUCH)
+        taken = await send_until_full(made, SLOW + GARBAGE + b"x" * 3 * MORE_THAN_BUFFERS)
         sources.go.set()
         answer = bytearray()
         while b"not an HTTP request" not in answer:
             answer += await asyncio.get_running_loop().sock_recv(made, 65_536)
 
-    assert taken < MUCH
-    assert [one.status for one in read_answers(bytes(answer))] == [200, 400]
+    assert taken < MORE_THAN_BUFFERS
+    assert [one.status for one in read_responses(bytes(answer))] == [200, 400]
 
 
-# Ends.
+# The end of a connection.
 
 
 @pytest.mark.parametrize(("count", "version"), [(1, b"1.1"), (2, b"1.1"), (5, b"1.1"), (1, b"1.0")])
-async def test_a_client_that_ends_its_sending_side_gets_its_answers(
+async def test_a_client_that_ends_its_sending_side_gets_its_responses(
     services: FakeServices, count: int, version: bytes
 ) -> None:
     sources = HeldSources(services)
@@ -674,12 +679,12 @@ async def test_a_client_that_ends_its_sending_side_gets_its_answers(
         answers = bodies(await client.rest())
         await client.leave()
 
-    assert answers == [SLOW_ANSWER] * count
+    assert answers == [SLOW_RESPONSE] * count
     assert not sources.cancelled
     assert not connections_left()
 
 
-async def test_a_client_that_ends_its_side_is_asked_now_and_then_whether_it_is_there(
+async def test_interim_responses_probe_a_client_that_has_ended_its_sending_side(
     services: FakeServices,
 ) -> None:
     sources = HeldSources(services)
@@ -692,15 +697,13 @@ async def test_a_client_that_ends_its_side_is_asked_now_and_then_whether_it_is_t
         rest = await client.rest()
 
     assert asked == [b"HTTP/1.1 100 Continue\r\n\r\n"] * 3
-    assert bodies(rest) == [SLOW_ANSWER, answer_to(2)]
+    assert bodies(rest) == [SLOW_RESPONSE, response_to(2)]
 
 
 @pytest.mark.parametrize(
     "sent", [REQUEST[:20], REQUEST[:-5], CHUNKED + b"1\r\n{"], ids=["head", "body", "chunk"]
 )
-async def test_what_was_not_sent_to_its_end_gets_no_answer(
-    services: FakeServices, sent: bytes
-) -> None:
+async def test_an_incomplete_request_gets_no_response(services: FakeServices, sent: bytes) -> None:
     async with listening(services) as connect:
         client = await connect()
         await client.send(sent)
@@ -710,11 +713,11 @@ async def test_what_was_not_sent_to_its_end_gets_no_answer(
         answers = bodies(await connect.exchange(numbered(1) + numbered(2) + sent))
 
     assert alone == b""
-    assert answers == [answer_to(1), answer_to(2)]
+    assert answers == [response_to(1), response_to(2)]
 
 
-class Long:
-    """An application with one long answer, in parts or in one."""
+class LongResponse:
+    """An application with one long response, in one part or several."""
 
     def __init__(self, parts: int) -> None:
         self._parts = parts
@@ -734,16 +737,16 @@ class Long:
 
 @pytest.mark.parametrize("parts", [1, 40])
 @pytest.mark.parametrize("behind", [b"", GARBAGE, REQUEST], ids=["alone", "garbage", "another"])
-async def test_a_client_that_ends_its_side_may_take_its_time_to_read(
+async def test_a_client_that_has_ended_its_sending_side_may_read_slowly(
     services: FakeServices, parts: int, behind: bytes
 ) -> None:
-    async with listening(services, Long(parts)) as connect:
+    async with listening(services, LongResponse(parts)) as connect:
         client = await connect()
         await client.send(REQUEST + behind)
         client.end()
         for _ in range(5):
             await connect.settle()
-        answers = read_answers(await client.rest())
+        answers = read_responses(await client.rest())
 
     lengths = [len(answer.body) for answer in answers if answer.status == 200]
     assert lengths == [LONG] * (2 if behind == REQUEST else 1)
@@ -754,7 +757,7 @@ async def test_a_client_that_ends_its_side_may_take_its_time_to_read(
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("behind", [b"", GARBAGE, REQUEST[:-5], b"x" * 300_000], ids=len)
-async def test_what_runs_for_a_client_that_has_gone_is_called_off(
+async def test_the_requests_of_a_disconnected_client_are_cancelled(
     services: FakeServices, behind: bytes, *, reset: bool
 ) -> None:
     sources = HeldSources(services)
@@ -762,7 +765,7 @@ async def test_what_runs_for_a_client_that_has_gone_is_called_off(
         before = asyncio.all_tasks()
         clients = [await connect() for _ in range(3)]
         for count, client in enumerate(clients, 1):
-            # Each asks for a user of its own: clients share a call for the same user.
+            # Each client asks for another user, because clients share a call for the same user.
             slow = SLOW.replace(user_id(1).encode(), user_id(count).encode())
             await client.send(slow * count + behind)
             await sources.until(asked=count)
@@ -780,14 +783,14 @@ async def test_what_runs_for_a_client_that_has_gone_is_called_off(
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("sent", [b"", REQUEST, REQUEST + REQUEST[:20], HEAD % 9], ids=len)
-async def test_nothing_is_left_of_a_connection_that_waits_for_its_client_to_send(
+async def test_a_connection_closed_by_its_waiting_client_leaves_no_objects(
     services: FakeServices, sent: bytes, *, reset: bool
 ) -> None:
     async with listening(services) as connect:
         client = await connect()
         await client.send(sent)
         if sent.startswith(REQUEST):
-            await client.until(ANSWER)
+            await client.until(RESPONSE)
         await connect.settle()
         theirs = [weakref.ref(one) for one in connections_left()]
         await client.leave(reset=reset)
@@ -799,7 +802,7 @@ async def test_nothing_is_left_of_a_connection_that_waits_for_its_client_to_send
     assert not any(left)
 
 
-async def test_a_client_of_http_1_0_that_has_gone_is_noticed_though_it_cannot_be_asked(
+async def test_the_disconnect_of_an_http_1_0_client_is_noticed(
     services: FakeServices,
 ) -> None:
     sources = HeldSources(services)
@@ -813,7 +816,7 @@ async def test_a_client_of_http_1_0_that_has_gone_is_noticed_though_it_cannot_be
     assert not connections_left()
 
 
-async def test_who_has_gone_while_an_answer_was_made_in_parts_is_noticed(
+async def test_the_disconnect_of_a_client_during_a_response_in_parts_is_noticed(
     services: FakeServices,
 ) -> None:
     app = Application()
@@ -842,7 +845,7 @@ async def test_who_has_gone_while_an_answer_was_made_in_parts_is_noticed(
 # TLS.
 
 
-async def test_with_tls_requests_are_answered_in_their_turn_as_well(
+async def test_pipelined_requests_over_tls_are_answered_in_order(
     services: FakeServices, certificates: Certificates
 ) -> None:
     sources = HeldSources(services)
@@ -851,14 +854,14 @@ async def test_with_tls_requests_are_answered_in_their_turn_as_well(
         await client.send(SLOW + numbered(2, more=H2C) + GARBAGE)
         await sources.until(asked=1)
         sources.go.set()
-        answers = read_answers(await client.rest())
+        answers = read_responses(await client.rest())
 
     assert [answer.status for answer in answers] == [200, 200, 400]
-    assert [answer.body for answer in answers[:2]] == [SLOW_ANSWER, answer_to(2)]
+    assert [answer.body for answer in answers[:2]] == [SLOW_RESPONSE, response_to(2)]
 
 
 @pytest.mark.parametrize("count", [1, 3])
-async def test_with_tls_a_client_that_closes_its_connection_has_gone(
+async def test_the_request_of_a_tls_client_is_cancelled_when_the_client_disconnects(
     services: FakeServices, certificates: Certificates, count: int
 ) -> None:
     sources = HeldSources(services)

@@ -1,4 +1,4 @@
-"""What a server's process does for all of it."""
+"""Setup of a server process: garbage collector, log of stray messages, standard streams."""
 
 import os
 import subprocess
@@ -18,8 +18,8 @@ print(gc.get_threshold(), gc.get_freeze_count() > 1_000, gc.isenabled())
 """
 
 
-def test_what_is_there_at_the_start_is_never_looked_at_again_and_the_rest_rarely() -> None:
-    # In a process of its own: it would change how the other tests run.
+def test_the_collector_is_frozen_and_tuned_at_the_start() -> None:
+    # In another process, because it changes the garbage collector of all tests.
     done = subprocess.run(  # noqa: S603 # our own text
         [sys.executable, "-c", TUNED], capture_output=True, text=True, check=True
     )
@@ -27,7 +27,7 @@ def test_what_is_there_at_the_start_is_never_looked_at_again_and_the_rest_rarely
     assert done.stdout.strip() == f"{THRESHOLDS} True True"
 
 
-STRAYS = """
+STRAY_MESSAGES = """
 import gc, logging.config, threading, warnings
 from app.observability.logs import uvicorn_log_config
 from app.server.process import log_uncaught
@@ -48,9 +48,9 @@ thread.join()
 """
 
 
-def test_what_python_would_print_itself_is_in_the_log() -> None:
+def test_messages_that_python_prints_itself_are_logged() -> None:
     done = subprocess.run(  # noqa: S603 # our own text
-        [sys.executable, "-W", "always", "-c", STRAYS], capture_output=True, check=True
+        [sys.executable, "-W", "always", "-c", STRAY_MESSAGES], capture_output=True, check=True
     )
 
     found = [orjson.loads(line) for line in done.stderr.splitlines()]
@@ -70,15 +70,15 @@ import os, sys
 from app.server.process import open_standard_streams
 
 open_standard_streams()
-print("to nobody", file=sys.stderr)
-print("to nobody", flush=True)
+print("to no stream", file=sys.stderr)
+print("to no stream", flush=True)
 os.write(3, b" ".join(os.readlink(f"/proc/self/fd/{n}").encode() for n in (0, 1, 2)))
 os.write(3, str(all(os.get_inheritable(n) for n in (0, 1, 2))).encode())
 """
 
 
-def test_streams_that_a_process_was_started_without_lead_nowhere(tmp_path: Path) -> None:
-    file = tmp_path / "told"
+def test_missing_standard_streams_are_opened_as_the_null_device(tmp_path: Path) -> None:
+    file = tmp_path / "links"
     command = 'exec "$@" <&- >&- 2>&- 3>"$0"'
 
     subprocess.run(  # noqa: S603 # our own text

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, or never come to an end, on the wire."""
+"""Time limits and size limits of connections, with slow, silent and endless clients."""
 
 import asyncio
 import pickle
@@ -13,36 +13,36 @@ from app.server.protocol import BoundedProtocol, protocol_for
 from app.settings.server import ConnectionSettings
 from tests.fakes import FakeServices, settings_for_fakes
 from tests.server.connection import (
-    ANSWER,
     BODY,
     CHUNKED,
     HEAD,
     REQUEST,
+    RESPONSE,
     RawClient,
     listening,
     refusal,
 )
 from tests.wire import HOST, PATIENCE, served
 
-SOON = 0.2
-"""Seconds that a limit has here."""
+SHORT_TIMEOUT = 0.2
+"""Seconds of a time limit."""
 
 LONG = 33_554_432
-"""Bytes of a body, more than any kernel takes off the gateway's hands."""
+"""Bytes of a body that is longer than the buffers of any kernel."""
 
 
-async def test_whoever_connects_and_says_nothing_is_closed(services: FakeServices) -> None:
-    async with listening(services, head_timeout=SOON) as connect:
+async def test_a_silent_connection_is_closed(services: FakeServices) -> None:
+    async with listening(services, head_timeout=SHORT_TIMEOUT) as connect:
         client = await connect()
 
         assert await client.rest() == b""
 
 
 @pytest.mark.parametrize("sent", [b"P", b"POST /graphql HTTP/1.1\r\nHost: gate", HEAD[:-2] % 1])
-async def test_a_head_that_is_not_whole_in_time_is_refused(
+async def test_a_request_with_a_head_that_arrives_too_late_is_refused(
     services: FakeServices, sent: bytes
 ) -> None:
-    async with listening(services, head_timeout=SOON) as connect:
+    async with listening(services, head_timeout=SHORT_TIMEOUT) as connect:
         client = await connect()
         await client.send(sent)
         answer = await client.rest()
@@ -51,8 +51,10 @@ async def test_a_head_that_is_not_whole_in_time_is_refused(
     assert "the head of the request did not arrive within 0.2 s: expected" in refusal(answer)
 
 
-async def test_a_byte_now_and_then_does_not_help(services: FakeServices) -> None:
-    async with listening(services, head_timeout=SOON) as connect:
+async def test_single_bytes_do_not_extend_the_time_limit_of_the_head(
+    services: FakeServices,
+) -> None:
+    async with listening(services, head_timeout=SHORT_TIMEOUT) as connect:
         client = await connect()
 
         await client.send(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
@@ -60,27 +62,29 @@ async def test_a_byte_now_and_then_does_not_help(services: FakeServices) -> None
         while not answer:
             await client.send(b"a")
             with suppress(TimeoutError):
-                answer = await asyncio.wait_for(client.reader.read(65_536), SOON / 10)
+                answer = await asyncio.wait_for(client.reader.read(65_536), SHORT_TIMEOUT / 10)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_the_head_of_a_later_request_has_its_own_time(services: FakeServices) -> None:
-    async with listening(services, head_timeout=SOON) as connect:
+async def test_each_head_of_a_connection_has_its_own_time_limit(services: FakeServices) -> None:
+    async with listening(services, head_timeout=SHORT_TIMEOUT) as connect:
         client = await connect()
         await client.send(REQUEST + REQUEST[:20])
-        first = await client.until(ANSWER)
+        first = await client.until(RESPONSE)
         answer = await client.rest()
 
     assert first.startswith(b"HTTP/1.1 200 ")
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_empty_lines_between_requests_keep_no_connection(services: FakeServices) -> None:
-    async with listening(services, body_timeout=SOON, idle_timeout=3_600) as connect:
+async def test_a_connection_with_only_empty_lines_after_a_request_is_closed(
+    services: FakeServices,
+) -> None:
+    async with listening(services, body_timeout=SHORT_TIMEOUT, idle_timeout=3_600) as connect:
         client = await connect()
         await client.send(REQUEST)
-        await client.until(ANSWER)
+        await client.until(RESPONSE)
         await client.send(b"\r\n")
 
         assert await client.rest() == b""
@@ -89,10 +93,10 @@ async def test_empty_lines_between_requests_keep_no_connection(services: FakeSer
 @pytest.mark.parametrize(
     "sent", [HEAD % 100, HEAD % 100 + BODY, CHUNKED, CHUNKED + b"5\r\n{", CHUNKED + b"0\r\nA: "]
 )
-async def test_a_body_that_is_not_whole_in_time_is_refused(
+async def test_a_request_with_a_body_that_arrives_too_late_is_refused(
     services: FakeServices, sent: bytes
 ) -> None:
-    async with listening(services, body_timeout=SOON) as connect:
+    async with listening(services, body_timeout=SHORT_TIMEOUT) as connect:
         client = await connect()
         await client.send(sent)
         answer = await client.rest()
@@ -101,17 +105,19 @@ async def test_a_body_that_is_not_whole_in_time_is_refused(
     assert "the body of the request did not arrive within 0.2 s: expected" in refusal(answer)
 
 
-async def test_what_comes_in_pieces_but_in_time_is_answered(services: FakeServices) -> None:
+async def test_a_request_sent_byte_by_byte_within_the_limits_is_answered(
+    services: FakeServices,
+) -> None:
     async with listening(services, head_timeout=PATIENCE, body_timeout=PATIENCE) as connect:
         client = await connect()
-        for _ in range(2):  # the second time on a connection that was used
+        for _ in range(2):  # the second request reuses the connection
             for at in range(len(REQUEST)):
                 await client.send(REQUEST[at : at + 1])
-            assert (await client.until(ANSWER)).startswith(b"HTTP/1.1 200 ")
+            assert (await client.until(RESPONSE)).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("lines", [b"\n", b"\r\n", b"\r\n\r\n", b"\n" * 100])
-async def test_empty_lines_before_the_first_request_are_passed_over(
+async def test_empty_lines_before_the_first_request_are_ignored(
     services: FakeServices, lines: bytes
 ) -> None:
     async with listening(services, head_timeout=PATIENCE) as connect:
@@ -119,12 +125,12 @@ async def test_empty_lines_before_the_first_request_are_passed_over(
         for at in range(len(lines)):
             await client.send(lines[at : at + 1])
         await client.send(REQUEST)
-        answer = await client.until(ANSWER)
+        answer = await client.until(RESPONSE)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_empty_lines_without_an_end_are_refused(services: FakeServices) -> None:
+async def test_endless_empty_lines_are_refused(services: FakeServices) -> None:
     async with listening(services, head_timeout=PATIENCE, max_head_bytes=1_024) as connect:
         client = await connect()
         await client.send(b"\n" * 2_048)
@@ -135,11 +141,11 @@ async def test_empty_lines_without_an_end_are_refused(services: FakeServices) ->
 
 
 class Server:
-    """An application that answers when it is told to, as long as it is told to.
+    """An application with a response of a given length, sent when a test allows it.
 
     Attributes:
-        go: Set when it may answer.
-        gone: Set when its client has gone.
+        go: Set when it may respond.
+        gone: Set when its client has disconnected.
     """
 
     def __init__(self, length: int, *, ends: bool = True) -> None:
@@ -166,16 +172,18 @@ class Server:
         self.gone.set()
 
 
-async def test_where_the_gateway_takes_long_it_is_not_the_client_who_is_closed(
+async def test_a_client_is_not_closed_while_the_gateway_is_slow(
     services: FakeServices,
 ) -> None:
     app = Server(4)
-    async with listening(services, app, head_timeout=SOON, body_timeout=SOON) as connect:
+    async with listening(
+        services, app, head_timeout=SHORT_TIMEOUT, body_timeout=SHORT_TIMEOUT
+    ) as connect:
         client, big, late = await connect(), await connect(), await connect()
         await client.send(REQUEST + REQUEST[:20])
-        big.writer.write(HEAD % LONG + b" " * LONG)  # of which nobody reads more than a little
+        big.writer.write(HEAD % LONG + b" " * LONG)  # the application reads only its start
         await late.send(REQUEST[:20])
-        assert b" 408 " in await late.rest()  # by now the time of all three is over
+        assert b" 408 " in await late.rest()  # the time limit has passed for all three
         app.go.set()
         answers = [await one.until(b"xxxx") for one in (client, big)]
         rest = await client.rest()
@@ -184,27 +192,27 @@ async def test_where_the_gateway_takes_long_it_is_not_the_client_who_is_closed(
     assert rest.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_each_limit_of_time_can_be_switched_off(services: FakeServices) -> None:
-    async with listening(services, head_timeout=0, body_timeout=SOON) as connect:
+async def test_each_time_limit_can_be_switched_off(services: FakeServices) -> None:
+    async with listening(services, head_timeout=0, body_timeout=SHORT_TIMEOUT) as connect:
         silent, slow, other = await connect(), await connect(), await connect()
         await slow.send(REQUEST[:20])
         await other.send(HEAD % 1)
         assert b" 408 " in await other.rest()
         await silent.send(REQUEST)
         await slow.send(REQUEST[20:])
-        answers = [await one.until(ANSWER) for one in (silent, slow)]
-    async with listening(services, head_timeout=SOON, body_timeout=0) as connect:
+        answers = [await one.until(RESPONSE) for one in (silent, slow)]
+    async with listening(services, head_timeout=SHORT_TIMEOUT, body_timeout=0) as connect:
         slow, other = await connect(), await connect()
         await slow.send(REQUEST[:-5])
         assert await other.rest() == b""
         await slow.send(REQUEST[-5:])
-        answers.append(await slow.until(ANSWER))
+        answers.append(await slow.until(RESPONSE))
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
 
 
-async def test_the_rest_of_a_body_that_was_refused_ends_in_time(services: FakeServices) -> None:
-    async with listening(services, body=1_024, body_timeout=SOON) as connect:
+async def test_the_rest_of_a_refused_body_has_a_time_limit(services: FakeServices) -> None:
+    async with listening(services, body=1_024, body_timeout=SHORT_TIMEOUT) as connect:
         client = await connect()
         await client.send(HEAD % 4_096 + b" " * 1_500)
         answer = await client.rest()
@@ -222,7 +230,7 @@ async def test_the_rest_of_a_body_that_was_refused_ends_in_time(services: FakeSe
     ],
     ids=["address", "one header", "headers"],
 )
-async def test_a_head_without_an_end_is_refused_while_it_comes(
+async def test_an_endless_head_is_refused_before_its_end(
     services: FakeServices, sent: bytes, status: int
 ) -> None:
     async with listening(services, max_url_bytes=500, max_head_bytes=1_000) as connect:
@@ -234,11 +242,11 @@ async def test_a_head_without_an_end_is_refused_while_it_comes(
     assert "expected" in refusal(answer)
 
 
-async def test_trailers_without_an_end_are_refused_while_they_come(services: FakeServices) -> None:
+async def test_endless_trailers_are_refused_before_their_end(services: FakeServices) -> None:
     async with listening(services, body=1_024) as connect:
         client = await connect()
         await client.send(CHUNKED + b"1\r\n{\r\n0\r\nA: ")
-        await client.send(b"a" * 1_048_576)  # more than is read at once
+        await client.send(b"a" * 1_048_576)  # more than one read of the gateway
         answer = await client.rest()
 
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -246,8 +254,8 @@ async def test_trailers_without_an_end_are_refused_while_they_come(services: Fak
 
 
 @asynccontextmanager
-async def deaf(port: int, data: bytes) -> AsyncGenerator[socket.socket]:
-    """Send some bytes on a connection on which nothing is ever read; gives its socket."""
+async def connect_without_reading(port: int, data: bytes) -> AsyncGenerator[socket.socket]:
+    """Send some bytes on a new connection that is never read; yield its socket."""
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         made.settimeout(0)
@@ -257,16 +265,16 @@ async def deaf(port: int, data: bytes) -> AsyncGenerator[socket.socket]:
         yield made
 
 
-async def test_whoever_takes_nothing_of_an_answer_is_closed() -> None:
+async def test_a_client_that_does_not_read_its_response_is_disconnected() -> None:
     app = Server(LONG, ends=False)
     app.go.set()
-    chosen = settings_for_fakes(connections=ConnectionSettings(write_timeout=SOON))
-    async with served(app, chosen) as address, deaf(address.port, REQUEST):
+    chosen = settings_for_fakes(connections=ConnectionSettings(write_timeout=SHORT_TIMEOUT))
+    async with served(app, chosen) as address, connect_without_reading(address.port, REQUEST):
         await asyncio.wait_for(app.gone.wait(), PATIENCE)
 
 
-class Filler(Server):
-    """An application that finds out what a deaf client takes, and then sends a little more."""
+class BufferFiller(Server):
+    """An application that measures the buffers of a client, and then sends a little more."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -288,46 +296,46 @@ class Filler(Server):
             return
         with suppress(TimeoutError):
             while True:
-                await asyncio.wait_for(send(piece), SOON / 2)
+                await asyncio.wait_for(send(piece), SHORT_TIMEOUT / 2)
                 self._pieces += 1
-        self._pieces -= 2  # so many that the server was ready for more
+        self._pieces -= 2  # with so many pieces, the server was ready for more
         while (await receive())["type"] != "http.disconnect":
             pass
         self.gone.set()
 
 
 @pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"], ids=["idle", "last"])
-async def test_what_is_left_of_an_answer_keeps_no_connection_that_has_to_end(more: bytes) -> None:
-    app = Filler()
-    limits = ConnectionSettings(write_timeout=SOON, idle_timeout=1, max_connections=1)
+async def test_an_unread_rest_of_a_response_does_not_keep_a_connection_open(more: bytes) -> None:
+    app = BufferFiller()
+    limits = ConnectionSettings(write_timeout=SHORT_TIMEOUT, idle_timeout=1, max_connections=1)
     chosen = settings_for_fakes(connections=limits)
     request = REQUEST.replace(b"Host", more + b"Host")
     async with served(app, chosen) as address, asyncio.timeout(PATIENCE):
-        async with deaf(address.port, request):
+        async with connect_without_reading(address.port, request):
             await app.gone.wait()
-        async with deaf(address.port, request):
+        async with connect_without_reading(address.port, request):
             answer = b""
-            while not answer.startswith(b"HTTP/1.1 400 "):  # as long as that one is open
+            while not answer.startswith(b"HTTP/1.1 400 "):  # while the other connection is open
                 client = RawClient(*await asyncio.open_connection(HOST, address.port))
                 await client.send(b"no HTTP at all\r\n\r\n")
                 answer = await client.rest()
                 client.writer.close()
 
 
-async def test_an_answer_that_nobody_takes_keeps_no_connection_whose_client_says_no_more() -> None:
-    app = Filler()
-    limits = ConnectionSettings(write_timeout=SOON, idle_timeout=600, max_connections=1)
+async def test_a_client_that_has_ended_its_sending_side_and_reads_nothing_is_closed() -> None:
+    app = BufferFiller()
+    limits = ConnectionSettings(write_timeout=SHORT_TIMEOUT, idle_timeout=600, max_connections=1)
     async with (
         served(app, settings_for_fakes(connections=limits)) as address,
         asyncio.timeout(PATIENCE),
     ):
-        async with deaf(address.port, REQUEST):
+        async with connect_without_reading(address.port, REQUEST):
             await app.gone.wait()
-        async with deaf(address.port, REQUEST) as client:
+        async with connect_without_reading(address.port, REQUEST) as client:
             await app.answered.wait()
             client.shutdown(socket.SHUT_WR)
             answer = b""
-            while not answer.startswith(b"HTTP/1.1 400 "):  # as long as that one is open
+            while not answer.startswith(b"HTTP/1.1 400 "):  # while the other connection is open
                 other = RawClient(*await asyncio.open_connection(HOST, address.port))
                 await other.send(b"no HTTP at all\r\n\r\n")
                 answer = await other.rest()
@@ -338,13 +346,13 @@ async def test_an_idle_connection_is_closed(services: FakeServices) -> None:
     async with listening(services, idle_timeout=1) as connect:
         client = await connect()
         await client.send(REQUEST)
-        await client.until(ANSWER)
+        await client.until(RESPONSE)
 
         assert await client.rest() == b""
 
 
 @pytest.mark.parametrize(("limit", "refused"), [(2, 1), (3, 0), (0, 0)])
-async def test_so_many_connections_may_be_open_and_no_more(
+async def test_connections_over_the_limit_are_refused(
     services: FakeServices, limit: int, refused: int
 ) -> None:
     async with listening(services, max_connections=limit) as connect:
@@ -366,7 +374,7 @@ async def test_so_many_connections_may_be_open_and_no_more(
         assert "2 connections are open" in refusal(rest)
 
 
-async def test_what_is_no_http_is_told_what_is(services: FakeServices) -> None:
+async def test_bytes_that_are_not_http_are_refused_with_a_message(services: FakeServices) -> None:
     async with listening(services) as connect:
         client = await connect()
         await client.send(b"\x16\x03\x01 this was meant to be TLS\r\n\r\n")
@@ -376,7 +384,7 @@ async def test_what_is_no_http_is_told_what_is(services: FakeServices) -> None:
     assert "not an HTTP request: expected" in refusal(answer)
 
 
-async def test_what_is_no_http_is_not_answered_where_its_request_is_answered_already(
+async def test_an_invalid_chunk_after_the_response_gets_no_second_response(
     services: FakeServices,
 ) -> None:
     async with listening(services, body=1_024) as connect:
@@ -390,20 +398,22 @@ async def test_what_is_no_http_is_not_answered_where_its_request_is_answered_alr
     assert b"HTTP/1.1" not in rest
 
 
-async def test_what_came_with_the_request_before_does_not_count(services: FakeServices) -> None:
+async def test_the_size_of_a_head_does_not_include_the_request_before_it(
+    services: FakeServices,
+) -> None:
     long = HEAD % 5_000 + BODY + b" " * (5_000 - len(BODY))
     async with listening(services, max_head_bytes=1_000) as connect:
         client = await connect()
         await client.send(long + REQUEST[:20])
-        first = await client.until(ANSWER)
+        first = await client.until(RESPONSE)
         await client.send(REQUEST[20:])
-        second = await client.until(ANSWER)
+        second = await client.until(RESPONSE)
 
     assert first.startswith(b"HTTP/1.1 200 ")
     assert second.startswith(b"HTTP/1.1 200 ")
 
 
-def test_it_can_be_handed_to_other_processes() -> None:
+def test_the_protocol_factory_can_be_pickled_for_other_processes() -> None:
     made = pickle.loads(pickle.dumps(protocol_for(ConnectionSettings(), 1_000)))  # noqa: S301 # our own
 
     assert made.func is BoundedProtocol

@@ -1,4 +1,4 @@
-"""How much a caller may ask for in a while."""
+"""Rate limits: the quota of cost of each caller."""
 
 from hashlib import sha256
 from typing import Any
@@ -16,30 +16,30 @@ from tests.fakes import FakeServices, settings_for_fakes, user_id
 ID = user_id(1)
 IDS = "query($ids: [ID!]!) { users(ids: $ids) { id } }"
 DOCUMENT = len(IDS) // 4
-"""What it costs to prepare the document, once."""
+"""The cost of preparing the document, once."""
 
 DAY = 86_400
-"""In so many seconds nothing worth counting comes back while a test runs."""
+"""A window in seconds that is so long that no quota refills during a test."""
 
 
-def limited(**rate: Any) -> LimitsSettings:  # noqa: ANN401 # any setting of the rate
+def rate_limits(**rate: Any) -> LimitsSettings:  # noqa: ANN401 # any setting of the rate
     """Make limits with a quota for each caller."""
     return LimitsSettings(rate=RateSettings.model_validate({"window": DAY, **rate}))
 
 
 async def ask(gateway: GatewayClient, ids: int, *, address: str | None = None) -> httpx.Response:
-    """Ask for some users."""
+    """Ask for a number of users."""
     headers = {} if address is None else {"X-Forwarded-For": address}
     body = {"query": IDS, "variables": {"ids": [ID] * ids}}
     return await gateway.client.post("/graphql", json=body, headers=headers)
 
 
-async def test_a_caller_may_spend_its_quota_and_no_more(
+async def test_a_caller_over_its_quota_is_refused(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
 
-    async with open_gateway(settings_for_fakes(limits=limited(quota=DOCUMENT + 5))) as gateway:
+    async with open_gateway(settings_for_fakes(limits=rate_limits(quota=DOCUMENT + 5))) as gateway:
         good = [await ask(gateway, ids) for ids in (2, 3)]
         over = await ask(gateway, 1)
         callers = [line.get("caller") for line in gateway.events("graphql.operation")]
@@ -60,37 +60,37 @@ async def test_a_caller_may_spend_its_quota_and_no_more(
     assert services.calls["profile"] == 2
 
 
-async def test_what_is_dear_is_refused_while_what_is_cheap_is_still_answered(
+async def test_a_cheap_operation_is_executed_after_an_expensive_one_is_refused(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
 
-    async with open_gateway(settings_for_fakes(limits=limited(quota=DOCUMENT + 5))) as gateway:
+    async with open_gateway(settings_for_fakes(limits=rate_limits(quota=DOCUMENT + 5))) as gateway:
         statuses = [(await ask(gateway, ids)).status_code for ids in (3, 5, 2, 1)]
 
     assert statuses == [200, 429, 200, 429]
 
 
-async def test_new_documents_cost_by_their_length_and_kept_ones_nothing(
+async def test_new_documents_cost_their_length_and_cached_ones_cost_nothing(
     open_gateway: OpenGateway,
 ) -> None:
     def new(number: int) -> dict[str, str]:
         return {"query": f"{{ n{number} }}".ljust(400)}
 
-    async with open_gateway(settings_for_fakes(limits=limited(quota=250))) as gateway:
+    async with open_gateway(settings_for_fakes(limits=rate_limits(quota=250))) as gateway:
         posts = [await gateway.client.post("/graphql", json=new(number)) for number in (1, 1, 2, 3)]
 
     assert [one.status_code for one in posts] == [200, 200, 200, 429]
 
 
-async def test_introspection_costs_as_many_objects_as_it_asks_for(
+async def test_introspection_costs_the_number_of_its_objects(
     open_gateway: OpenGateway,
 ) -> None:
     body = {"query": "{ __schema { types { fields { name } } } }"}
     statuses: list[int] = []
 
     for quota in (60, 60_000):
-        settings = settings_for_fakes(limits=limited(quota=quota), introspection=True)
+        settings = settings_for_fakes(limits=rate_limits(quota=quota), introspection=True)
         async with open_gateway(settings) as gateway:
             statuses.append((await gateway.client.post("/graphql", json=body)).status_code)
 
@@ -99,15 +99,15 @@ async def test_introspection_costs_as_many_objects_as_it_asks_for(
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("on_error", [None, "HALT", "PROPAGATE"])
-async def test_an_operation_that_is_refused_costs_nothing(
+async def test_a_refused_operation_costs_nothing(
     open_gateway: OpenGateway, services: FakeServices, on_error: str | None, *, compiled: bool
 ) -> None:
     services.know(1)
-    limits = limited(quota=DOCUMENT + 5).model_copy(
+    limits = rate_limits(quota=DOCUMENT + 5).model_copy(
         update={"cost": 4, "variables_depth": 2, "report": "always"}
     )
     refused: list[dict[str, Any]] = [
-        {"variables": {"ids": [ID] * 5}},  # too dear
+        {"variables": {"ids": [ID] * 5}},  # too expensive
         {"variables": {"ids": [[[ID]]]}},  # too deep
         {"variables": {"ids": [{}]}},
         {"variables": {"ids": [None, ID, ID]}},
@@ -133,12 +133,12 @@ async def test_an_operation_that_is_refused_costs_nothing(
     assert over.status_code == 429
 
 
-async def test_of_a_batch_only_what_is_run_is_paid_for(
+async def test_only_executed_operations_of_a_batch_cost_something(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     settings = settings_for_fakes(
-        limits=limited(quota=DOCUMENT + 5), batch=BatchSettings(enabled=True)
+        limits=rate_limits(quota=DOCUMENT + 5), batch=BatchSettings(enabled=True)
     )
     batch: list[dict[str, Any]] = [
         {"query": IDS, "variables": {"ids": [ID] * 2}},
@@ -153,29 +153,29 @@ async def test_of_a_batch_only_what_is_run_is_paid_for(
     assert statuses == [200, 429]
 
 
-async def test_who_may_ask_for_no_more_is_told_when_it_may(
+async def test_a_caller_over_its_quota_gets_the_time_to_wait(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     quota = DOCUMENT + 8
 
     async with open_gateway(
-        settings_for_fakes(limits=limited(quota=quota, window=quota * 10))
+        settings_for_fakes(limits=rate_limits(quota=quota, window=quota * 10))
     ) as gateway:
         await ask(gateway, 6)
         over = [await ask(gateway, ids) for ids in (3, 5, 8)]
 
-    # 2 are left, and each more takes ten seconds; a moment of them has gone by.
+    # 2 are left, and each further one takes ten seconds, less the short time that has passed.
     assert [int(one.headers["retry-after"]) for one in over] == [10, 30, 60]
     assert {one.headers["ratelimit"] for one in over} == {f'"cost";r=2;t={(quota - 2) * 10}'}
 
 
-async def test_a_batch_is_told_the_longest_of_its_waits(
+async def test_retry_after_of_a_batch_is_the_longest_wait(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
     quota = DOCUMENT + 8
-    limits = limited(quota=quota, window=quota * 10)
+    limits = rate_limits(quota=quota, window=quota * 10)
     waits: list[str] = []
 
     for counts in ((3, 5, 4), (5, 3)):
@@ -190,12 +190,14 @@ async def test_a_batch_is_told_the_longest_of_its_waits(
     assert waits == ["30", "30"]
 
 
-async def test_an_explanation_by_a_hash_costs_as_much_as_the_document(
+async def test_an_explanation_by_hash_costs_the_length_of_its_document(
     open_gateway: OpenGateway,
 ) -> None:
     name = {"persistedQuery": {"version": 1, "sha256Hash": sha256(IDS.encode()).hexdigest()}}
     settings = settings_for_fakes(
-        limits=limited(quota=3 * DOCUMENT), explain=True, persisted=PersistedSettings(enabled=True)
+        limits=rate_limits(quota=3 * DOCUMENT),
+        explain=True,
+        persisted=PersistedSettings(enabled=True),
     )
     bodies = [{"query": IDS, "extensions": name}, *[{"extensions": name}] * 3]
 
@@ -211,11 +213,11 @@ async def test_an_explanation_by_a_hash_costs_as_much_as_the_document(
 
 
 @pytest.mark.parametrize("explained", ["0", "1"])
-async def test_who_may_ask_for_no_more_has_no_document_kept_in_the_place_of_others(
+async def test_a_caller_over_its_quota_stores_no_documents(
     open_gateway: OpenGateway, explained: str
 ) -> None:
     settings = settings_for_fakes(
-        limits=limited(quota=20, trusted_proxies=1),
+        limits=rate_limits(quota=20, trusted_proxies=1),
         persisted=PersistedSettings(enabled=True, max_documents=1),
         explain=True,
     )
@@ -242,14 +244,16 @@ async def test_who_may_ask_for_no_more_has_no_document_kept_in_the_place_of_othe
 
     assert kept.status_code == 200
     assert [one.status_code for one in refused] == [200, 429, 429]
-    assert "PERSISTED_QUERY_NOT_FOUND" in still.text  # the first of the other was paid for
+    assert (
+        "PERSISTED_QUERY_NOT_FOUND" in still.text
+    )  # the first document of the other caller was within its quota
     assert "PERSISTED_QUERY_NOT_FOUND" not in found.text
 
 
-async def test_an_explanation_costs_as_much_as_its_document_each_time(
+async def test_each_explanation_costs_the_length_of_its_document(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
-    settings = settings_for_fakes(limits=limited(quota=2 * DOCUMENT), explain=True)
+    settings = settings_for_fakes(limits=rate_limits(quota=2 * DOCUMENT), explain=True)
     body = {"query": IDS, "variables": {"ids": [ID] * 3}}
 
     async with open_gateway(settings) as gateway:
@@ -266,10 +270,10 @@ async def test_an_explanation_costs_as_much_as_its_document_each_time(
     assert not any(services.calls.values())
 
 
-async def test_a_batch_of_explanations_costs_as_much_as_its_documents(
+async def test_a_batch_of_explanations_costs_the_length_of_its_documents(
     open_gateway: OpenGateway,
 ) -> None:
-    limits = limited(quota=2 * DOCUMENT)
+    limits = rate_limits(quota=2 * DOCUMENT)
     settings = settings_for_fakes(limits=limits, explain=True, batch=BatchSettings(enabled=True))
     body = {"query": IDS, "variables": {"ids": [ID]}}
 
@@ -286,11 +290,11 @@ async def test_a_batch_of_explanations_costs_as_much_as_its_documents(
     assert statuses == [200, 429]
 
 
-async def test_callers_are_told_apart_by_address(
+async def test_each_address_has_its_own_quota(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    limits = limited(quota=DOCUMENT + 1, trusted_proxies=1)
+    limits = rate_limits(quota=DOCUMENT + 1, trusted_proxies=1)
 
     async with open_gateway(settings_for_fakes(limits=limits)) as gateway:
         callers = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "8.8.8.8, 192.0.2.1"]
@@ -299,16 +303,18 @@ async def test_callers_are_told_apart_by_address(
     assert statuses == [200, 429, 200, 429]
 
 
-async def test_whoever_is_forgotten_begins_anew_and_no_more_are_remembered_than_may_be() -> None:
+async def test_a_caller_that_was_evicted_starts_with_a_full_quota() -> None:
     limiter = RateLimiter(RateSettings(quota=1, window=DAY, max_callers=2))
 
     for caller in ("a", "b", "c", "a"):
         await limiter.bucket(caller).consume(1)
 
 
-async def test_it_can_be_switched_off(open_gateway: OpenGateway, services: FakeServices) -> None:
+async def test_rate_limits_can_be_switched_off(
+    open_gateway: OpenGateway, services: FakeServices
+) -> None:
     services.know(1)
-    limits = limited(quota=1, enabled=False)
+    limits = rate_limits(quota=1, enabled=False)
 
     async with open_gateway(settings_for_fakes(limits=limits)) as gateway:
         statuses = [(await ask(gateway, 3)).status_code for _ in range(3)]
@@ -316,11 +322,11 @@ async def test_it_can_be_switched_off(open_gateway: OpenGateway, services: FakeS
     assert statuses == [200, 200, 200]
 
 
-async def test_what_is_left_is_told_to_whoever_asks_what_an_operation_costs(
+async def test_the_remaining_quota_is_returned_if_costs_are_reported(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    limits = limited(quota=1_000).model_copy(update={"report": "always"})
+    limits = rate_limits(quota=1_000).model_copy(update={"report": "always"})
 
     async with open_gateway(settings_for_fakes(limits=limits)) as gateway:
         response = await ask(gateway, 3)
@@ -331,27 +337,27 @@ async def test_what_is_left_is_told_to_whoever_asks_what_an_operation_costs(
     assert "ratelimit" not in silent.headers
 
 
-async def test_what_was_spent_comes_back() -> None:
+async def test_the_quota_refills_with_time() -> None:
     limiter = RateLimiter(RateSettings(quota=1_000_000_000, window=1))
     bucket = limiter.bucket("a")
     await bucket.consume(1_000_000_000)
 
-    # A billion a second: a nanosecond for each, and the loop has not gone round before it is there.
+    # A billion refills per second: one refills within a nanosecond.
     await limiter.bucket("a").consume(1)
 
 
-async def test_an_operation_that_asks_for_nothing_costs_one(open_gateway: OpenGateway) -> None:
+async def test_an_operation_without_objects_costs_one(open_gateway: OpenGateway) -> None:
     body = {"query": "{ __typename }"}
 
     async with open_gateway(
-        settings_for_fakes(limits=limited(quota=len(body["query"]) // 4 + 2))
+        settings_for_fakes(limits=rate_limits(quota=len(body["query"]) // 4 + 2))
     ) as gateway:
         posts = [await gateway.client.post("/graphql", json=body) for _ in range(3)]
 
     assert [one.status_code for one in posts] == [200, 200, 429]
 
 
-async def test_an_operation_dearer_than_the_quota_takes_all_of_it() -> None:
+async def test_an_operation_over_the_whole_quota_uses_all_of_it() -> None:
     limiter = RateLimiter(RateSettings(quota=10, window=DAY))
 
     await limiter.bucket("a").consume(11)

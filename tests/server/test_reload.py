@@ -1,4 +1,4 @@
-"""The supervisor's part of a reload: it reads once, and all processes swap or none."""
+"""The supervisor of a reload: it reads the files once, and all processes swap or none."""
 
 import asyncio
 import logging
@@ -18,23 +18,23 @@ from app.settings.models import LogSettings, Settings
 from app.settings.operations import ReloadSettings
 from tests.clock import ManualClock
 from tests.fakes import settings_for_fakes
-from tests.server.test_control import end
+from tests.server.test_control import end_links
 from tests.server.test_reports import report, until
 
 
 class Process:
-    """A process that records what it is told, beyond that its settings count.
+    """A process that records the commands that change something.
 
     Attributes:
-        told: The commands.
-        is_welcome: Whether its settings count.
-        mistakes: What it says to settings.
-        preparing: What it waits for when it prepares.
+        recorded: The commands.
+        is_welcome: Whether its settings are confirmed.
+        mistakes: The mistakes that it returns for settings.
+        preparing: The event that it waits for when it prepares.
         settings: The settings that it has prepared.
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.recorded: list[str] = []
         self.is_welcome = False
         self.mistakes: Sequence[str] = ()
         self.preparing = asyncio.Event()
@@ -47,7 +47,7 @@ class Process:
         match command:
             case PrepareReload(version=version, settings=settings):
                 if version != self._used:
-                    self.told.append(f"prepare {version}")
+                    self.recorded.append(f"prepare {version}")
                     self.settings = settings
                     await self.preparing.wait()
                     self._prepared = version
@@ -56,18 +56,18 @@ class Process:
                 if version not in {self._used, self._prepared}:
                     return ("it is not prepared",)
                 if version != self._used:
-                    self.told.append(f"commit {version}")
+                    self.recorded.append(f"commit {version}")
                     self._used = version
                 self.is_welcome = True
             case AbandonReload(version=version):
-                self.told.append(f"abandon {version}")
+                self.recorded.append(f"abandon {version}")
             case _:
-                self.told.append(command.kind)
+                self.recorded.append(command.kind)
         return ()
 
 
 class Supervisor:
-    """A supervisor of processes, with the settings that the files have."""
+    """A supervisor of processes, with the settings of the files."""
 
     def __init__(self, control: ControlListener, settings: Settings, workers: int) -> None:
         self.control = control
@@ -103,7 +103,7 @@ async def supervised(
         with supervisor.reloader.running():
             await until(lambda: all(one.is_welcome for one in processes))
             yield supervisor
-        await end(*links)
+        await end_links(*links)
 
 
 async def test_all_processes_prepare_and_then_all_swap(clock: ManualClock) -> None:
@@ -113,14 +113,14 @@ async def test_all_processes_prepare_and_then_all_swap(clock: ManualClock) -> No
         supervisor.files = settings.model_copy(update={"max_ids": 7, "workers": 3})
         outcome = await asyncio.to_thread(supervisor.reloader.reload, "test")
 
-    assert one.told == other.told == ["prepare 2", "commit 2"]
+    assert one.recorded == other.recorded == ["prepare 2", "commit 2"]
     assert (outcome.outcome, outcome.changed) == ("reloaded", ("max_ids",))
     assert outcome.needs_restart == ("workers",)
     assert one.settings == settings.model_copy(update={"max_ids": 7})
     assert supervisor.used == [2]
 
 
-async def test_if_one_process_cannot_prepare_none_swaps(clock: ManualClock) -> None:
+async def test_no_process_swaps_if_one_cannot_prepare(clock: ManualClock) -> None:
     settings = settings_for_fakes()
     one, other = Process(), Process()
     other.mistakes = ("the keys could not be fetched",)
@@ -129,23 +129,25 @@ async def test_if_one_process_cannot_prepare_none_swaps(clock: ManualClock) -> N
         other.mistakes = ()
         again = await asyncio.to_thread(supervisor.reloader.reload, "test")
 
-    assert one.told == ["prepare 2", "abandon 2", "prepare 2", "commit 2"]
+    assert one.recorded == ["prepare 2", "abandon 2", "prepare 2", "commit 2"]
     assert (outcome.outcome, outcome.mistakes) == ("refused", ("the keys could not be fetched",))
     assert again.outcome == "reloaded"
 
 
-async def test_settings_that_cannot_be_read_reach_no_process(clock: ManualClock) -> None:
+async def test_invalid_settings_are_sent_to_no_process(clock: ManualClock) -> None:
     process = Process()
     async with supervised(clock, settings_for_fakes(), process) as supervisor:
         supervisor.files = ConfigurationError(("one mistake", "another"))
         outcome = await asyncio.to_thread(supervisor.reloader.reload, "test")
 
     assert (outcome.outcome, outcome.mistakes) == ("refused", ("one mistake", "another"))
-    assert process.told == []
+    assert process.recorded == []
     assert supervisor.reloader.settings == settings_for_fakes()
 
 
-async def test_a_process_that_began_with_older_settings_catches_up(clock: ManualClock) -> None:
+async def test_a_process_that_starts_with_old_settings_gets_the_new_ones(
+    clock: ManualClock,
+) -> None:
     settings = settings_for_fakes()
     one, late = Process(), Process()
     log = make_log(LogSettings(level="error"))
@@ -154,13 +156,13 @@ async def test_a_process_that_began_with_older_settings_catches_up(clock: Manual
         link = asyncio.create_task(
             keep_link(supervisor.control.address, lambda: report(1, 0), late.handle, log, 1)
         )
-        await until(lambda: "commit 2" in late.told)
-        await end(link)
+        await until(lambda: "commit 2" in late.recorded)
+        await end_links(link)
 
-    assert late.told == ["prepare 2", "commit 2"]
+    assert late.recorded == ["prepare 2", "commit 2"]
 
 
-async def test_a_process_that_connects_in_the_middle_of_a_reload_is_not_left_behind(
+async def test_a_process_that_connects_during_a_reload_gets_the_new_settings(
     clock: ManualClock,
 ) -> None:
     one, late = Process(), Process()
@@ -168,7 +170,7 @@ async def test_a_process_that_connects_in_the_middle_of_a_reload_is_not_left_beh
     async with supervised(clock, settings_for_fakes(), one) as supervisor:
         one.preparing.clear()
         reload = asyncio.create_task(asyncio.to_thread(supervisor.reloader.reload, "test"))
-        await until(lambda: one.told == ["prepare 2"])
+        await until(lambda: one.recorded == ["prepare 2"])
         link = asyncio.create_task(
             keep_link(supervisor.control.address, lambda: report(1, 0), late.handle, log, 1)
         )
@@ -177,35 +179,37 @@ async def test_a_process_that_connects_in_the_middle_of_a_reload_is_not_left_beh
         one.preparing.set()
         await reload
         await until(lambda: late.is_welcome)
-        await end(link)
+        await end_links(link)
 
     assert not was_welcome
-    assert late.told == ["prepare 2", "commit 2"]
+    assert late.recorded == ["prepare 2", "commit 2"]
 
 
-async def test_a_signal_is_not_lost_when_a_process_connects_after_it(clock: ManualClock) -> None:
+async def test_a_signal_before_the_connection_of_a_process_still_reloads(
+    clock: ManualClock,
+) -> None:
     one, other = Process(), Process()
     log = make_log(LogSettings(level="error"))
     async with supervised(clock, settings_for_fakes(), one) as supervisor:
         one.preparing.clear()
         supervisor.reloader.ask("SIGHUP")
-        await until(lambda: one.told == ["prepare 2"])
+        await until(lambda: one.recorded == ["prepare 2"])
         supervisor.reloader.ask("SIGHUP")
         link = asyncio.create_task(
             keep_link(supervisor.control.address, lambda: report(1, 0), other.handle, log, 1)
         )
         await until(lambda: len(supervisor.control.processes()) == 2)
         one.preparing.set()
-        await until(lambda: "commit 3" in other.told)
-        await end(link)
+        await until(lambda: "commit 3" in other.recorded)
+        await end_links(link)
 
-    assert one.told == ["prepare 2", "commit 2", "prepare 3", "commit 3"]
-    assert other.told == one.told
+    assert one.recorded == ["prepare 2", "commit 2", "prepare 3", "commit 3"]
+    assert other.recorded == one.recorded
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize(("count", "events"), [(40, 1), (100, 3)])
-async def test_one_event_has_every_mistake_and_no_more_than_a_line_may_have(
+async def test_mistakes_are_logged_whole_in_lines_of_limited_length(
     clock: ManualClock, caplog: pytest.LogCaptureFixture, form: LogFormat, count: int, events: int
 ) -> None:
     mistakes = tuple(f"setting_{number} is wrong: é\x7f{'x' * 300}" for number in range(count))
@@ -233,13 +237,13 @@ async def test_changed_files_are_reloaded_once(clock: ManualClock, *, broken: bo
 
     async with supervised(clock, settings, process) as supervisor:
         await until(looked(supervisor, 3))
-        before = [*process.told]
+        before = [*process.recorded]
         if broken:
             supervisor.files = ConfigurationError(("a mistake",))
             await until(looked(supervisor, 5))
         supervisor.files = settings.model_copy(update={"max_ids": 7})
-        await until(lambda: len(process.told) > 1)
+        await until(lambda: len(process.recorded) > 1)
         await until(looked(supervisor, 5))
 
     assert before == []
-    assert process.told == ["prepare 2", "commit 2"]
+    assert process.recorded == ["prepare 2", "commit 2"]

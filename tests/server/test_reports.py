@@ -1,4 +1,4 @@
-"""Reports of processes are joined: metrics add up, and the worst state of a source counts."""
+"""Reports of processes are joined: metrics are summed, and the worst state of a source is shown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ def health(circuit: str, *, pace: str = "free", second: int | None = None) -> So
 
 
 def report(pid: int, operations: float, *, ready: bool = True, running: int = 0) -> Report:
-    """Make the report of a process that has executed so many operations."""
+    """Make the report of a process that has executed a number of operations."""
     metrics = Metrics()
     metrics.counter(OPERATIONS).add(operations, "compiled")
     metrics.observe(GRAPHQL_ACTIVE, lambda: [((), running)])
@@ -34,7 +34,7 @@ def report(pid: int, operations: float, *, ready: bool = True, running: int = 0)
 
 
 def values(reports: Reports) -> dict[str, float]:
-    """Return the sums of what processes report, by the name of the metric."""
+    """Return the sums of the reported metrics by name."""
     return {
         one.info.name: one.points[0].value
         for one in reports.snapshot().metrics
@@ -43,12 +43,12 @@ def values(reports: Reports) -> dict[str, float]:
 
 
 def hanging(reports: Reports) -> float:
-    """Return how many processes hang."""
+    """Return the number of hanging processes."""
     [metric] = [one for one in reports.snapshot().metrics if one.info is WORKERS_HANGING]
     return metric.points[0].value
 
 
-def test_the_metrics_of_processes_add_up(clock: ManualClock) -> None:
+def test_metrics_of_processes_are_summed(clock: ManualClock) -> None:
     reports = Reports(2, clock.monotonic)
     reports.put(report(1, 5, running=2))
     reports.put(report(2, 7, running=1))
@@ -57,7 +57,7 @@ def test_the_metrics_of_processes_add_up(clock: ManualClock) -> None:
     assert values(reports) == {"gateway.operations": 13, "graphql.server.active_requests": 1}
 
 
-def test_the_counters_of_a_process_outlast_it_and_its_gauges_do_not(clock: ManualClock) -> None:
+def test_counters_of_an_ended_process_are_kept_and_its_gauges_are_not(clock: ManualClock) -> None:
     reports = Reports(2, clock.monotonic)
     reports.put(report(1, 5, running=2))
     reports.put(report(2, 7, running=1))
@@ -69,7 +69,7 @@ def test_the_counters_of_a_process_outlast_it_and_its_gauges_do_not(clock: Manua
     assert values(reports) == {"gateway.operations": 13, "graphql.server.active_requests": 1}
 
 
-def test_it_is_ready_when_as_many_processes_are_as_there_should_be(clock: ManualClock) -> None:
+def test_the_gateway_is_ready_when_all_configured_processes_are_ready(clock: ManualClock) -> None:
     reports = Reports(2, clock.monotonic)
     states: list[bool] = []
     for one in (report(1, 0), report(2, 0, ready=False), report(2, 0)):
@@ -97,7 +97,7 @@ def test_the_worse_state_of_a_source_is_shown(one: SourceHealth, other: SourceHe
     assert joined_readiness(known[::-1], 2).sources == {"billing": one}
 
 
-def test_a_process_that_no_longer_reports_is_taken_to_hang(clock: ManualClock) -> None:
+def test_a_process_without_reports_counts_as_hanging(clock: ManualClock) -> None:
     reports = Reports(2, clock.monotonic)
     reports.put(report(1, 0))
     clock.advance(OVERDUE_AFTER - 1)
@@ -110,7 +110,7 @@ def test_a_process_that_no_longer_reports_is_taken_to_hang(clock: ManualClock) -
     assert (before, hanging, reports.is_alive()) == (True, False, True)
 
 
-def test_a_process_that_hangs_is_counted_and_is_not_ready(clock: ManualClock) -> None:
+def test_a_hanging_process_is_counted_and_not_ready(clock: ManualClock) -> None:
     reports = Reports(2, clock.monotonic)
     seen: list[tuple[float, bool]] = []
     for wait in (0, OVERDUE_AFTER, 0):
@@ -124,14 +124,14 @@ def test_a_process_that_hangs_is_counted_and_is_not_ready(clock: ManualClock) ->
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until a function returns something true, which a thread brings about."""
+    """Wait until a condition is true; another thread changes it."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 # a thread sets no event of the loop
             await asyncio.sleep(0.01)
 
 
 async def until_async(read: Callable[[], Awaitable[float]], value: float) -> None:
-    """Wait until a number that another process shows is so large."""
+    """Wait until a number of another process reaches a value."""
     async with asyncio.timeout(30):
         while await read() < value:  # noqa: ASYNC110 # it is in another process
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Headers that keep an answer from being taken for something else."""
+"""Security headers of responses."""
 
 import pytest
 
@@ -13,18 +13,18 @@ EXPECTED = {
 }
 
 
-async def test_only_a_gateway_with_a_certificate_speaks_of_https(gateway: GatewayClient) -> None:
+async def test_a_gateway_without_a_certificate_sends_no_hsts_header(gateway: GatewayClient) -> None:
     response = await gateway.client.get("/healthz")
 
     assert "strict-transport-security" not in response.headers
 
 
 @pytest.mark.parametrize(("hsts", "more"), [(0, ()), (60, ("max-age=60",))])
-def test_for_how_long_is_a_setting(hsts: int, more: tuple[str, ...]) -> None:
-    told = dict(security_headers(hsts))
+def test_the_max_age_of_hsts_is_a_setting(hsts: int, more: tuple[str, ...]) -> None:
+    sent = dict(security_headers(hsts))
 
-    assert tuple(told[name].decode() for name in told if name.startswith(b"strict")) == more
-    assert told.keys() >= dict(SECURITY_HEADERS).keys()
+    assert tuple(sent[name].decode() for name in sent if name.startswith(b"strict")) == more
+    assert sent.keys() >= dict(SECURITY_HEADERS).keys()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_for_how_long_is_a_setting(hsts: int, more: tuple[str, ...]) -> None:
         ("GET", "/readyz", "*/*"),
     ],
 )
-async def test_every_answer_has_each_header_once(
+async def test_every_response_has_each_security_header_once(
     gateway: GatewayClient, method: str, path: str, accept: str
 ) -> None:
     response = await gateway.client.request(

@@ -17,7 +17,7 @@ HANDSHAKE = (
 
 
 @pytest.mark.parametrize("token", [b"websocket", b"WebSocket", b"h2c, websocket"])
-async def test_an_upgrade_is_told_what_is_served_instead(
+async def test_a_websocket_upgrade_is_refused_with_the_supported_request(
     services: FakeServices, token: bytes
 ) -> None:
     settings = settings_for_fakes()
@@ -32,7 +32,7 @@ async def test_an_upgrade_is_told_what_is_served_instead(
 
 
 @pytest.mark.parametrize("token", [b"websocket", b"h2c"])
-async def test_an_offer_that_comes_with_a_query_is_passed_over(
+async def test_an_upgrade_offer_with_a_query_is_ignored(
     services: FakeServices, token: bytes
 ) -> None:
     settings = settings_for_fakes(csrf_prevention=False)

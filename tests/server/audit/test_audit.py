@@ -1,4 +1,4 @@
-"""The audit suite of GraphQL over HTTP, by those who write the specification."""
+"""The audit suite of the GraphQL over HTTP specification."""
 
 import io
 from collections import Counter
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 
 KNOWN_NOTICES = frozenset(
     {
-        # A GET without a header that a browser would ask about is refused: CSRF.
+        # A GET without a header that needs a preflight is refused, because of CSRF.
         *("5A70", "D6D5", "6A70"),
         # JSON that is no GraphQL request has status 422 since the September 2026 edition of the
         # specification; the suite is older.
@@ -27,16 +27,16 @@ KNOWN_NOTICES = frozenset(
         *("4760", "4761", "4762", "4763", "58B0", "58B1", "58B2", "58B3", "3E3A"),
     }
 )
-"""What the suite calls MAY, and is done otherwise here."""
+"""Audits with MAY that the gateway does not follow."""
 
 
 class Audit(BaseModel):
-    """What came of one audit."""
+    """The result of one audit."""
 
     id: str = Field(description="Its name in the suite.")
-    name: str = Field(description="What it wants, with MUST, SHOULD or MAY.")
+    name: str = Field(description="The rule, with MUST, SHOULD or MAY.")
     status: str = Field(description="ok, notice (a MAY), warn (a SHOULD) or error (a MUST).")
-    reason: str | None = Field(default=None, description="What was otherwise.")
+    reason: str | None = Field(default=None, description="The difference from the rule.")
 
 
 _AUDITS = TypeAdapter(list[Audit])
@@ -44,15 +44,15 @@ _AUDITS = TypeAdapter(list[Audit])
 
 @pytest.fixture
 def node() -> NodePrograms:
-    """Give Node with the suite installed."""
+    """Return Node with the suite installed."""
     return node_with(FOLDER)
 
 
 @pytest.mark.parametrize("ways", ALSO_BY_FILE, ids=str)
-async def test_every_must_and_every_should_is_kept(
+async def test_the_gateway_follows_every_must_and_every_should(
     node: NodePrograms, services: FakeServices, ways: Ways
 ) -> None:
-    settings = ways.of(settings_for_fakes(introspection=True))  # the suite asks for types
+    settings = ways.of(settings_for_fakes(introspection=True))  # the suite reads types
     log = make_log(settings.log, stream=io.StringIO())
     app = make_app(settings, log, transports=services.transport)
     async with (

@@ -1,4 +1,4 @@
-"""The real demo as a process of its own, and a browser that notes what it should not do."""
+"""The real demo as a process, and a browser that records hosts and errors."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ _STEP_MS = 30_000.0
 
 @dataclass
 class BrowserReports:
-    """What the browser reported while the page was open."""
+    """The hosts and messages that the browser reported while the page was open."""
 
     hosts: set[str] = field(default_factory=set[str])
     complaints: list[str] = field(default_factory=list[str])
@@ -38,7 +38,7 @@ class BrowserReports:
 
 @asynccontextmanager
 async def running_demo(*arguments: str) -> AsyncGenerator[str]:
-    """Runs the demo, on free ports by default; the value is the address that it prints."""
+    """Runs the demo, on free ports by default; yields the address that it prints."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "demo", *(arguments or ("--port", "0"))),
         *("--data", str(demo_data())),
@@ -52,7 +52,7 @@ async def running_demo(*arguments: str) -> AsyncGenerator[str]:
     try:
         async with asyncio.timeout(_START_S):
             address = await _address(output)
-        # What it prints from now on fits into the pipe and asyncio's buffer many times over.
+        # All later output fits into the pipe and asyncio's buffer.
         yield address
     finally:
         if process.returncode is None:
@@ -66,7 +66,7 @@ async def running_demo(*arguments: str) -> AsyncGenerator[str]:
 
 
 async def _address(output: asyncio.StreamReader) -> str:
-    """The first address of an endpoint that the demo prints."""
+    """Returns the first address of an endpoint that the demo prints."""
     lines: list[str] = []
     while line := await output.readline():
         lines.append(line.decode())
@@ -87,7 +87,7 @@ async def running_browser(chromium: str) -> AsyncGenerator[Browser]:
 
 @asynccontextmanager
 async def open_page(browser: Browser) -> AsyncGenerator[tuple[Page, BrowserReports]]:
-    """Opens a page in an empty profile, which nothing of other pages is in."""
+    """Opens a page in a new, empty profile."""
     seen = BrowserReports()
     async with await browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         context.set_default_timeout(_STEP_MS)
@@ -103,7 +103,7 @@ async def open_page(browser: Browser) -> AsyncGenerator[tuple[Page, BrowserRepor
         )
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.on("websocket", lambda socket: _note_host(seen, socket.url))
-        # The console has violations too, but not those that only a report would carry.
+        # The console shows most violations, but not those of report-only policies.
         await page.add_init_script(
             "addEventListener('securitypolicyviolation', event =>"
             " console.error('blocked by policy', event.effectiveDirective, event.blockedURI))"
@@ -112,6 +112,6 @@ async def open_page(browser: Browser) -> AsyncGenerator[tuple[Page, BrowserRepor
 
 
 def _note_host(seen: BrowserReports, url: str) -> None:
-    """Notes the host of an address, if it has one: data and blob addresses stay in the browser."""
+    """Records the host of an address, if it has one: data and blob addresses have none."""
     if host := urlsplit(url).netloc:
         seen.hosts.add(host)

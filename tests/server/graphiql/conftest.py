@@ -16,7 +16,7 @@ SCRIPT = b"export const page = 'page';\n" * 100
 
 @pytest.fixture
 def dist(tmp_path: Path) -> Path:
-    """A bundle such as bundle.mjs writes, with a private file beside the assets."""
+    """A bundle as bundle.mjs writes it, with a private file next to the assets."""
     dist = tmp_path / "dist"
     assets = dist / "assets"
     assets.mkdir(parents=True)
@@ -32,7 +32,7 @@ def dist(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def client(dist: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Talks to an application that serves the bundle, and to nothing else."""
+    """A client of an application that serves the bundle."""
     graphiql = GraphiQL(dist)
     app = Starlette(routes=[Route("/graphql", graphiql.page), *graphiql.routes])
     transport = httpx.ASGITransport(app)

@@ -19,7 +19,7 @@ from tests.server.graphiql.conftest import SCRIPT
         ("roboto-EF56.woff2", "font/woff2"),
     ],
 )
-async def test_a_file_is_served_with_its_type_and_may_be_kept_for_a_year(
+async def test_a_file_is_served_with_its_type_and_cached_for_a_year(
     client: httpx.AsyncClient, dist: Path, name: str, media_type: str
 ) -> None:
     response = await client.get(f"/graphiql/assets/{name}", headers={"Accept-Encoding": "identity"})
@@ -31,7 +31,9 @@ async def test_a_file_is_served_with_its_type_and_may_be_kept_for_a_year(
     assert response.headers["content-security-policy"] == "default-src 'none'"
 
 
-async def test_the_gzipped_file_goes_to_who_accepts_it(client: httpx.AsyncClient) -> None:
+async def test_the_gzipped_file_is_sent_if_the_client_accepts_gzip(
+    client: httpx.AsyncClient,
+) -> None:
     plain = await _script(client, "br, gzip;q=0, *")
     packed = await _script(client, "br, GZIP;q=0.8")
     assert plain.content == packed.content == SCRIPT
@@ -43,7 +45,7 @@ async def test_the_gzipped_file_goes_to_who_accepts_it(client: httpx.AsyncClient
     assert plain.headers["etag"] != packed.headers["etag"]
 
 
-async def test_what_is_accepted_and_known_may_be_told_in_several_lines(
+async def test_accept_encoding_and_if_none_match_may_have_several_lines(
     client: httpx.AsyncClient,
 ) -> None:
     accepts = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
@@ -55,7 +57,7 @@ async def test_what_is_accepted_and_known_may_be_told_in_several_lines(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-async def test_a_client_that_has_the_file_is_told_to_use_it(
+async def test_a_client_with_a_current_etag_gets_304(
     client: httpx.AsyncClient, encoding: str
 ) -> None:
     etag = (await _script(client, encoding)).headers["etag"]
@@ -88,9 +90,7 @@ async def test_a_client_that_has_the_file_is_told_to_use_it(
         "",
     ],
 )
-async def test_a_name_that_is_no_file_of_the_bundle_is_not_found(
-    client: httpx.AsyncClient, path: str
-) -> None:
+async def test_names_outside_the_bundle_are_not_found(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(f"/graphiql/assets/{path}")
     assert response.status_code == 404
     assert b"asset" not in response.content
@@ -105,7 +105,7 @@ async def test_no_name_leaves_the_folder(client: httpx.AsyncClient, name: str) -
     assert (await client.get(address)).status_code == 404
 
 
-async def test_without_a_bundle_every_name_is_unknown(
+async def test_every_name_is_not_found_without_a_bundle(
     client: httpx.AsyncClient, dist: Path
 ) -> None:
     shutil.rmtree(dist)
@@ -113,6 +113,6 @@ async def test_without_a_bundle_every_name_is_unknown(
 
 
 async def _script(client: httpx.AsyncClient, encoding: str, known: str = "") -> httpx.Response:
-    """Fetches the script as a client that accepts these encodings and has these versions."""
+    """Fetches the script with values of Accept-Encoding and If-None-Match."""
     headers = {"Accept-Encoding": encoding, "If-None-Match": known}
     return await client.get("/graphiql/assets/page-AB12.js", headers=headers)

@@ -1,4 +1,4 @@
-"""The page in a real browser: over the real demo, and each example in both ways."""
+"""The page in a real browser, over the real demo, and each example both ways."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 EXAMPLES = ["OneUser", "FiftyUsers", "ProfileOnly", "InvoicePages", "MaybeBilling", "Entities"]
-SLOW_MS = 45_000.0  # five megabytes of script, on a machine with other work
+SLOW_MS = 45_000.0  # five megabytes of script, on a busy machine
 SHOWN = {
     "GATEWAY_AUTH__MODE": "none",
     "GATEWAY_GRAPHIQL": "true",
@@ -52,19 +52,19 @@ def chromium() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(chromium: str) -> AsyncGenerator[Browser]:
-    """Run one browser for all pages; each has a profile of its own."""
+    """Run one browser for all pages; each page has its own profile."""
     async with running_browser(chromium) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo() -> AsyncGenerator[str]:
-    """Run the demo, and give its address; no test changes it."""
+    """Run the demo, and return its address; no test changes it."""
     async with running_demo() as address:
         yield address
 
 
-async def test_a_person_explores_the_demo_and_no_other_host_is_asked(
+async def test_a_user_explores_the_demo_without_requests_to_other_hosts(
     browser: Browser, demo: str
 ) -> None:
     async with open_page(browser) as (page, seen):
@@ -74,13 +74,13 @@ async def test_a_person_explores_the_demo_and_no_other_host_is_asked(
         await _type_and_run(page)
         await _read_the_documentation(page)
         await _open_the_explorer(page)
-        await _come_back(page)
+        await _reload_the_page(page)
         assert seen.hosts == {urlsplit(demo).netloc}
         assert seen.complaints == []
 
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)
-async def test_every_example_answers_without_an_error(browser: Browser, ways: Ways) -> None:
+async def test_every_example_runs_without_an_error(browser: Browser, ways: Ways) -> None:
     async with (
         serve_over_demo({**SHOWN, **ways.variables}) as address,
         open_page(browser) as (page, seen),
@@ -88,7 +88,7 @@ async def test_every_example_answers_without_an_error(browser: Browser, ways: Wa
         await page.goto(address)
         for name in EXAMPLES:
             await page.get_by_role("tab", name=name).click()
-            await _taken_in(page, f"query {name}")
+            await _wait_for_query(page, f"query {name}")
             async with page.expect_response(address) as answered:
                 await page.get_by_role("button", name="Execute query").click()
             answer = await (await answered.value).json()
@@ -132,7 +132,7 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
         await page.set_viewport_size({"width": width, "height": 844})
         await page.emulate_media(color_scheme=theme)
         await page.goto(address)
-        await _opened(page)
+        await _wait_for_graphiql(page)
         await page.get_by_role("button", name="Show Trace").press("Enter")
         panel = page.get_by_role("region", name="Trace")
         plan = panel.get_by_role("list", name="Plan of OneUser")
@@ -153,7 +153,7 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
         await expect(cut_short.locator(".trace-mark")).to_be_attached()
         await expect(panel).to_contain_text(re.compile(r"Deadline at [\d,.]+ ms: the dashed line"))
         await expect(table.get_by_role("row", name="profile ✓ ok")).to_be_visible()
-        # Nothing is wider than its place, and no pane is too narrow to read.
+        # No content is wider than its container, and each pane is wide enough to read.
         wider = await page.evaluate(
             "() => [document.documentElement, document.querySelector('.graphiql-plugin')]"
             ".some(one => one.scrollWidth > one.clientWidth)"
@@ -167,7 +167,7 @@ async def test_the_trace_panel_shows_the_plan_and_the_waterfall_of_a_run(
         assert seen.complaints == []
 
 
-async def test_payloads_are_shown_as_they_come(browser: Browser) -> None:
+async def test_each_payload_is_shown_as_soon_as_it_arrives(browser: Browser) -> None:
     answer = asyncio.Event()
     patient = {
         "GATEWAY_DEADLINE__BUDGET": "60",
@@ -189,12 +189,12 @@ async def test_payloads_are_shown_as_they_come(browser: Browser) -> None:
         open_page(browser) as (page, seen),
     ):
         await page.goto(address)
-        await _opened(page)
+        await _wait_for_graphiql(page)
         await page.get_by_role("button", name="New tab").click()
         await page.locator(".graphiql-query-editor .monaco-editor").click()
         text = f'query Late {{ user(id: "{USER_7}") {{ username ... @defer {{ plan'
         await page.keyboard.type(text)
-        await _taken_in(page, "query Late")
+        await _wait_for_query(page, "query Late")
         await page.keyboard.press("Control+Enter")
         shown = page.locator(".result-window")
         await expect(shown).to_contain_text("username", timeout=SLOW_MS)
@@ -208,24 +208,24 @@ async def test_payloads_are_shown_as_they_come(browser: Browser) -> None:
         assert seen.complaints == []
 
 
-async def test_without_a_report_and_a_plan_there_is_no_trace_panel(browser: Browser) -> None:
+async def test_the_trace_panel_is_missing_without_reports_and_plans(browser: Browser) -> None:
     hidden = {"GATEWAY_TRACE": "never", "GATEWAY_EXPLAIN": "false"}
     async with (
         serve_over_demo({**SHOWN, **hidden}) as address,
         open_page(browser) as (page, _),
     ):
         await page.goto(address)
-        await _opened(page)
+        await _wait_for_graphiql(page)
         await expect(page.get_by_role("button", name="Show Documentation Explorer")).to_be_visible()
         await expect(page.get_by_role("button", name="Show Trace")).to_have_count(0)
 
 
-async def test_federation_is_hidden_from_the_documentation_and_known_to_the_editor(
+async def test_federation_types_are_hidden_in_the_documentation_and_valid_in_the_editor(
     browser: Browser, demo: str
 ) -> None:
     async with open_page(browser) as (page, seen):
         await page.goto(demo)
-        await _opened(page)
+        await _wait_for_graphiql(page)
         await page.get_by_role("button", name="Show Documentation Explorer").click()
         documentation = page.locator(".graphiql-doc-explorer")
         await expect(documentation.get_by_text("User", exact=True)).to_be_visible()
@@ -237,11 +237,11 @@ async def test_federation_is_hidden_from_the_documentation_and_known_to_the_edit
             await expect(documentation.get_by_text(name)).to_have_count(0)
 
         await page.get_by_role("tab", name="Entities").click()
-        await _taken_in(page, "query Entities")
+        await _wait_for_query(page, "query Entities")
         await page.locator(".graphiql-query-editor .monaco-editor").click()
         await page.keyboard.press("Control+End")
         await page.keyboard.type("{ nobody }")
-        # A mistake is marked, so the editor has checked the text: all of it but the example.
+        # The editor marks the mistake, so it has checked the text; the example has no marks.
         marks = page.locator(".graphiql-query-editor .squiggly-error")
         await expect(marks.first).to_be_attached()
         lines = await marks.evaluate_all(
@@ -254,13 +254,11 @@ async def test_federation_is_hidden_from_the_documentation_and_known_to_the_edit
         assert seen.complaints == []
 
 
-async def test_variables_that_were_not_edited_are_there_after_a_reload(
-    browser: Browser, demo: str
-) -> None:
+async def test_unedited_variables_are_kept_after_a_reload(browser: Browser, demo: str) -> None:
     async with open_page(browser) as (page, _):
         await page.goto(demo)
         for _visit in range(2):
-            await _opened(page)
+            await _wait_for_graphiql(page)
             variables = page.get_by_role("region", name="Variables")
             await expect(variables).to_contain_text("00000000-0000-4000-8000-000000000001")
             await expect(page.locator(".graphiql-tab-button")).to_have_text(EXAMPLES)
@@ -269,11 +267,11 @@ async def test_variables_that_were_not_edited_are_there_after_a_reload(
 
 
 async def _type_and_run(page: Page) -> None:
-    """Types a query into a new tab, key by key, and sees the answer."""
+    """Types a query into a new tab, key by key, and checks the response."""
     await page.get_by_role("button", name="New tab").click()
     await page.locator(".graphiql-query-editor .monaco-editor").click()
     await page.keyboard.type(f'query Typed {{ user(id: "{USER_7}") {{ id username')
-    await _taken_in(page, "query Typed")
+    await _wait_for_query(page, "query Typed")
     await page.keyboard.press("Control+Enter")
     answer = page.locator(".result-window")
     await expect(answer).to_contain_text(USER_7, timeout=SLOW_MS)
@@ -290,15 +288,15 @@ async def _read_the_documentation(page: Page) -> None:
 
 
 async def _open_the_explorer(page: Page) -> None:
-    """Opens the explorer, which knows the query that was typed and what else may be asked."""
+    """Opens the explorer, and checks that it shows the fields of the typed query."""
     await page.get_by_role("button", name="Show GraphiQL Explorer").click()
     explorer = page.locator(".graphiql-explorer-root")
     await expect(explorer.get_by_text("displayName")).to_be_visible()
 
 
-async def _come_back(page: Page) -> None:
-    """Loads the page again and finds all as it was."""
-    # As a function: the page's policy forbids to evaluate a string.
+async def _reload_the_page(page: Page) -> None:
+    """Loads the page again, and checks that tabs and query are kept."""
+    # A function, because the page's policy forbids to evaluate a string.
     await page.wait_for_function("() => localStorage['graphiql:tabState'].includes('query Typed')")
     await page.reload()
     await expect(page.locator(".graphiql-tab-button")).to_have_text(
@@ -308,20 +306,20 @@ async def _come_back(page: Page) -> None:
 
 
 def _url(server: asyncio.Server) -> str:
-    """The address of a server."""
+    """Returns the address of a server."""
     return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def _opened(page: Page) -> None:
+async def _wait_for_graphiql(page: Page) -> None:
     """Waits until GraphiQL shows the first example."""
     editor = page.locator(".graphiql-query-editor")
     await expect(editor).to_contain_text("OneUser", timeout=SLOW_MS)
 
 
-async def _taken_in(page: Page, text: str) -> None:
-    """Waits until GraphiQL has read what its editor shows, a moment after it is there."""
+async def _wait_for_query(page: Page, text: str) -> None:
+    """Waits until GraphiQL has stored the text of its editor."""
     await page.wait_for_function("text => localStorage['graphiql:query']?.includes(text)", arg=text)
 
 
 async def _never_answer(route: Route) -> None:
-    """Leaves a request waiting."""
+    """Leaves a request without a response."""

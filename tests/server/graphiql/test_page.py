@@ -1,4 +1,4 @@
-"""The page with its bundle and without."""
+"""The page with and without its bundle."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from app.server.graphiql import GraphiQL
 
 
-async def test_a_browser_gets_the_page_that_names_its_script_and_style(
+async def test_the_page_links_its_script_and_style(
     client: httpx.AsyncClient,
 ) -> None:
     response = await client.get("/graphql")
@@ -28,7 +28,7 @@ async def test_a_browser_gets_the_page_that_names_its_script_and_style(
         assert asset.status_code == 200, address
 
 
-async def test_the_files_are_found_under_a_prefix_that_only_the_proxy_knows(
+async def test_links_of_the_page_work_under_a_path_prefix_of_a_proxy(
     client: httpx.AsyncClient,
 ) -> None:
     response = await client.get("/graphql")
@@ -41,7 +41,7 @@ async def test_the_files_are_found_under_a_prefix_that_only_the_proxy_knows(
     ]
 
 
-async def test_the_page_may_load_from_its_own_host_only_and_runs_no_inline_script(
+async def test_the_policy_of_the_page_allows_its_own_host_and_no_inline_scripts(
     client: httpx.AsyncClient,
 ) -> None:
     response = await client.get("/graphql")
@@ -58,7 +58,7 @@ async def test_the_page_may_load_from_its_own_host_only_and_runs_no_inline_scrip
 
 
 @pytest.mark.parametrize("built", [True, False])
-async def test_the_page_is_revalidated_and_gives_nothing_away(
+async def test_the_page_is_revalidated_and_isolated_from_other_origins(
     client: httpx.AsyncClient, dist: Path, *, built: bool
 ) -> None:
     if not built:
@@ -69,7 +69,7 @@ async def test_the_page_is_revalidated_and_gives_nothing_away(
     assert headers["cross-origin-opener-policy"] == "same-origin"
 
 
-async def test_without_a_bundle_the_page_says_so_and_how_to_build_it(
+async def test_the_page_without_a_bundle_shows_how_to_build_it(
     client: httpx.AsyncClient, dist: Path
 ) -> None:
     shutil.rmtree(dist)
@@ -100,13 +100,13 @@ async def test_a_manifest_cannot_write_markup_into_the_page(
 
 
 def _addresses(html: str) -> list[str]:
-    """All addresses of the page but those that carry their own data."""
+    """All addresses of the page except data addresses."""
     return re.findall(r'(?:src|href)="(?!data:)([^"]+)"', html)
 
 
 @pytest.mark.parametrize("trace", [True, False])
 @pytest.mark.parametrize("explain", [True, False])
-async def test_the_page_knows_which_reports_clients_get(
+async def test_the_page_lists_the_reports_that_are_allowed(
     dist: Path, *, trace: bool, explain: bool
 ) -> None:
     graphiql = GraphiQL(dist, trace=trace, explain=explain)

@@ -1,4 +1,4 @@
-"""The page's JavaScript that is pure, by the test runner of Node."""
+"""The pure JavaScript of the page, with the test runner of Node."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from app.server.graphiql.build import BuildError, find_node
 TESTS = Path(__file__).with_name("reports.test.mjs")
 
 
-def test_the_panel_shows_what_the_extensions_say() -> None:
+def test_the_trace_panel_shows_the_extensions() -> None:
     try:
         node = find_node(os.environ.get("PATH", ""))
     except BuildError as error:

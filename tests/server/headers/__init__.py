@@ -1,1 +1,1 @@
-"""Headers of requests, whatever is in them."""
+"""Headers of requests with any content."""

@@ -9,7 +9,7 @@ TAGS = st.text("abc", max_size=2).map(lambda text: f'"{text}"')
 
 
 @given(tags=st.lists(TAGS), weak=st.booleans(), tag=TAGS)
-def test_any_of_the_tags_of_a_client_matches_weak_or_not(
+def test_each_tag_of_a_client_matches_weak_or_strong(
     *, tags: list[str], weak: bool, tag: str
 ) -> None:
     text = " , ".join(f"W/{one}" if weak else one for one in tags)
