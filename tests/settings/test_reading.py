@@ -183,9 +183,7 @@ def test_a_list_in_a_variable_is_read_without_a_file(monkeypatch: pytest.MonkeyP
 SCHEMA = file_schema(Settings)
 BASE_URL = "https?://[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[!$-.0-9a-z]+)*"
 SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
-    "base_url": st.from_regex(
-        "https?://[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[!$-.0-9a-z]+)*", fullmatch=True
-    ),
+    "base_url": st.from_regex(BASE_URL, fullmatch=True),
     "header": st.from_regex("[A-Za-z0-9-]{1,64}", fullmatch=True),
     "user_id_pattern": st.sampled_from(["a+", r"\d{3}", "[é\"']", r"(a|b)\\\\"]),
     "type": st.sampled_from(["User", "Employee", "x_1"]),

@@ -254,10 +254,7 @@ def test_a_mistake_in_a_variable_of_a_default_names_the_variable(
     ]
 
 
-def test_a_conflict_of_a_default_and_a_source_is_reported_at_the_source(
-    write: Write,
-) -> None:
-    Path("ca.pem").write_text("", encoding="utf-8")
+def test_a_conflict_of_a_default_and_a_source_is_reported_at_the_source(write: Write) -> None:
     [mistake] = mistakes(
         write(
             f"{NEEDED}billing.request = {{ form = 'each', path = '/b', parameter = 'key' }}\n"

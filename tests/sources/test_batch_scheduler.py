@@ -762,7 +762,9 @@ class RandomCallers:
     def check(self) -> None:
         """Check that each caller got its own records, or failures."""
         for keys, who, task in self.callers:
-            for key, answer in zip(keys, () if task.cancelled() else task.result(), strict=False):
+            if task.cancelled():
+                continue
+            for key, answer in zip(keys, task.result(), strict=True):
                 if isinstance(answer, PersonRecord):
                     assert (answer.id, answer.identity) == (key, who)
                 else:
