@@ -165,7 +165,9 @@ class CachedSource(Generic[R]):
         if not places:
             self.hits += len(keys)
             return lookup
-        shared = self._shared if self._shared is not None and self._shared.is_usable else None
+        shared = self._shared
+        if shared is not None and not shared.is_usable_within(context.deadline):
+            shared = None
         if shared is not None and (asked := self._to_ask_for(lookup, places, shared)):
             arrival = lookup.arrival = asyncio.get_running_loop().create_future()
             shared.read(
