@@ -43,4 +43,4 @@ class Restarts(Struct):
         if self.short_lived == 1:
             return 0.0
         doublings = min(self.short_lived - 2, 10)  # far beyond the longest pause
-        return min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)
+        return min(FIRST_PAUSE * 2.0**doublings, LONGEST_PAUSE)

@@ -23,10 +23,13 @@ from app.store.shared import SharedStore
 from tests.fakes import calm_source
 from tests.sources.upstream import NAME, PersonRecord, Upstream
 
+STORE_TIMEOUT = 1.0
+"""Seconds that the store may take."""
+
 
 @asynccontextmanager
 async def stored_source(
-    client: object, upstream: Upstream, *, timeout: float
+    client: object, upstream: Upstream
 ) -> AsyncGenerator[CachedSource[PersonRecord]]:
     """Open a cached source; ``client`` has those methods of ``StoreClient`` that are used."""
     clock, log = SystemClock(), make_log(LogSettings(format="json"), stream=io.StringIO())
@@ -35,7 +38,7 @@ async def stored_source(
     metrics, invalidations = GatewayMetrics(), Invalidations(clock)
     store = SharedStore(
         lambda _: cast("StoreClient", client),
-        StoreSettings(timeout=timeout),
+        StoreSettings(timeout=STORE_TIMEOUT),
         clock=clock,
         chance=lambda: 0.0,
         log=log,

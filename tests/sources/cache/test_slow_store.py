@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from app.resilience.clock import Deadline, SystemClock
 from app.sources.base import RequestContext
 from app.store.contract import StoredValue
-from tests.sources.cache.stored_source import stored_source
+from tests.sources.cache.stored_source import STORE_TIMEOUT, stored_source
 from tests.sources.upstream import Requests, Upstream, ids, told
 from tests.stores import PATIENCE
 
@@ -40,12 +40,12 @@ async def test_a_call_that_ends_meanwhile_is_not_made_again_after_the_store_has_
     client, upstream, requests = SlowClient(), Upstream(), Requests()
     async with (
         asyncio.timeout(PATIENCE),
-        stored_source(client, upstream, timeout=1.0) as cached,
+        stored_source(client, upstream) as cached,
     ):
         clock, patient, keys = SystemClock(), RequestContext("patient"), ids("ab")
         pending = cached.enqueue(keys, patient)
         # This request has less time than the store may take, so that it does not ask the store.
-        deadline = Deadline(clock.monotonic() + 0.9, clock)
+        deadline = Deadline(clock.monotonic() + 0.9 * STORE_TIMEOUT, clock)
         hurried = RequestContext("hurried", deadline=deadline)
         first = await requests.fetch(cached.enqueue(ids("a"), hurried), ids("a"), hurried)
         client.released.set()

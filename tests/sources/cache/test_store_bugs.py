@@ -28,7 +28,7 @@ class FaultyClient:
 async def test_a_bug_while_entries_are_read_fails_its_request_and_no_other() -> None:
     async with (
         asyncio.timeout(PATIENCE),
-        stored_source(FaultyClient(), Upstream(), timeout=1.0) as cached,
+        stored_source(FaultyClient(), Upstream()) as cached,
     ):
         # Both go to the store by one command.
         waits = [
