@@ -27,7 +27,7 @@ class StepReport(_Report):
 
     kind: str = Field(
         description="`attempt` or `hedge` (the service was called); or a wait: `backoff` (before a"
-        " repetition), `pacing` (by the service's rate limit), `bulkhead` (for a place)."
+        " retry), `pacing` (by the service's rate limit), `bulkhead` (for a place)."
     )
     start_ms: float = Field(description="When it began.")
     ms: float = Field(description="How long it took.")
@@ -58,7 +58,7 @@ class SourceReport(_Report):
         default=None, description="How many of them were in calls that another request began."
     )
     attempts: int | None = Field(
-        default=None, description="How many attempts its calls took, repetitions included."
+        default=None, description="How many attempts its calls took, retries included."
     )
     start_ms: float | None = Field(
         default=None, description="When the source was asked; missing if the cache had all keys."

@@ -133,14 +133,14 @@ RETRY_BUDGET = _gauge(
 )
 RETRY_USES = _counter(
     "gateway.retry_budget.uses",
-    "{repetition}",
-    "Repetitions that the budget allowed: retries, hedges, and halves of failed calls.",
+    "{call}",
+    "Extra calls that the budget allowed: retries, hedges, and halves of failed calls.",
     SOURCE,
 )
 RETRY_REFUSALS = _counter(
     "gateway.retry_budget.refusals",
-    "{repetition}",
-    "Repetitions that the budget did not allow: retries, hedges, and halves of failed calls.",
+    "{call}",
+    "Extra calls that the budget did not allow: retries, hedges, and halves of failed calls.",
     SOURCE,
 )
 CIRCUIT_STATE = _gauge(

@@ -70,8 +70,8 @@ class EndpointBulkhead(Struct, frozen=True):
     isolation: Bulkhead
 
 
-class NotRepeated(StrEnum):
-    """Why a failed call is not repeated, though that could help."""
+class NotRetried(StrEnum):
+    """Why a failed call is not retried, though that could help."""
 
     BUDGET = "the retry budget is used up"
     TIME = "the time is used up"
@@ -90,14 +90,14 @@ class PipelineResult(Generic[T]):
         answer: The answer or the failure.
         attempts: How many calls were made.
         steps: The attempts, and the waits before them, in the order in which they began.
-        not_repeated: Why a failed call was not repeated, though that could have helped; ``None``
+        not_retried: Why a failed call was not retried, though that could have helped; ``None``
             for other calls.
     """
 
     answer: T | SourceFailure
     attempts: int
     steps: Sequence[CallStep] = field(default=(), compare=False)
-    not_repeated: NotRepeated | None = field(default=None, compare=False)
+    not_retried: NotRetried | None = field(default=None, compare=False)
 
 
 class _PipelineRun(Struct, Generic[T]):
@@ -115,7 +115,7 @@ class _PipelineRun(Struct, Generic[T]):
         steps: What it did so far.
         made: How many calls were made so far.
         running: How many of them are in flight.
-        not_repeated: Why it is not repeated.
+        not_retried: Why it is not retried.
     """
 
     attempt: Attempt[T]
@@ -129,7 +129,7 @@ class _PipelineRun(Struct, Generic[T]):
     steps: list[CallStep]
     made: int = 0
     running: int = 0
-    not_repeated: NotRepeated | None = None
+    not_retried: NotRetried | None = None
 
     def add_wait(self, kind: StepKind, started: float, ended: float) -> None:
         """Add a wait, unless it is too short."""
@@ -235,8 +235,8 @@ class ResiliencePipeline:
         """
         self._paces.apply_signal(caller, signal, began=began)
 
-    def take_repetition(self, count: int = 1) -> bool:
-        """Take repetitions from the retry budget, for calls that the caller of this repeats itself.
+    def take_extra_calls(self, count: int = 1) -> bool:
+        """Take extra calls from the retry budget, for a caller of this that makes them itself.
 
         Args:
             count: How many.
@@ -299,10 +299,10 @@ class ResiliencePipeline:
         answer = await self._attempt_at_pace(work)
         if isinstance(answer, SourceFailure):
             answer = await self._retry(work, answer)
-        return PipelineResult(answer, work.made, work.steps, work.not_repeated)
+        return PipelineResult(answer, work.made, work.steps, work.not_retried)
 
     async def _retry(self, work: _PipelineRun[T], failure: SourceFailure) -> T | SourceFailure:
-        """Repeat a failed call where that can help, and return the last answer."""
+        """Retry a failed call where that can help, and return the last answer."""
         answer = await self._repeat_when_deferred(work, failure)
         for tries in range(1, self._settings.retry.max_retries + 1):
             if (
@@ -313,8 +313,8 @@ class ResiliencePipeline:
             ):
                 break
             wait = backoff(tries, answer.retry_after, self._settings.retry, self._chance)
-            work.not_repeated = self._why_not_repeated(work, wait)
-            if work.not_repeated is not None:
+            work.not_retried = self._why_not_retried(work, wait)
+            if work.not_retried is not None:
                 break
             began = self._clock.monotonic()
             await self._clock.sleep(wait)
@@ -328,13 +328,13 @@ class ResiliencePipeline:
             answer = again
         return answer
 
-    def _why_not_repeated(self, work: _PipelineRun[T], wait: float) -> NotRepeated | None:
-        """Return why a call is not repeated after a wait; ``None`` if it is, by the budget."""
+    def _why_not_retried(self, work: _PipelineRun[T], wait: float) -> NotRetried | None:
+        """Return why a call is not retried after a wait; ``None`` if it is, by the budget."""
         if self._breaker.refuses:
-            return NotRepeated.CIRCUIT
+            return NotRetried.CIRCUIT
         if wait >= self._seconds_left(work):
-            return NotRepeated.TIME
-        return None if self.retry_budget.take() else NotRepeated.BUDGET
+            return NotRetried.TIME
+        return None if self.retry_budget.take() else NotRetried.BUDGET
 
     def _seconds_left(self, work: _PipelineRun[T]) -> float:
         """Return the seconds until the run has to end."""
@@ -352,7 +352,7 @@ class ResiliencePipeline:
     async def _repeat_when_deferred(
         self, work: _PipelineRun[T], failure: SourceFailure
     ) -> T | SourceFailure:
-        """Repeat an attempt as long as the service says "later", and return the last answer.
+        """Make an attempt again as long as the service says "later", and return the last answer.
 
         It does not use the retry budget, because the service sets the times. It ends when the next
         attempt would come too late.

@@ -18,7 +18,7 @@ class StepKind(StrEnum):
     HEDGE = "hedge"
     """The service was called once more, while an attempt took long."""
     BACKOFF = "backoff"
-    """The wait before a repetition."""
+    """The wait before a retry."""
     PACING = "pacing"
     """The wait for the turn that the service's rate limit allows."""
     BULKHEAD = "bulkhead"

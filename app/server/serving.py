@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TypeAlias
 
 import uvicorn
-from msgspec import Struct
+from msgspec import Struct, field
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
@@ -34,6 +34,7 @@ from app.server.gateway_server import GatewayServer, ServerPart, log_draining, l
 from app.server.invalidating import invalidation_route
 from app.server.reload import LoadSettings, Reloader, reload_route
 from app.server.reports import Reports
+from app.server.restarts import Restarts
 from app.server.unusable import STARTUP_FAILURE
 from app.settings.models import Settings
 
@@ -73,7 +74,6 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
         serving: How to run it.
         settings: The settings to begin with.
         admin: The bound socket of the admin port; ``None`` for no such port.
-        operations: Makes the routes of the admin port that change something.
 
     Raises:
         SystemExit: The server could not start.
@@ -174,23 +174,27 @@ class Supervisor(Multiprocess):
         # When the listener ends after SIGTERM, by the monotonic clock; and whether to wait for
         # running requests no longer.
         self._drained_at: float | None = None
+        # Else they would be uvicorn's: it would add a process that no reload reaches, or end one.
+        for changes_number in (signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(changes_number, signal.SIG_IGN)
         reloader.use_with(self._use)
         for usual in ("SIGKILL", "hung"):  # else the first death of a kind is no increase
             deaths.add(0, usual)
         self._deaths = deaths
         self._has_started = False
-        self._starting: dict[Process, float] = {}
-        self._asked: set[Process] = set()
-        self._ready: set[Process] = set()
+        self._places: list[_Place] = []
 
     def init_processes(self) -> None:
         """Start all processes."""
-        for _ in range(self.processes_num):
-            self.processes.append(self._started_process())
+        for number in range(self.processes_num):
+            place = _Place(number)
+            self._places.append(place)
+            self.processes.append(self._started_process(place))
 
-    def _started_process(self) -> "WorkerProcess":
+    def _started_process(self, place: "_Place") -> "WorkerProcess":
         """Start a process with the settings that are used now."""
         process = WorkerProcess(self.config, self.sockets, self._serving.part)
+        place.begin(time.monotonic())
         process.start()
         return process
 
@@ -228,62 +232,53 @@ class Supervisor(Multiprocess):
             if time.monotonic() >= self._drained_at or not has_workers:
                 self.should_exit.set()
             return
-        for place, worker in enumerate(self.processes):
+        for place in self._places:
             if self.should_exit.is_set():
                 return
-            reason = self._why_it_ended(worker)
-            if reason is not None:
-                self._replace(place, worker, reason)
-        if not self._has_started and len(self._ready) == len(self.processes):
+            self._look_after(place)
+        if not self._has_started and all(place.is_ready for place in self._places):
             self._has_started = True
             log_start(len(self.processes), self.sockets[0], is_https=self.config.is_ssl)
 
-    def _why_it_ended(self, worker: Process) -> str | None:
+    def _look_after(self, place: "_Place") -> None:
+        """Replace the process of a place if it has died or hangs; at once, or when it is time."""
+        if place.restart_at is None:
+            worker = self.processes[place.number]
+            reason = self._why_it_ended(worker, place)
+            if reason is not None:
+                self._plan_restart(worker, place, reason)
+        if place.restart_at is not None and time.monotonic() >= place.restart_at:
+            self.processes[place.number] = self._started_process(place)
+
+    def _why_it_ended(self, worker: Process, place: "_Place") -> str | None:
         """Return why a process has ended, and end one that hangs; ``None`` if it lives."""
         if not worker.process.is_alive():
             return death_of(worker.exitcode)
-        if worker in self._ready:
+        if place.is_ready:
             if worker.ping(self.config.timeout_worker_healthcheck):
                 return None
-        elif self._starts(worker):
+        elif _may_still_start(worker, place):
             return None
         has_died = not worker.process.is_alive()  # while it was asked
         worker.kill()
         return death_of(worker.exitcode) if has_died else "hung"
 
-    def _starts(self, worker: Process) -> bool:
-        """Ask a process whether it has started; return whether it may still do so."""
-        now = time.monotonic()
-        if worker not in self._starting:
-            self._starting[worker] = now
-            self._asked.discard(worker)
-        # One question at a time: it cannot answer while it imports the application.
-        with suppress(OSError, EOFError):
-            if worker not in self._asked:
-                worker.parent_conn.send(b"ping")
-                self._asked.add(worker)
-            if worker.parent_conn.poll(0):
-                self._asked.discard(worker)
-                if worker.parent_conn.recv():
-                    self._ready.add(worker)
-        return worker in self._ready or now - self._starting[worker] < START_WITHIN
-
-    def _replace(self, place: int, worker: Process, reason: str) -> None:
-        """Start a process in the place of another, unless that could not even start."""
+    def _plan_restart(self, worker: Process, place: "_Place", reason: str) -> None:
+        """Log the end of a process, and say when the next one is to start, if it is."""
         worker.join()
-        self._ready.discard(worker)
-        self._asked.discard(worker)
-        self._starting.pop(worker, None)
+        now = time.monotonic()
         # The next one could not start either: the settings or the port are wrong. Later, another
         # reason is likely, such as a file that is just replaced, and the other processes serve on.
         is_replaced = worker.exitcode != STARTUP_FAILURE or self._has_started
-        if is_replaced:
-            self.processes[place] = self._started_process()
-        else:
-            self.should_exit.set()
         if worker.exitcode == -signal.SIGTERM and is_replaced:
+            place.restart_at = now
             library_event(_log, logging.INFO, "worker.restarted", worker=worker.pid)
             return
+        pause = place.restarts.pause_after(now - place.started_at)
+        if is_replaced:
+            place.restart_at = now + pause
+        else:
+            self.should_exit.set()
         self._deaths.add(1, reason)
         library_event(
             _log,
@@ -292,7 +287,50 @@ class Supervisor(Multiprocess):
             worker=worker.pid,
             reason=reason,
             replaced=is_replaced,
+            pause_s=pause,
         )
+
+
+class _Place(Struct):
+    """The place of one process after another.
+
+    Attributes:
+        number: Its index.
+        started_at: When its process was started, by the monotonic clock.
+        restart_at: When the next process is to start; ``None`` while one lives.
+        is_asked: Whether the process was asked if it has started, and has not answered.
+        is_ready: Whether the process has started.
+        restarts: How long the next process waits.
+    """
+
+    number: int
+    started_at: float = 0.0
+    restart_at: float | None = None
+    is_asked: bool = False
+    is_ready: bool = False
+    restarts: Restarts = field(default_factory=Restarts)
+
+    def begin(self, now: float) -> None:
+        """Begin the life of a process.
+
+        Args:
+            now: The time, by the monotonic clock.
+        """
+        self.started_at, self.restart_at = now, None
+        self.is_asked = self.is_ready = False
+
+
+def _may_still_start(worker: Process, place: _Place) -> bool:
+    """Ask a process whether it has started; return whether it has, or may still do so."""
+    # One question at a time: it cannot answer while it imports the application.
+    with suppress(OSError, EOFError):
+        if not place.is_asked:
+            worker.parent_conn.send(b"ping")
+            place.is_asked = True
+        if worker.parent_conn.poll(0):
+            place.is_asked = False
+            place.is_ready = worker.parent_conn.recv()
+    return place.is_ready or time.monotonic() - place.started_at < START_WITHIN
 
 
 class WorkerProcess(Process):

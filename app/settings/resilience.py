@@ -6,7 +6,7 @@ from app.settings.base import PlainHeaderName, Seconds, SettingsModel, Share
 
 
 class RetrySettings(SettingsModel):
-    """When a failed call to a source is repeated."""
+    """When a failed call to a source is retried."""
 
     max_retries: int = Field(
         default=2, ge=0, le=10, description="Maximum number of retries of one call; 0 for none."

@@ -451,7 +451,7 @@ class SourceSettings(SettingsModel):
         default=CoalesceSettings(), description="How requests share calls."
     )
     retry: RetrySettings = Field(
-        default=RetrySettings(), description="When a failed call is repeated."
+        default=RetrySettings(), description="When a failed call is retried."
     )
     pacing: PacingSettings = Field(
         default=PacingSettings(), description="How the rate of calls follows the service's signals."

@@ -288,7 +288,7 @@ class PendingBatch(Struct, Generic[R], eq=False):
         keys_per_batch: How many of the keys are in each batch.
         wait: The wait for the batches, once it has begun.
         released: Whether the request no longer waits.
-        left: What own batches did that it no longer waits for.
+        left: The own batches that it no longer waits for.
     """
 
     source: str
@@ -303,7 +303,7 @@ class PendingBatch(Struct, Generic[R], eq=False):
     keys_per_batch: dict[Batch[R], int] = {}
     wait: "BatchWait | None" = None
     released: bool = False
-    left: SourceTrace | None = None
+    left: list[Batch[R]] = []
 
     def __post_init__(self) -> None:
         """Register as a waiter of each batch."""
@@ -372,9 +372,7 @@ class PendingBatch(Struct, Generic[R], eq=False):
             del self.keys_per_batch[before]
             before.waiters -= 1
             if before in self.own_batches:  # its calls count nevertheless
-                self.left = self.left or SourceTrace()
-                self.left.calls += before.trace.calls
-                self.left.attempts += before.trace.attempts
+                self.left.append(before)
         if first:
             self.own_batches = (*self.own_batches, after)
         if self.wait is not None:
@@ -396,10 +394,13 @@ class PendingBatch(Struct, Generic[R], eq=False):
             ``SOURCE_TIMEOUT``; a key whose call was cancelled has ``SOURCE_UNAVAILABLE``. A bug of
             ours in a batch is the result of its keys.
         """
-        trace = SourceTrace() if self.left is None else self.left
+        trace = SourceTrace()
         if self.keys and not self.batches:
             trace.code = Code.SOURCE_UNAVAILABLE
             return Collected(dict.fromkeys(self.keys, self._cancelled_failure()), trace)
+        for batch in self.left:
+            trace.calls += batch.trace.calls
+            trace.attempts += batch.trace.attempts
         for batch, count in self.keys_per_batch.items():
             self._add_trace(trace, batch, count)
         if len(self.keys_per_batch) == 1 and (results := self.batches[0].results) is not None:

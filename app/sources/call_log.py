@@ -27,11 +27,11 @@ def log_call(
     code = answer.code.value
     if not result.attempts:
         log.debug("source.not_asked", **requests_of(context), source=source, outcome=code)
-    elif result.not_repeated is not None:
+    elif result.not_retried is not None:
         log.info(
-            "source.not_repeated",
+            "source.not_retried",
             **requests_of(context),
             source=source,
             outcome=code,
-            reason=result.not_repeated.value,
+            reason=result.not_retried.value,
         )

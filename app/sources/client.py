@@ -257,7 +257,7 @@ class ServiceClient:
             context: The context of the incoming request.
             read: Converts the response to a value. It raises ``MalformedError`` or pydantic's
                 ``ValidationError`` if the response does not fit the contract. If it returns
-                ``Unfinished``, the response counts as a failure, and a repetition of the call is
+                ``Unfinished``, the response counts as a failure, and a retry of the call is
                 the request for the keys that failed.
             limit: Seconds that one attempt may take; by default, the ``timeout`` of the settings.
             absent: Statuses that mean "no such user" and are no failure.

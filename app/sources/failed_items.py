@@ -53,7 +53,7 @@ class FailedItems(Generic[R]):
             answer: The response.
 
         Returns:
-            The results; ``Unfinished`` if a repetition may give more of them, or if all failed.
+            The results; ``Unfinished`` if a retry may give more of them, or if all failed.
 
         Raises:
             MalformedError: The response as a whole does not fit the settings.
@@ -93,5 +93,5 @@ class FailedItems(Generic[R]):
 
 
 def _may_change(result: SourceResult[Record]) -> bool:
-    """Return whether a repetition may give another result."""
+    """Return whether a retry may give another result."""
     return isinstance(result, SourceFailure) and result.retryable

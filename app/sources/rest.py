@@ -149,7 +149,7 @@ class RestSource(Generic[R]):
             failure is not None
             and failure.divisible
             and len(request.keys) > 1
-            and self._client.pipeline.take_repetition(2)  # one call for each half
+            and self._client.pipeline.take_extra_calls(2)  # one call for each half
         ):
             return fetched
         self._log.info(

@@ -263,7 +263,7 @@ def batch_span(
 
 
 def _events(call: CallTrace) -> Sequence[SpanEvent]:
-    """List the waits, repetitions and refusals of a call as events."""
+    """List the waits, retries and refusals of a call as events."""
     events = [_event(step, _EVENTS[step.kind]) for step in call.steps if step.kind in _EVENTS]
     if (
         call.code is not None

@@ -272,11 +272,49 @@ async def test_serve_replaces_a_killed_worker(tmp_path: Path) -> None:
     [died] = [one for one in served.events() if one["event"] == "worker.died"]
     expected = {"level": "error", "worker": first["pid"], "reason": "SIGKILL", "replaced": True}
     assert died.items() >= expected.items()
+    assert died["pause_s"] == 0.0
     assert died["pid"] == served.process.pid
     names = [one["event"] for one in served.events()]
     counted = {name: names.count(f"gateway.{name}") for name in ("started", "opened", "stopped")}
     assert counted == {"started": 1, "opened": 3, "stopped": 2}
     assert "Traceback" not in served.output
+
+
+async def test_a_worker_that_dies_again_and_again_is_started_again_after_a_pause(
+    tmp_path: Path,
+) -> None:
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
+        await served.wait_for(r"gateway\.started")
+        [victim, _] = [one["pid"] for one in served.events() if one["event"] == "gateway.opened"]
+        for times in range(2):
+            os.kill(victim, signal.SIGKILL)
+            await served.wait_for(r"(?s)" + r"gateway\.opened.*" * (3 + times))
+            *_, newest = [one for one in served.events() if one["event"] == "gateway.opened"]
+            victim = newest["pid"]
+        await served.stop(signal.SIGTERM)
+
+    deaths = [one for one in served.events() if one["event"] == "worker.died"]
+    assert [one["pause_s"] for one in deaths] == [0.0, 1.0]
+    assert [one["replaced"] for one in deaths] == [True, True]
+
+
+async def test_signals_that_change_the_number_of_uvicorns_workers_do_nothing(
+    tmp_path: Path,
+) -> None:
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
+        await served.wait_for(r"gateway\.started")
+        for sent in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGTTOU):
+            served.process.send_signal(sent)
+        served.process.send_signal(signal.SIGHUP)
+        await served.wait_for(r"gateway\.reloaded")
+        await served.stop(signal.SIGTERM)
+
+    [reloaded] = [one for one in served.events() if one["event"] == "gateway.reloaded"]
+    assert reloaded["workers"] == 2
+    names = [one["event"] for one in served.events()]
+    assert names.count("gateway.opened") == 4  # each process, and each after the reload
 
 
 async def test_a_replaced_worker_has_the_settings_of_the_other_workers(tmp_path: Path) -> None:

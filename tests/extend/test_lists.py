@@ -591,8 +591,8 @@ def test_all_mistakes_in_lists_of_a_module_are_reported_together(folder: ModuleF
         f"d has the type String: {item}",
         "e has the type Thin, which is not known: did you mean Thing?",
         (
-            "f has items of the type Bare, which has no field of type ID!: expected one, by which"
-            " the items of a page are told apart."
+            "f has items of the type Bare, which has no field of type ID!: expected one, which"
+            " identifies the items of a page."
         ),
         (
             "g has items of the type OfTheFile, which is one of the file: expected an object of"

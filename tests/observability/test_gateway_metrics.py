@@ -160,7 +160,7 @@ async def test_retries_that_the_budget_allows_and_refuses_are_counted(
 
     async with open_gateway(settings, telemetry=telemetry.telemetry) as gateway:
         await clock.run(gateway.query(NAME, ids=[ONE]))
-        [event] = gateway.events("source.not_repeated")
+        [event] = gateway.events("source.not_retried")
         attempts = gateway.events("source.fetch")
 
     assert telemetry.values("gateway.retry_budget.uses")["profile",] == 1

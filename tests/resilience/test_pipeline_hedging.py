@@ -87,7 +87,7 @@ async def test_hedges_and_retries_share_a_budget() -> None:
     await guarded.clock.settle()
 
     assert guarded.service.made == 7
-    assert not guarded.pipeline.take_repetition()
+    assert not guarded.pipeline.take_extra_calls()
     await guarded.end()
 
 

@@ -119,7 +119,7 @@ async def test_a_call_is_not_retried_when_the_wait_exceeds_the_deadline(retry_af
 
     assert outcome == PipelineResult(failed, 1)
     assert guarded.clock.seconds == 1000.0
-    assert guarded.pipeline.take_repetition()
+    assert guarded.pipeline.take_extra_calls()
 
 
 @pytest.mark.parametrize(
@@ -140,11 +140,11 @@ async def test_the_budget_limits_retries_to_a_share_of_the_calls(
 async def test_retries_by_a_caller_use_the_same_budget() -> None:
     guarded = Guarded(retry=RetrySettings(budget_share=0.0, budget_minimum=2))
 
-    assert guarded.pipeline.take_repetition()
+    assert guarded.pipeline.take_extra_calls()
     outcome = await guarded.answer(failure(retryable=True))
 
     assert outcome.attempts == 2
-    assert not guarded.pipeline.take_repetition()
+    assert not guarded.pipeline.take_extra_calls()
 
 
 async def test_calls_that_were_not_made_add_nothing_to_the_budget() -> None:
@@ -155,7 +155,7 @@ async def test_calls_that_were_not_made_add_nothing_to_the_budget() -> None:
     for _ in range(100):
         assert (await guarded.answer("good")).attempts == 0
 
-    assert not guarded.pipeline.take_repetition()
+    assert not guarded.pipeline.take_extra_calls()
 
 
 async def test_a_caller_cancelled_before_its_retry_makes_no_other_call() -> None:

@@ -220,7 +220,7 @@ TAKEN = "is a type of the schema already: expected another name"
             [
                 (
                     "6: [user.open] type is Ticket, which has no field of type ID!: expected one,"
-                    " by which the items of a page are told apart"
+                    " which identifies the items of a page"
                 )
             ],
         ),

@@ -82,6 +82,20 @@ async def test_a_divided_call_is_counted_in_the_trace_of_its_first_request(
     assert [traces[one].coalesced for one in "ab"] == [0, 0]
 
 
+async def test_an_overdue_call_that_ends_later_is_counted_in_the_trace_of_its_first_request(
+    clock: ManualClock,
+) -> None:
+    harness = hurried(clock)
+    async with harness.scheduler:
+        await ask_at_once(harness, "a", "b", "ab")  # the last one stays: it wants all users
+        await harness.pass_time(OVERDUE)
+        await let_all_go(harness)
+
+    assert harness.upstream.batches == ["ab", "a", "b"]
+    traces = {one.request_id: trace for one, trace in harness.requests.traces}
+    assert [traces[keys].calls for keys in ("a", "b", "ab")] == [2, 1, 0]
+
+
 async def test_a_batch_is_not_divided_after_a_failure_with_retry_after(
     clock: ManualClock,
 ) -> None:

@@ -288,6 +288,22 @@ async def test_without_its_store_a_gateway_answers_from_the_source_and_from_memo
             assert len(one.client.events("store.unavailable")) == 1
 
 
+async def test_a_request_with_less_time_than_the_store_may_take_does_not_ask_the_store() -> None:
+    async with running_store() as server:
+        settings = settings_for(server, cached_source(), timeout=1.0)
+        async with instance(settings) as one:
+            one.services.know(1)
+            server.pause()
+            reply = await one.client.query_as(
+                {"X-Request-Timeout": "900ms"}, NAMES, ids=[user_id(1)]
+            )
+            server.go_on()
+
+            assert reply.data == {"users": [{"displayName": "User 1"}]}
+            assert one.asked == [[1]]
+            assert one.client.events("store.unavailable") == []
+
+
 @given(
     st.lists(st.text(max_size=50), max_size=4),
     st.one_of(st.none(), st.text(max_size=3_000)),

@@ -300,7 +300,7 @@ class ExtendedFields:
         elif key_of_items(item.definition) is None:
             self._add(
                 f"{field.name} has items of the type {name}, which has no field of type ID!:"
-                " expected one, by which the items of a page are told apart."
+                " expected one, which identifies the items of a page."
             )
 
     def _input(

@@ -181,8 +181,8 @@ class ConfiguredFields:
             return False
         if key_of_items(item.definition) is None:
             what = (
-                f"is {settings.type}, which has no field of type ID!: expected one, by which the"
-                " items of a page are told apart."
+                f"is {settings.type}, which has no field of type ID!: expected one, which"
+                " identifies the items of a page."
             )
             self._mistakes.add((*keys, "type"), what)
             return False

@@ -156,16 +156,16 @@ class CachedSource(Generic[R]):
         Returns:
             The keys, to wait for.
         """
-        identity = context.identity
-        if self._forwards:
-            identity = identity_of(context, self._forwards)
+        identity = self._identity_of(context)
         entries = self._store.get_many(identity, keys)
         lookup = PendingLookup(self.collect, keys, entries, fields, context)
         places = self._not_fresh(lookup)
         if not places:
             self.hits += len(keys)
             return lookup
-        shared = self._shared if self._shared is not None and self._shared.is_usable else None
+        shared = self._shared
+        if shared is not None and not shared.is_usable_within(context.deadline):
+            shared = None
         if shared is not None and (asked := self._to_ask_for(lookup, places, shared)):
             arrival = lookup.arrival = asyncio.get_running_loop().create_future()
             shared.read(
@@ -217,6 +217,10 @@ class CachedSource(Generic[R]):
                 self.stale_hits += 1
                 trace.stale = max(trace.stale or 0.0, entry.age(now))
         return Collected(results, trace)
+
+    def _identity_of(self, context: RequestContext) -> str:
+        """Return the identity of a request for this source."""
+        return identity_of(context, self._forwards) if self._forwards else context.identity
 
     def _use_of(
         self, entry: Entry[R] | None, now: datetime, fields: FieldSet | None, doubtful: int
@@ -290,7 +294,9 @@ class CachedSource(Generic[R]):
         shared = None if found is None else self._shared
         if found is not None and shared is not None:
             self._take_newer(lookup, places, found, shared)
-        if others := self._not_fresh(lookup):
+        if (others := self._not_fresh(lookup)) and self._take_kept(lookup, others):
+            others = self._not_fresh(lookup)
+        if others:
             self._decide(lookup, others)
             if shared is not None:
                 self._begin_renewal(shared, lookup, places)
@@ -298,6 +304,20 @@ class CachedSource(Generic[R]):
                 self._fetch_missing(lookup, renews=shared is None)
         else:
             self.hits += len(lookup.keys)
+
+    def _take_kept(self, lookup: PendingLookup[R], places: Sequence[int]) -> bool:
+        """Take what calls have brought while the store was asked; return whether there is any."""
+        users = [lookup.keys[place] for place in places]
+        kept = self._store.get_many(self._identity_of(lookup.context), users)
+        is_newer = False
+        for place, entry in zip(places, kept, strict=True):
+            before = lookup.entries[place]
+            if entry is None or not entry.holds(lookup.fields):
+                continue
+            if before is None or entry.began > before.began:
+                lookup.entries[place] = entry
+                is_newer = True
+        return is_newer
 
     def _take_newer(
         self,

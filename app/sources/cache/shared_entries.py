@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 
 from app.observability.metrics import Counter
-from app.resilience.clock import Clock
+from app.resilience.clock import Clock, Deadline
 from app.settings.source import SourceSettings
 from app.sources.base import Record, UserId
 from app.sources.cache.entry_use import fresh_until
@@ -103,10 +103,18 @@ class SharedEntries(Generic[R]):
         self._prefix = f"{store.settings.prefix}:e:{name}:{meaning}:"
         self._of_leases = f"{store.settings.prefix}:l:{name}:{meaning}:"
 
-    @property
-    def is_usable(self) -> bool:
-        """Whether the store would be asked now."""
-        return self._store.is_usable
+    def is_usable_within(self, deadline: Deadline | None) -> bool:
+        """Return whether the store would be asked now, and a request can wait for it.
+
+        Args:
+            deadline: The deadline of the request; ``None`` if it has none.
+
+        Returns:
+            Whether the store is usable, and the request has more time than the store may take.
+        """
+        if not self._store.is_usable:
+            return False
+        return deadline is None or deadline.remaining > self._store.settings.timeout
 
     @property
     def local_ttl(self) -> timedelta:

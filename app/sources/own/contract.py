@@ -41,7 +41,7 @@ class FailureCode(StrEnum):
 
 
 FAULTS = frozenset({FailureCode.TIMEOUT, FailureCode.UNAVAILABLE, FailureCode.OVERLOADED})
-"""The failures that are due to the source's health, so that a repetition may help."""
+"""The failures that are due to the source's health, so that a retry may help."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ _FAULT_CODES = frozenset(Code(one.value) for one in FAULTS)
 
 
 class _AskedKeys(Struct, Generic[R]):
-    """The keys of one call, and their results so far. Repetitions ask for failed keys only.
+    """The keys of one call, and their results so far. Retries ask for failed keys only.
 
     Attributes:
         keys: All keys.
@@ -78,7 +78,7 @@ class _AskedKeys(Struct, Generic[R]):
             results: The results of one attempt.
 
         Returns:
-            The failure of the call; ``None`` if a repetition would give no more.
+            The failure of the call; ``None`` if a retry would give no more.
         """
         for key, result in results.items():
             before = self.results.get(key, _NOTHING)
@@ -361,7 +361,7 @@ class OwnService(Generic[R]):
         return answer
 
     def _failure(self, code: Code, detail: str) -> SourceFailure:
-        """Make a failure that a repetition may mend."""
+        """Make a failure that a retry may mend."""
         return SourceFailure(self.name, code, detail, retryable=True)
 
     def _results(
