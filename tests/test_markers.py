@@ -1,8 +1,8 @@
-"""No secret and nothing personal comes out where it should not: markers in all that comes in.
+"""Secrets and personal data are only in allowed outputs: markers are put into all inputs.
 
-Each kind of marker may be in the places that ``ALLOWED`` names, and has to be: a marker that no
-longer arrives where it may would prove nothing. Everywhere else, and for a kind that is not named
-at all, its being there is a leak.
+``ALLOWED`` lists the outputs in which each kind of marker may be. The marker also has to be there,
+since a marker that is in no output proves nothing. A marker in any other output, or of a kind that
+is not listed, is a leak.
 """
 
 import asyncio
@@ -69,12 +69,12 @@ from tests.wire import served
 ID = marker("user_id")
 
 ALLOWED: Mapping[str, set[str]] = {
-    # What a client says of itself to be found again.
+    # An id that a client sends to find its request again.
     "request_id": {
         *("header x-request-id", "log request_id", "errors extensions"),
         "span gateway.request_id",
     },
-    # A document's own words are answered with, and name what is wrong with it.
+    # Words of a document are in its response, and in messages about its errors.
     "operation": {
         *("log graphql.operation name", "extensions explain"),
         *("span graphql.operation.name", "metric graphql.operation.name"),
@@ -83,7 +83,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "field": {"errors message"},
     "text": {"errors message"},
     "variable": {"errors message", "extensions explain"},
-    # What is wrong is quoted to whoever sent it, and to nobody else.
+    # A wrong value is quoted in the response to the client that sent it, and nowhere else.
     "no_operation": {"errors message"},
     "value": {"errors message"},
     "bad_id": {"errors message", "extensions explain"},
@@ -95,35 +95,35 @@ ALLOWED: Mapping[str, set[str]] = {
     "timeout": {"errors message"},
     "path": {"errors message"},
     "method": {"errors message"},
-    # What the answer is about.
+    # The data of the response.
     "user_id": {"data", "extensions explain"},
     **{
         kind: {"data"}
         for kind in (
             *("username", "displayname", "email", "avatarurl", "locale", "plan"),
             *("event_id", "event_type", "invoice_id", "invoice_number"),
-            "cursor",  # in the gateway's own, which is opaque
+            "cursor",  # inside the gateway's own cursor, which is opaque
         )
     },
-    # The only thing of a source's that gets into the log: with the traceback of a bug of ours.
+    # The only text of a source in the log: in the traceback of a bug of the gateway.
     "bug": {"log graphql.bug exception"},
 }
-"""Where markers may come out, by their kinds."""
+"""The outputs in which markers may be, by kind."""
 
 PLANTED = {
     *ALLOWED,
     *("authorization", "cookie", "agent", "referer", "origin", "forwarded_for", "trace_context"),
     *("trace_state", "baggage"),
     *("tenant", "other_header", "parameter", "garbage", "hash", "document_id", "extension"),
-    *("body", "reason", "location", "answer_header", "unknown_field", "unknown_name", "status"),
+    *("body", "reason", "location", "response_header", "unknown_field", "unknown_name", "status"),
     *("subject", "scope"),
     *("malformed", "unasked", "error_text", "access_token", "preflight"),
 }
-"""All kinds of markers but for secrets."""
+"""All kinds of markers except secrets."""
 
 
 def rows(**changes: object) -> Mapping[str, Mapping[str, object]]:
-    """Make what the sources have of a user: each text is a marker."""
+    """Make the rows of the sources about a user: each text is a marker."""
     more = {"note": marker("unknown_field"), marker("unknown_name"): {"a": 1}}
     happening = {"id": marker("event_id"), "type": marker("event_type")}
     made = {
@@ -152,79 +152,82 @@ MALFORMED: Mapping[str, object] = {
 
 
 class MarkedServices(FakeServices):
-    """Services that have markers in all that they say.
+    """Services with markers in all parts of their responses.
 
     Attributes:
-        mood: What they do instead of answering, if anything.
-        said: All that they have said, and all that they were sent.
+        fault: What they do instead of a normal response, if anything.
+        returned: Everything that they returned.
+        received: Everything that they received.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.mood: Behaviour | None = None
-        self.said = self.sent = ""
+        self.fault: Behaviour | None = None
+        self.returned = self.received = ""
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request."""
-        self.sent += f"{request.url} {request.headers.multi_items()} {request.content!r}\n"
+        """Return the response to a request."""
+        self.received += f"{request.url} {request.headers.multi_items()} {request.content!r}\n"
         try:
-            response = self._answer(request)
+            response = self._response(request)
         except Exception as error:
-            self.said += f"{error!r}\n"
+            self.returned += f"{error!r}\n"
             raise
-        self.said += f"{response.headers.multi_items()} {response.extensions} {response.text}\n"
+        self.returned += f"{response.headers.multi_items()} {response.extensions} {response.text}\n"
         return response
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _response(self, request: httpx.Request) -> httpx.Response:
         name = request.url.host
         if request.url.path == "/token":
             token = {"access_token": marker("access_token"), "token_type": "Bearer"}
             return json_response({**token, "expires_in": 3600, "note": marker("unknown_field")})
-        if self.mood is not None:
-            response = self.mood(request)
+        if self.fault is not None:
+            response = self.fault(request)
         elif request.url.path == "/invoices":
             one = {**invoice(1), "id": marker("invoice_id"), "number": marker("invoice_number")}
             more = None if "cursor" in request.url.params else marker("cursor")
             response = json_response({"items": [one], "nextCursor": more})
         else:
             response = json_response([rows()[name]])
-        response.headers["X-Marked"] = response.headers["ETag"] = marker("answer_header")
-        response.headers["Set-Cookie"] = f"a={marker('answer_header')}"
+        response.headers["X-Marked"] = response.headers["ETag"] = marker("response_header")
+        response.headers["Set-Cookie"] = f"a={marker('response_header')}"
         return response
 
 
-def answering(status: int, **headers: str) -> Behaviour:
-    """Make a service answer with a status, and say why."""
+def with_status(status: int, **headers: str) -> Behaviour:
+    """Make a service return a status with a reason."""
     reason = {"reason_phrase": marker("reason").encode()}
     return lambda _: httpx.Response(
         status, content=marker("body").encode(), headers=headers, extensions=reason
     )
 
 
-def saying(write: Callable[[str], object]) -> Behaviour:
-    """Make a service answer with some JSON, by its name."""
+def with_json(write: Callable[[str], object]) -> Behaviour:
+    """Make a service return JSON that depends on its name."""
     return lambda request: json_response(write(request.url.host))
 
 
-MOODS: Mapping[str, Behaviour | None] = {
-    "well": None,
-    **{f"status {one}": answering(one) for one in (204, 400, 401, 403, 404, 413, 418, 500, 503)},
-    "a redirect": answering(302, location=f"http://a/{marker('location')}"),
-    "too many": answering(429, **{"retry-after": marker("answer_header")}),
-    "no JSON": answering(200),
+FAULTS: Mapping[str, Behaviour | None] = {
+    "no fault": None,
+    **{f"status {one}": with_status(one) for one in (204, 400, 401, 403, 404, 413, 418, 500, 503)},
+    "a redirect": with_status(302, location=f"http://a/{marker('location')}"),
+    "too many": with_status(429, **{"retry-after": marker("response_header")}),
+    "no JSON": with_status(200),
     "bad bytes": lambda _: httpx.Response(200, content=b"\xff" + marker("body").encode()),
-    "cut off": lambda _: httpx.Response(200, content=b'[{"id": "' + marker("body").encode()),
-    "another shape": saying(lambda _: {marker("body"): marker("body")}),
-    "malformed rows": saying(lambda name: [rows(**MALFORMED)[name]]),
-    "rows nobody asked for": saying(
+    "a truncated response": lambda _: httpx.Response(
+        200, content=b'[{"id": "' + marker("body").encode()
+    ),
+    "another shape": with_json(lambda _: {marker("body"): marker("body")}),
+    "malformed rows": with_json(lambda name: [rows(**MALFORMED)[name]]),
+    "rows of other users": with_json(
         lambda name: [{**rows()[name], "id": marker("unasked"), "userId": marker("unasked")}]
     ),
-    "rows without a key": saying(lambda _: [{"a": marker("body")}]),
-    "the same row twice": saying(lambda name: [rows()[name], rows(plan=marker("plan"))[name]]),
+    "rows without a key": with_json(lambda _: [{"a": marker("body")}]),
+    "the same row twice": with_json(lambda name: [rows()[name], rows(plan=marker("plan"))[name]]),
     "no connection": raising(httpx.ConnectError(marker("error_text"))),
     "a timeout": raising(httpx.ReadTimeout(marker("error_text"))),
     "an error of the machine": raising(OSError(2, marker("error_text"), marker("error_text"))),
-    "a broken answer": raising(httpx.RemoteProtocolError(marker("error_text"))),
+    "a broken response": raising(httpx.RemoteProtocolError(marker("error_text"))),
     "a bug": raising(ZeroDivisionError(marker("bug"))),
 }
 
@@ -235,8 +238,8 @@ ALL = (
 PAGE = "invoices(first: 1) { edges { cursor node { id number } } pageInfo { endCursor } }"
 
 
-def asking(fields: str, root: str = "users(ids: [$v])") -> str:
-    """Write a query that has markers in all its names."""
+def query_for(fields: str, root: str = "users(ids: [$v])") -> str:
+    """Write a query with markers in all its names."""
     variable, alias = marker("variable"), marker("alias")
     root = root.replace("$v", f"${variable}")
     return f"query {marker('operation')}(${variable}: ID!) {{ {alias}: {root} {{ {fields} }} }}"
@@ -244,11 +247,11 @@ def asking(fields: str, root: str = "users(ids: [$v])") -> str:
 
 VALUES = {marker("variable"): ID}
 GOOD: Sequence[Mapping[str, Any]] = [
-    {"query": asking(ALL), "variables": VALUES},
-    {"query": asking(f"{ALL} {PAGE}"), "variables": VALUES},
-    {"query": asking("id", "user(id: $v)"), "variables": VALUES},
-    {"query": asking(ALL), "variables": VALUES, "onError": "PROPAGATE"},
-    {"query": asking(ALL), "variables": VALUES, "onError": "HALT"},
+    {"query": query_for(ALL), "variables": VALUES},
+    {"query": query_for(f"{ALL} {PAGE}"), "variables": VALUES},
+    {"query": query_for("id", "user(id: $v)"), "variables": VALUES},
+    {"query": query_for(ALL), "variables": VALUES, "onError": "PROPAGATE"},
+    {"query": query_for(ALL), "variables": VALUES, "onError": "HALT"},
     {
         "query": "query($r: [_Any!]!) { _entities(representations: $r) { ...F } }"
         f" fragment F on User {{ {ALL} }}",
@@ -261,11 +264,11 @@ BAD: Sequence[Any] = [
     {"query": marker("text")},
     {"query": f"{{ user(id: 1) {{ {marker('field')} }} }}"},
     {"query": f'{{ user(id: "{marker("bad_id")}!") {{ plan }} }}'},
-    {"query": asking(ALL), "variables": {marker("variable"): marker("bad_id") + " " * 100}},
-    {"query": asking(ALL), "variables": {marker("variable"): [marker("value")]}},
-    {"query": asking(ALL)},
+    {"query": query_for(ALL), "variables": {marker("variable"): marker("bad_id") + " " * 100}},
+    {"query": query_for(ALL), "variables": {marker("variable"): [marker("value")]}},
+    {"query": query_for(ALL)},
     {"query": TYPED, "variables": {"n": marker("value"), "s": {"a": marker("value")}}},
-    {"query": asking(ALL), "variables": {marker("variable"): {"a": [[[[marker("value")]]]]}}},
+    {"query": query_for(ALL), "variables": {marker("variable"): {"a": [[[[marker("value")]]]]}}},
     {"query": ONE, "operationName": marker("no_operation")},
     {"query": f"{{ user(id: 1) {{ ...{marker('field')} }} }}"},
     {"query": f'{{ user(id: 1) {{ events(first: "{marker("value")}") {{ id }} }} }}'},
@@ -308,10 +311,10 @@ Send = Callable[..., Awaitable[object]]
 
 @dataclass
 class Spy:
-    """A client that looks for markers in all that it gets.
+    """A client that looks for markers in all responses.
 
     Attributes:
-        seen: Where markers of a kind came out.
+        seen: The outputs in which markers of each kind were found.
     """
 
     gateway: GatewayClient
@@ -369,17 +372,17 @@ NOT_TRIED = {
     *(Code.DOCUMENT_NOT_TRUSTED, Code.PERSISTED_QUERY_NOT_SUPPORTED),
     Code.AUTHENTICATION_UNAVAILABLE,
 }
-"""Codes of refusals that quote nothing, and that would let nothing else be tried."""
+"""Codes of refusals that quote nothing, and that would refuse all other requests too."""
 
 
 async def send_everything(spy: Spy, services: MarkedServices) -> None:
-    """Send all that is right, to sources in each of their moods, and all that is wrong."""
-    for mood in MOODS.values():
-        services.mood = mood
+    """Send all good requests with each fault of the sources, and all bad requests."""
+    for fault in FAULTS.values():
+        services.fault = fault
         for body in GOOD:
             await spy.send(json=body)
         await spy.send(json=list(GOOD))
-    services.mood = None
+    services.fault = None
     for body in BAD:
         await spy.send(json=body)
         await spy.send(json=body, headers={"Accept": "application/graphql-response+json"})
@@ -388,17 +391,17 @@ async def send_everything(spy: Spy, services: MarkedServices) -> None:
     for body in GOOD:
         await spy.send(json=body, headers=headers_of(marker("subject"), marker("scope")))
     await spy.send(json={"query": "{ me { id } }"}, headers=headers_of(None, marker("scope")))
-    await send_what_is_wrong_with_http(spy)
+    await send_bad_http(spy)
     spy.note_log()
 
 
 async def by_headers_if_any(scope: Scope) -> Caller:
-    """Believe what a request says of its caller; one that says nothing may see everything."""
+    """Read the caller from headers; a request without them may see everything."""
     return await (by_headers if SCOPES in Headers(scope=scope) else everybody)(scope)
 
 
-async def send_what_is_wrong_with_http(spy: Spy) -> None:
-    """Send requests that are none of GraphQL's."""
+async def send_bad_http(spy: Spy) -> None:
+    """Send requests that are wrong before GraphQL reads them."""
     garbage = marker("garbage").encode()
     for content in (garbage, b"\xff" + garbage, b'{"a": ' + garbage, b'"' + garbage, b"[" * 300):
         await spy.send(content=content, headers=JSON)
@@ -430,15 +433,15 @@ async def send_what_is_wrong_with_http(spy: Spy) -> None:
         await spy.send("GET", params=query)
         await spy.send("GET", params=query, headers=ahead)
     await spy.send("GET", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
-    asking_first = {"Access-Control-Request-Method": "POST"}
+    preflight = {"Access-Control-Request-Method": "POST"}
     await spy.send(
         "OPTIONS",
-        headers={**asking_first, "Access-Control-Request-Headers": marker("other_header")},
+        headers={**preflight, "Access-Control-Request-Headers": marker("other_header")},
     )
 
 
 def secrets_first(certificates: Certificates) -> Mapping[str, Mapping[str, Any]]:
-    """Give settings of sources that have some secrets in them."""
+    """Make settings of sources with some of the secrets."""
     certificate, key = certificates.client("marked")
     password = marker("secret_of_key")
     made = serialization.load_pem_private_key(key.read_bytes(), None).private_bytes(
@@ -476,7 +479,7 @@ def secrets_first(certificates: Certificates) -> Mapping[str, Mapping[str, Any]]
 
 
 def secrets_second(_: Certificates) -> Mapping[str, Mapping[str, Any]]:
-    """Give settings of sources that have the other secrets in them."""
+    """Make settings of sources with the other secrets."""
     key = marker("secret_key")
     return {
         "profile": {
@@ -498,7 +501,7 @@ MakeSecrets = Callable[[Certificates], Mapping[str, Mapping[str, Any]]]
 
 
 def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Settings:  # noqa: ANN401 # any setting
-    """Make settings that tell all that can be told."""
+    """Make settings that report as much as possible."""
     sources = {
         name: calm_source(**{"base_url": f"http://{name}", **own}) for name, own in secrets.items()
     }
@@ -521,7 +524,7 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
         ),
         router_token=SecretStr(marker("secret_of_router")),
         admin=AdminSettings(token=SecretStr(marker("secret_of_admin"))),
-        # It is not asked for anything, so nothing has to be there.
+        # The store is not used, so no server has to run.
         store=StoreSettings(
             url="redis+sentinel://127.0.0.1/main",
             password=SecretStr(marker("secret_of_store")),
@@ -538,19 +541,19 @@ def settings_of(secrets: Mapping[str, Mapping[str, Any]], **changes: Any) -> Set
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have it done in all ways."""
+    """Run each test in these ways."""
     ways: Ways = request.param
     return ways
 
 
 @pytest.fixture
 def services() -> MarkedServices:
-    """Give services with markers in all that they say."""
+    """Return services with markers in all parts of their responses."""
     return MarkedServices()
 
 
 @pytest.mark.parametrize("secrets", SECRETS)
-async def test_what_comes_in_comes_out_only_where_it_may(
+async def test_markers_appear_only_in_allowed_outputs(
     open_gateway: OpenGateway,
     services: MarkedServices,
     certificates: Certificates,
@@ -565,14 +568,14 @@ async def test_what_comes_in_comes_out_only_where_it_may(
         spy.note_telemetry(telemetry)
 
     assert spy.seen == ALLOWED
-    # And it was all there, and everything was tried.
-    planted = {*kinds_in(spy.sent), *kinds_in(services.said), "access_token"}
+    # All markers were sent, and all statuses and codes occurred.
+    planted = {*kinds_in(spy.sent), *kinds_in(services.returned), "access_token"}
     assert planted == PLANTED
     assert spy.statuses == {200, 400, 404, 405, 406, 413, 415, 422}
     assert spy.codes == set(Code) - NOT_TRIED
 
 
-def test_every_secret_that_settings_can_have_is_planted(certificates: Certificates) -> None:
+def test_every_secret_setting_has_a_marker(certificates: Certificates) -> None:
     planted = {
         place
         for secrets in SECRETS
@@ -593,7 +596,7 @@ def test_every_secret_that_settings_can_have_is_planted(certificates: Certificat
         ),
     ],
 )
-async def test_sources_are_sent_their_own_secrets_and_of_the_caller_s_what_is_for_them(
+async def test_sources_get_only_their_own_secrets_and_forwarded_headers(
     open_gateway: OpenGateway,
     services: MarkedServices,
     certificates: Certificates,
@@ -605,12 +608,12 @@ async def test_sources_are_sent_their_own_secrets_and_of_the_caller_s_what_is_fo
         await Spy(gateway).send(json=GOOD[0])
 
     token = {"access_token"} if "secret_client" in sent else set[str]()
-    assert kinds_in(services.sent) == sent | always | token
+    assert kinds_in(services.received) == sent | always | token
 
 
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[object], None]:
-    """Give a way to have settings in the environment, and none but those."""
+    """Return a function that puts settings into an environment without other settings."""
     for name in list(os.environ):
         if name.upper().startswith("GATEWAY"):
             monkeypatch.delenv(name)
@@ -628,7 +631,7 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[obje
 
 
 def run(*arguments: str) -> Result:
-    """Run a command as a user would."""
+    """Run a command of the command line."""
     result = CliRunner(env={"COLUMNS": "100"}).invoke(main, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
@@ -646,7 +649,7 @@ def run(*arguments: str) -> Result:
         ("sources", "check", "--ids", ID),
     ],
 )
-def test_commands_show_no_secret_whether_the_settings_are_right_or_wrong(
+def test_commands_print_no_secret_with_valid_and_invalid_settings(
     variables: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     certificates: Certificates,
@@ -656,35 +659,37 @@ def test_commands_show_no_secret_whether_the_settings_are_right_or_wrong(
     own = secrets(certificates)
     variables({name: {"base_url": f"http://{name}", **one} for name, one in own.items()})
     monkeypatch.setenv("GATEWAY_USER_ID_PATTERN", r"[\w-]+")
-    told = [] if command[0] == "serve" or command[1:2] == ("check",) else [run(*command)]
+    results = [] if command[0] == "serve" or command[1:2] == ("check",) else [run(*command)]
     monkeypatch.setenv("GATEWAY_PORT", "none")
-    for name, one in own.items():  # and what is right by itself is wrong where it is
+    for name, one in own.items():  # good values in a bad section
         monkeypatch.setenv(f"GATEWAY_SOURCES__{name.upper()}__AUTH__{marker('wrong')}", "1")
         monkeypatch.setenv(
             f"GATEWAY_SOURCES__{name.upper()}__AUTH__KIND", f"{one['auth']['kind']}x"
         )
-    told.append(run(*command))
+    results.append(run(*command))
 
-    for result in told:
+    for result in results:
         assert result.output
         assert not [kind for kind in kinds_in(result.output) if kind.startswith("secret")]
-    assert told[-1].exit_code == {"settings": 0, "explain": 1}.get(command[0], 2)
+    assert results[-1].exit_code == {"settings": 0, "explain": 1}.get(command[0], 2)
 
 
 @pytest.mark.parametrize("secrets", SECRETS)
-async def test_trying_a_source_that_sends_back_what_it_was_sent_shows_no_secret(
+async def test_commands_print_no_secret_that_a_source_echoes(
     variables: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     certificates: Certificates,
     secrets: MakeSecrets,
 ) -> None:
     async def echo(request: Request) -> Response:
-        said = {"url": str(request.url), "headers": request.headers.items()}
+        echoed = {"url": str(request.url), "headers": request.headers.items()}
         body = (await request.body()).decode()
         if request.url.path == "/token":
             token = {"access_token": marker("secret_access_token"), "token_type": "Bearer"}
-            return JSONResponse({**token, "said": said, "body": body})
-        return JSONResponse([{**profile_row(1, id=ID), "userId": ID, "said": said, "body": body}])
+            return JSONResponse({**token, "echoed": echoed, "body": body})
+        return JSONResponse(
+            [{**profile_row(1, id=ID), "userId": ID, "echoed": echoed, "body": body}]
+        )
 
     app = Starlette(routes=[Route("/{path:path}", echo, methods=["GET", "POST"])])
     monkeypatch.setenv("GATEWAY_USER_ID_PATTERN", r"[\w-]+")
@@ -696,8 +701,8 @@ async def test_trying_a_source_that_sends_back_what_it_was_sent_shows_no_secret(
         }
         for one in own.values():
             if "token_url" in one["auth"]:
-                _, query, told = one["auth"]["token_url"].partition("?")
-                one["auth"]["token_url"] = f"{base}/token{query}{told}"
+                _, mark, parameters = one["auth"]["token_url"].partition("?")
+                one["auth"]["token_url"] = f"{base}/token{mark}{parameters}"
         variables(own)
         header = f"Authorization:Bearer {marker('secret_of_caller')}"
         for name in own:
@@ -706,7 +711,7 @@ async def test_trying_a_source_that_sends_back_what_it_was_sent_shows_no_secret(
             checked = await asyncio.to_thread(run, "sources", "check", "--ids", ID)
             for result in (tried, checked):
                 assert not [one for one in kinds_in(result.output) if one.startswith("secret")]
-            assert "said" in tried.output
+            assert "echoed" in tried.output
 
 
 ADDRESSES: Mapping[str, Mapping[str, str]] = {
@@ -730,7 +735,7 @@ ADDRESSES: Mapping[str, Mapping[str, str]] = {
     "HOSTS": {},
     "HOST": {},
 }
-"""Settings that are addresses or parts of one, and what has to be set beside each."""
+"""Settings that are addresses or parts of one, and the other settings that each needs."""
 
 
 @pytest.mark.parametrize("setting", ADDRESSES)
@@ -748,7 +753,7 @@ ADDRESSES: Mapping[str, Mapping[str, str]] = {
         "/users?key=%",
     ],
 )
-def test_commands_hide_what_is_secret_in_an_address(
+def test_commands_hide_secrets_in_addresses(
     variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch, setting: str, written: str
 ) -> None:
     variables({name: {"base_url": f"http://{name}"} for name in ("profile", "billing", "activity")})
@@ -761,7 +766,7 @@ def test_commands_hide_what_is_secret_in_an_address(
     )
     commands = [("config", "show", "--all"), ("sources", "list"), ("settings",), ("explain", ONE)]
     if setting != "HOST" and run("config", "show").exit_code:
-        commands += [("serve",), ("sources", "check")]  # which do no more than say what is wrong
+        commands += [("serve",), ("sources", "check")]  # these only report the wrong setting
 
     for command in commands:
         output = run(*command).output

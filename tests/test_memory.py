@@ -1,4 +1,4 @@
-"""What is kept of clients' documents has no more bytes than it may, by an honest estimate."""
+"""The memory of cached documents stays within its bounds, by a correct estimate."""
 
 import gc
 import tracemalloc
@@ -59,7 +59,7 @@ SELECTED = (
 
 
 def aliased(count: int, number: int) -> str:
-    """Write a selection whose aliases no other has."""
+    """Write a selection with aliases that no other selection has."""
     fields = (SELECTED[(place + number) % len(SELECTED)] for place in range(count))
     return " ".join(f"a{number}_{place}: {field}" for place, field in enumerate(fields))
 
@@ -108,17 +108,19 @@ DOCUMENTS: dict[str, Callable[[int], str]] = {
     ),
     "syntax error": lambda number: f'{{ user(id: "{number}") {{ id ',
     "invalid": lambda number: of_one(" ".join(f"n{number}_{place}" for place in range(20))),
-    "hopeless": lambda number: of_one(" ".join(f"n{number}_{place}" for place in range(150))),
+    "too many errors": lambda number: of_one(
+        " ".join(f"n{number}_{place}" for place in range(150))
+    ),
     "refused": lambda number: of_one(aliased(60, number)),
 }
-"""Documents of many kinds, by a number that no two have in common."""
+"""Documents of many kinds; documents of different numbers have nothing in common."""
 
-COMPILED = frozenset(DOCUMENTS) - {"syntax error", "invalid", "hopeless", "refused"}
+COMPILED = frozenset(DOCUMENTS) - {"syntax error", "invalid", "too many errors", "refused"}
 COUNT = 4
 
 
 def records_of(spec: SourceSpec[Any], row: Callable[[int], Row]) -> Callable[[int], list[Any]]:
-    """Make what makes records as they come from a source."""
+    """Make a function that makes records as a source returns them."""
     decode = struct_decoder(spec.record)
     return lambda number: decode(json_response([row(number)]).content)
 
@@ -131,7 +133,7 @@ RECORDS = {
 
 
 def bounded(**bytes_of: int) -> Settings:
-    """Make settings with bounds."""
+    """Make settings with bounds of memory."""
     return settings_for_fakes(
         introspection=True, limits=LimitsSettings(memory=MemorySettings(**bytes_of))
     )
@@ -143,7 +145,7 @@ def documents(size: int = 1_000_000, **bytes_of: int) -> Documents:
 
 
 def run(document: Document, combination: int = 0) -> None:
-    """Do what is done with a document before its operation is run."""
+    """Prepare the operations of a document for their execution."""
     for operation in document.operations.values():
         switches = {f"s{place}": bool(combination >> place & 1) for place in range(SWITCHES)}
         variables = operation.coerce(SCHEMA.core, {"id": "1", **switches})
@@ -152,14 +154,14 @@ def run(document: Document, combination: int = 0) -> None:
 
 
 def prepare_and_run(cache: Documents, make: Callable[[int], str], number: int) -> None:
-    """Do all that is done with a document that was never sent before."""
+    """Prepare a document that is not cached, and its operations."""
     run(cache.get(make(number)))
 
 
 def measured(work: Sequence[Callable[[], object]], count: Callable[[], int]) -> tuple[int, int]:
-    """Tell how many bytes the second half of some work leaves behind, and by how many a count grew.
+    """Return how many bytes the second half of some work keeps, and the growth of a count.
 
-    The first half makes what is made once for all.
+    The first half makes the objects that are made only once.
     """
     half = len(work) // 2
     tracemalloc.start()
@@ -177,7 +179,7 @@ def measured(work: Sequence[Callable[[], object]], count: Callable[[], int]) -> 
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_what_a_document_is_estimated_to_have_is_about_what_it_has(kind: str) -> None:
+def test_the_estimated_bytes_of_a_document_are_within_a_factor_of_two(kind: str) -> None:
     cache, make = documents(compiled=0), DOCUMENTS[kind]
 
     real, estimated = measured(
@@ -189,7 +191,7 @@ def test_what_a_document_is_estimated_to_have_is_about_what_it_has(kind: str) ->
 
 
 @pytest.mark.parametrize("kind", sorted(COMPILED))
-def test_what_a_variant_is_estimated_to_have_is_about_what_it_has(kind: str) -> None:
+def test_the_estimated_bytes_of_a_variant_are_within_a_factor_of_two(kind: str) -> None:
     cache, make = documents(), DOCUMENTS[kind]
     ready = [cache.get(make(number)) for number in range(2 * COUNT)]
     for document in ready:
@@ -205,7 +207,7 @@ def test_what_a_variant_is_estimated_to_have_is_about_what_it_has(kind: str) -> 
 
 
 @pytest.mark.parametrize("most", [200_000, 500_000])
-def test_variants_of_all_documents_together_have_no_more_bytes_than_they_may(most: int) -> None:
+def test_the_variants_of_all_documents_stay_within_their_bound(most: int) -> None:
     cache = documents(compiled=most)
     for number in range(4):
         document = cache.get(switched(number))
@@ -216,7 +218,7 @@ def test_variants_of_all_documents_together_have_no_more_bytes_than_they_may(mos
     assert len(cache.variants) > 1
 
 
-def test_documents_have_no_more_bytes_than_they_may_and_take_their_variants_with_them() -> None:
+def test_documents_stay_within_their_bound_and_their_variants_are_dropped() -> None:
     cache = documents(documents=100_000)
     for number in range(30):
         run(cache.get(of_one(aliased(8, number))))
@@ -227,7 +229,7 @@ def test_documents_have_no_more_bytes_than_they_may_and_take_their_variants_with
     assert len(cache.variants) > 1
 
 
-def test_a_document_that_is_not_kept_leaves_no_variant() -> None:
+def test_a_document_that_is_not_cached_leaves_no_variant() -> None:
     kept, not_kept = documents(), documents(size=0)
     long = of_one("id") + " " * 40_000
 
@@ -237,7 +239,7 @@ def test_a_document_that_is_not_kept_leaves_no_variant() -> None:
     assert [len(kept.variants), len(not_kept.variants)] == [0, 0]
 
 
-def test_a_variant_of_a_document_that_has_just_made_room_is_not_kept() -> None:
+def test_a_variant_of_an_evicted_document_is_not_cached() -> None:
     cache = documents(size=1)
     first = cache.get(of_one("id"))
     cache.get(of_one("plan"))
@@ -247,7 +249,7 @@ def test_a_variant_of_a_document_that_has_just_made_room_is_not_kept() -> None:
     assert len(cache.variants) == 0
 
 
-def test_texts_that_clients_have_named_have_no_more_bytes_than_they_may() -> None:
+def test_persisted_documents_stay_within_their_bound() -> None:
     texts = PersistedDocumentStore(1_000, max_bytes=50_000)
     for number in range(100):
         text = of_one(aliased(45, number))
@@ -261,7 +263,7 @@ def test_texts_that_clients_have_named_have_no_more_bytes_than_they_may() -> Non
 @pytest.mark.parametrize(
     "selection", ["username", "plan balance { amount }", aliased(8, 0), aliased(40, 0)]
 )
-def test_what_kept_users_are_estimated_to_have_is_about_what_they_have(selection: str) -> None:
+def test_the_estimated_bytes_of_kept_users_are_within_a_factor_of_two(selection: str) -> None:
     kept = KeptUsers({*RECORDS}, max_bytes=10_000_000)
     operation = documents().get(of_one(selection)).operations["Q"]
     variables = operation.coerce(SCHEMA.core, {"id": "1"})
@@ -287,14 +289,14 @@ entries = some.lists(
 
 
 @given(entries, some.integers(0, 6_000), some.none() | some.integers(0, 5))
-def test_a_cache_keeps_what_was_used_last_as_far_as_there_is_room(
+def test_a_bounded_cache_keeps_the_most_recently_used_entries(
     steps: Sequence[tuple[int, int, str]], max_bytes: int, max_entries: int | None
 ) -> None:
     dropped: list[int] = []
     cache = BoundedCache[int, int](
         max_bytes, max_entries=max_entries, dropped=lambda key, _: dropped.append(key)
     )
-    model: list[tuple[int, int]] = []  # keys and sizes, the one used last at the end
+    model: list[tuple[int, int]] = []  # keys and sizes, the most recently used at the end
     gone: list[int] = []
     for key, size, step in steps:
         known = [one for one in model if one[0] == key]

@@ -1,4 +1,4 @@
-"""Random selections, ids, failing sources and damaged rows: the answer equals a plain merge."""
+"""Random selections, ids, failing sources and damaged rows: the response equals a plain merge."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -76,18 +76,18 @@ WRONG: Mapping[str, object] = {
 DAMAGES = st.dictionaries(
     st.sampled_from(sorted(WRONG)), st.sampled_from(["missing", "null", "wrong"]), max_size=6
 )
-"""What is the matter with which fields of a row."""
+"""The damages of fields of a row."""
 
 
 @dataclass(frozen=True)
 class MergeWorld:
-    """What the sources hold, and which of them fail.
+    """The rows of the sources, and the sources that fail.
 
     Attributes:
-        rows: What each source has of each user, by source and its key of the user.
+        rows: The rows of each source, by the source's key of the user.
         down: The sources that fail.
-        damages: What is the matter with which fields of which rows, by (source, key).
-        parents: Which source has whose keys, in the member ``keys`` of its rows.
+        damages: The damages of fields of rows, by (source, key).
+        parents: The sources that have the keys of others, in the member ``keys`` of their rows.
     """
 
     rows: Mapping[str, Mapping[str, Row]]
@@ -98,7 +98,7 @@ class MergeWorld:
 
 @dataclass(frozen=True)
 class MergedField:
-    """One field of the query: its alias, the users, and what is selected of them."""
+    """One field of the query: its alias, the users, and the fields selected of them."""
 
     alias: str
     ids: tuple[str, ...]
@@ -161,21 +161,23 @@ def reference(
         merged: list[dict[str, Any] | None] = []
         for index, user in enumerate(one.ids):
             path = f"{one.alias}.{index}" if one.many else one.alias
-            said = {source: say(world, source, user) for source in sources}
-            if all(answer is None for answer in said.values()):
+            results = {source: result_of(world, source, user) for source in sources}
+            if all(result is None for result in results.values()):
                 merged.append(None)
-            elif not any(f in COLUMNS for f in one.fields) and isinstance(said["profile"], Failed):
+            elif not any(f in COLUMNS for f in one.fields) and isinstance(
+                results["profile"], Failed
+            ):
                 merged.append(None)
-                codes[path] = said["profile"].code
+                codes[path] = results["profile"].code
             else:
-                answer: dict[str, Any] = {}
+                user_data: dict[str, Any] = {}
                 for field in one.fields:
                     value = user if field == "id" else value_of(world, field, user)
                     if isinstance(value, Failed):
                         codes[f"{path}.{field}"] = value.code
                         value = None
-                    answer[field] = value
-                merged.append(answer)
+                    user_data[field] = value
+                merged.append(user_data)
         data[one.alias] = merged if one.many else merged[0]
     return data, codes
 
@@ -183,7 +185,7 @@ def reference(
 def value_of(world: MergeWorld, field: str, user: str) -> object:
     """Find the value of one field of one user, or its failure."""
     column = COLUMNS[field]
-    row = say(world, column.source, user)
+    row = result_of(world, column.source, user)
     if row is None or isinstance(row, Failed):
         return row
     damage = damage_of(world, column, user)
@@ -200,12 +202,12 @@ class Failed:
 
 
 def key_of(world: MergeWorld, source: str, user: str) -> str | Failed | None:
-    """Find by which key a source is asked about a user; none if it is not."""
+    """Find the key by which a source is called for a user; ``None`` if it is not called."""
     parents = origins(world.parents, source)
     if not parents:
         return user
     for parent in parents:
-        above = say(world, parent, user)
+        above = result_of(world, parent, user)
         if isinstance(above, Failed):
             return above
         key = None if above is None else cast("Mapping[str, object]", above["keys"])[source]
@@ -214,8 +216,8 @@ def key_of(world: MergeWorld, source: str, user: str) -> str | Failed | None:
     return None
 
 
-def say(world: MergeWorld, source: str, user: str) -> Row | Failed | None:
-    """What a source says of a user: a row, nothing, or a failure."""
+def result_of(world: MergeWorld, source: str, user: str) -> Row | Failed | None:
+    """Find the result of a source for a user: a row, ``None``, or a failure."""
     key = key_of(world, source, user)
     if key is None or isinstance(key, Failed):
         return key
@@ -225,13 +227,13 @@ def say(world: MergeWorld, source: str, user: str) -> Row | Failed | None:
 
 
 def damage_of(world: MergeWorld, column: Column, user: str) -> str | None:
-    """Tell what is the matter with a field of a user's row; nothing, for most."""
+    """Find the damage of a field of a user's row; ``None`` for most fields."""
     key = key_of(world, column.source, user)
     return world.damages.get((column.source, str(key)), {}).get(column.key)
 
 
 def damaged(row: Row, damages: Mapping[str, str]) -> Row:
-    """Take some values out of a row, and put others in that do not fit."""
+    """Remove some values of a row, and replace others by values that do not fit."""
     kept = {name: value for name, value in row.items() if name not in damages}
     changed = {
         name: WRONG[name] if damage == "wrong" else None
@@ -242,7 +244,7 @@ def damaged(row: Row, damages: Mapping[str, str]) -> Row:
 
 
 def arrange(services: FakeServices, world: MergeWorld) -> None:
-    """Make the fakes be that world."""
+    """Give the fakes the rows and the failures of a world."""
     for source, service in services.by_endpoint.items():
         service.rows = {
             key: damaged(row, world.damages.get((source, key), {}))
@@ -256,11 +258,11 @@ def arrange(services: FakeServices, world: MergeWorld) -> None:
 @settings(
     max_examples=examples(60),
     deadline=None,
-    # A gateway keeps nothing between requests, so that all examples may share it.
+    # A gateway keeps nothing between requests, so all examples can share it.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(world=worlds(), asked=queries())
-async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_in_vain(
+async def test_the_response_equals_a_plain_merge_without_needless_calls(
     gateways: Sequence[GatewayClient],
     services: FakeServices,
     world: MergeWorld,
@@ -274,21 +276,21 @@ async def test_the_answer_equals_a_plain_merge_and_no_source_is_called_twice_or_
     assert reply.data == data
     assert dict(reply.codes) == codes
     batches = {name: [*map(sorted, one.batches)] for name, one in services.by_endpoint.items()}
-    if has_fallbacks(world.parents):  # whoever has a key at once does not wait for other fields
+    if has_fallbacks(world.parents):  # a key that is known at once does not wait for others
         batches = {name: [sorted(chain(*one))] if one else [] for name, one in batches.items()}
     assert batches == {name: [sorted(keys)] if keys else [] for name, keys in wanted(world, asked)}
 
 
 @pytest.fixture(params=EVERY, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have the merge done by all fast paths, and by the reference path."""
+    """Run the test by all fast paths, and by the reference path."""
     ways: Ways = request.param
     return ways
 
 
 @pytest.fixture
 async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[GatewayClient]]:
-    """Give a gateway for each way in which sources may have the keys of others."""
+    """Return a gateway for each way in which sources can have the keys of others."""
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(open_gateway(linked(settings_for_fakes(), parents)))
@@ -297,7 +299,7 @@ async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Sequence[Gateway
 
 
 def wanted(world: MergeWorld, asked: tuple[MergedField, ...]) -> Iterator[tuple[str, set[str]]]:
-    """Find whom each source has to be asked about, by its keys."""
+    """Find the keys that each source has to be called with."""
     users: dict[str, set[str]] = {source: set() for source in (*SOURCES, LOOKUP)}
     for one in asked:
         for field in one.fields:
@@ -305,18 +307,18 @@ def wanted(world: MergeWorld, asked: tuple[MergedField, ...]) -> Iterator[tuple[
             if source is None and any(f in COLUMNS for f in one.fields):
                 continue
             for user in one.ids:
-                ask(world, source or "profile", user, users)
-    for source, asked_about in users.items():
-        keys = {key_of(world, source, user) for user in asked_about}
+                note_call(world, source or "profile", user, users)
+    for source, called_for in users.items():
+        keys = {key_of(world, source, user) for user in called_for}
         yield source, {key for key in keys if isinstance(key, str)}
 
 
-def ask(world: MergeWorld, source: str, user: str, users: Mapping[str, set[str]]) -> None:
-    """Note that a source is asked about a user, and so are those before that have no key."""
+def note_call(world: MergeWorld, source: str, user: str, users: Mapping[str, set[str]]) -> None:
+    """Note that a source is called for a user, and so are its parents until one has the key."""
     users[source].add(user)
     for parent in origins(world.parents, source):
-        ask(world, parent, user, users)
-        above = say(world, parent, user)
+        note_call(world, parent, user, users)
+        above = result_of(world, parent, user)
         key = None if not isinstance(above, Mapping) else cast("Any", above["keys"])[source]
         if isinstance(above, Failed) or (key is not None and key != ""):
             break

@@ -1,4 +1,4 @@
-"""What an outage does to requests, and what the gateway does about it, over real connections."""
+"""Outages and overload: their effects on requests, over real connections."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -29,13 +29,13 @@ NO_RETRIES = {"max_retries": 0, "budget_minimum": 0, "budget_share": 0}
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run each test in these ways."""
     ways: Ways = request.param
     return ways
 
 
 def same(seconds: float) -> object:
-    """Compare a duration, but for what floats lose."""
+    """Compare a duration within the precision of floats."""
     return pytest.approx(seconds, abs=1e-3)
 
 
@@ -43,7 +43,7 @@ def same(seconds: float) -> object:
 
 
 @pytest.mark.parametrize(
-    ("wish", "seconds"),
+    ("requested", "seconds"),
     [
         ("800ms", 0.75),
         ("1.5s", 1.45),
@@ -53,28 +53,32 @@ def same(seconds: float) -> object:
         ("9999999ms", 4.95),
     ],
 )
-async def test_a_client_gets_its_answer_in_the_time_it_asks_for_but_never_more_than_the_setting(
-    wish: str | None, seconds: float, ways: Ways
+async def test_the_deadline_of_a_client_is_kept_up_to_the_configured_limit(
+    requested: str | None, seconds: float, ways: Ways
 ) -> None:
     async with outage({"billing": {"timeout": 30.0}}, ways=ways) as gateway:
         gateway.server.fail("billing", hanging)
         started = gateway.clock.seconds
-        reply = await gateway.ask(ONE, headers={} if wish is None else {"X-Request-Timeout": wish})
+        reply = await gateway.ask(
+            ONE, headers={} if requested is None else {"X-Request-Timeout": requested}
+        )
 
         assert gateway.clock.seconds - started == same(seconds)
         assert reply.data["user"] == {"username": "user1", "plan": None}
         assert reply.codes == {"user.plan": "SOURCE_TIMEOUT"}
 
 
-@pytest.mark.parametrize("wish", ["", "soon", "800", "-1s", "0ms", "0s", "1e3ms", "1m", "٣s", "∞"])
-async def test_a_wish_that_is_no_duration_is_told_what_would_be_one_and_nothing_is_called(
-    wish: str, ways: Ways
+@pytest.mark.parametrize(
+    "requested", ["", "soon", "800", "-1s", "0ms", "0s", "1e3ms", "1m", "٣s", "∞"]
+)
+async def test_an_invalid_deadline_of_a_client_is_refused_without_a_call(
+    requested: str, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
         response = await gateway.client.post(
             "/graphql",
             json={"query": ONE},
-            headers=[(b"X-Request-Timeout", wish.encode())],
+            headers=[(b"X-Request-Timeout", requested.encode())],
         )
 
         assert response.status_code == 400
@@ -85,11 +89,11 @@ async def test_a_wish_that_is_no_duration_is_told_what_would_be_one_and_nothing_
 
 
 def milliseconds(*calls: HttpRequest) -> list[int]:
-    """Read how much time each of some calls was told to have."""
-    return [int(asked.header("x-request-timeout")[0].removesuffix("ms")) for asked in calls]
+    """Read the remaining time that was sent with each call."""
+    return [int(call.header("x-request-timeout")[0].removesuffix("ms")) for call in calls]
 
 
-async def test_the_rest_of_the_budget_is_forwarded_and_shrinks_with_each_repetition(
+async def test_the_remaining_time_is_forwarded_and_shorter_at_each_retry(
     ways: Ways,
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -104,19 +108,19 @@ async def test_the_rest_of_the_budget_is_forwarded_and_shrinks_with_each_repetit
         ]
 
 
-async def test_the_forwarded_time_is_at_most_the_source_s_own_and_its_header_is_a_setting(
+async def test_the_forwarded_time_has_a_set_header_and_is_at_most_the_timeout(
     ways: Ways,
 ) -> None:
     deadline = DeadlineSettings(header="X-Time-Left")
     async with outage({"billing": {"timeout": 1.5}}, deadline=deadline, ways=ways) as gateway:
         await gateway.ask(ONE)
 
-        [asked] = gateway.server.calls("billing")
-        assert asked.header("x-time-left") == ["1500ms"]
-        assert not asked.header("x-request-timeout")
+        [call] = gateway.server.calls("billing")
+        assert call.header("x-time-left") == ["1500ms"]
+        assert not call.header("x-request-timeout")
 
 
-async def test_pages_have_a_time_of_their_own(ways: Ways) -> None:
+async def test_pages_have_their_own_timeout(ways: Ways) -> None:
     query = f'{{ user(id: "{user_id(1)}") {{ plan invoices {{ edges {{ cursor }} }} }} }}'
     async with outage({"billing": {"page_timeout": 0.5}}, ways=ways) as gateway:
         gateway.server.fail("invoices", hanging)
@@ -128,7 +132,7 @@ async def test_pages_have_a_time_of_their_own(ways: Ways) -> None:
         assert reply.codes == {"user.invoices": "SOURCE_TIMEOUT"}
 
 
-async def test_a_client_that_wishes_for_too_little_time_opens_no_circuit_for_the_others(
+async def test_short_deadlines_of_a_client_do_not_open_the_breaker(
     ways: Ways,
 ) -> None:
     async with outage({"billing": {"breaker": {"min_calls": 4}}}, ways=ways) as gateway:
@@ -141,17 +145,17 @@ async def test_a_client_that_wishes_for_too_little_time_opens_no_circuit_for_the
         assert patient.body == {"data": {"user": {"plan": "pro"}}}
 
 
-# Clients that leave.
+# Clients that disconnect.
 
 
 @dataclass
-class Visitor:
-    """A client that can leave: the ASGI side of one request.
+class LeavingClient:
+    """A client that can disconnect: the ASGI side of one request.
 
     Attributes:
-        body: What it has sent so far.
+        body: The part of its body that it has sent.
         whole: Whether that is all of its body.
-        sent: What it was answered.
+        sent: The messages of its response.
     """
 
     body: bytes
@@ -178,11 +182,11 @@ class Visitor:
     )
 
     def leave(self) -> None:
-        """Go away."""
+        """Disconnect."""
         self._left.set()
 
     async def receive(self) -> Message:
-        """Give the gateway what it reads."""
+        """Return the next message of the request."""
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": self.body, "more_body": not self.whole}
@@ -190,64 +194,64 @@ class Visitor:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Take what the gateway answers."""
+        """Take a message of the response."""
         self.sent.append(message)
 
-    async def visit(self, gateway: Outage) -> None:
+    async def request(self, gateway: Outage) -> None:
         """Send the request."""
         await gateway.app(self.scope, self.receive, self.send)
 
 
 @pytest.mark.parametrize("source", ["profile", "billing"])
-async def test_a_client_that_leaves_ends_its_calls(source: str, ways: Ways) -> None:
+async def test_calls_are_cancelled_when_the_client_disconnects(source: str, ways: Ways) -> None:
     async with outage({"*": {"breaker": {"min_calls": 1}}}, ways=ways) as gateway:
         gateway.server.fail(source, hanging)
-        visitor = Visitor(orjson.dumps({"query": ONE}))
-        visit = asyncio.create_task(visitor.visit(gateway))
+        client = LeavingClient(orjson.dumps({"query": ONE}))
+        running = asyncio.create_task(client.request(gateway))
         await gateway.until_held(1)
-        visitor.leave()
-        await visit
+        client.leave()
+        await running
         await gateway.check_nothing_is_left()
 
-        assert visitor.sent == []
+        assert client.sent == []
         assert len(gateway.server.calls(source)) == 1
         assert "Traceback" not in gateway.log
-        assert await circuits(gateway) == {"profile": "closed", "billing": "closed"}
+        assert await breaker_states(gateway) == {"profile": "closed", "billing": "closed"}
 
 
-async def test_a_client_that_leaves_during_a_pause_is_not_asked_for_again(ways: Ways) -> None:
+async def test_a_call_is_not_retried_after_the_client_disconnects(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503, "1"))
-        visitor = Visitor(orjson.dumps({"query": PLAN}))
-        visit = asyncio.create_task(visitor.visit(gateway))
+        client = LeavingClient(orjson.dumps({"query": PLAN}))
+        running = asyncio.create_task(client.request(gateway))
         await gateway.server.changes.until(
             lambda: gateway.server.calls("billing") and not gateway.traffic.open
         )
         await gateway.clock.settle()
-        visitor.leave()
-        await visit
+        client.leave()
+        await running
         gateway.clock.advance(10)
         await gateway.check_nothing_is_left()
 
         assert len(gateway.server.calls("billing")) == 1
 
 
-async def test_a_client_that_leaves_while_it_sends_its_query_is_no_bug_of_ours(ways: Ways) -> None:
+async def test_a_client_that_disconnects_in_its_request_is_not_logged_as_a_bug(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
-        visitor = Visitor(b'{"query":', whole=False)
-        visit = asyncio.create_task(visitor.visit(gateway))
+        client = LeavingClient(b'{"query":', whole=False)
+        running = asyncio.create_task(client.request(gateway))
         await gateway.clock.settle()
-        visitor.leave()
-        await visit
+        client.leave()
+        await running
 
         assert "Traceback" not in gateway.log
         assert not gateway.events("http.bug")
 
 
-# Repetitions.
+# Retries and hedging.
 
 
-async def test_a_repetition_heals_a_single_failure(ways: Ways) -> None:
+async def test_a_retry_repairs_a_single_failure(ways: Ways) -> None:
     async with outage(trace="always", ways=ways) as gateway:
         gateway.server.fail("billing", faults.first(1, faults.status(503)))
         reply = await gateway.ask(ONE)
@@ -257,7 +261,7 @@ async def test_a_repetition_heals_a_single_failure(ways: Ways) -> None:
         assert reply.body["extensions"]["sources"]["billing"]["attempts"] == 2
 
 
-async def test_an_outage_is_not_multiplied_by_repetitions(ways: Ways) -> None:
+async def test_retries_do_not_multiply_the_calls_of_an_outage(ways: Ways) -> None:
     retry = {"max_retries": 2, "budget_share": 0.1, "budget_minimum": 3}
     async with outage(
         {"*": {"retry": retry, "breaker": {"min_calls": 1000}}}, ways=ways
@@ -269,7 +273,7 @@ async def test_an_outage_is_not_multiplied_by_repetitions(ways: Ways) -> None:
         assert len(gateway.server.calls("billing")) <= 100 + 3 + 10
 
 
-async def test_a_poisonous_user_costs_one_half_of_the_batch_and_two_calls_more(ways: Ways) -> None:
+async def test_a_user_that_fails_its_batch_costs_one_half_and_two_more_calls(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.poisoned(user_id(3), faults.status(500)))
         ids = [user_id(number) for number in (1, 2, 3, 4)]
@@ -280,7 +284,7 @@ async def test_a_poisonous_user_costs_one_half_of_the_batch_and_two_calls_more(w
         assert sorted(gateway.server.batches("billing")) == sorted([ids, ids[:2], ids[2:]])
 
 
-async def test_a_slow_call_is_overtaken_by_a_second_one(ways: Ways) -> None:
+async def test_a_slow_call_is_hedged(ways: Ways) -> None:
     async with outage({"billing": {"hedge": True}}, trace="always", ways=ways) as gateway:
         gateway.server.fail("billing", faults.late(0.1))
         for _ in range(20):
@@ -297,11 +301,11 @@ async def test_a_slow_call_is_overtaken_by_a_second_one(ways: Ways) -> None:
         assert reply.body["extensions"]["sources"]["billing"]["attempts"] == 2
 
 
-# Circuits, bulkheads, and too much of everything.
+# Breakers, bulkheads and overload.
 
 
-async def circuits(gateway: Outage) -> dict[str, str]:
-    """Read the state of the circuits that matter here."""
+async def breaker_states(gateway: Outage) -> dict[str, str]:
+    """Read the states of the breakers of profile and billing."""
     ready = await gateway.client.get("/readyz")
     assert ready.status_code == 200
     sources = source_states(gateway.app)
@@ -310,10 +314,10 @@ async def circuits(gateway: Outage) -> dict[str, str]:
 
 BREAKER = {"min_calls": 4, "open_for": 5.0, "probes": 2}
 OPEN_FOR = 3.75
-"""Seconds that it is open at first: three quarters of that, since chance says one half here."""
+"""Seconds of its first open time: three quarters of the setting, as the random part is a half."""
 
 
-async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_again(
+async def test_the_breaker_opens_and_closes_when_the_source_responds_again(
     ways: Ways,
 ) -> None:
     settings = {"retry": NO_RETRIES, "breaker": BREAKER}
@@ -321,12 +325,12 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
         server = gateway.server
         server.fail("billing", faults.status(503))
         failed = [await gateway.ask(ONE) for _ in range(4)]
-        states = [await circuits(gateway)]
+        states = [await breaker_states(gateway)]
         spared = await gateway.ask(ONE)
         calls = [len(server.calls("billing"))]
 
         gateway.clock.advance(OPEN_FOR)
-        probe = await gateway.ask(ONE)  # which fails, so that it is open for twice as long
+        probe = await gateway.ask(ONE)  # it fails, so the open time doubles
         gateway.clock.advance(OPEN_FOR + 1)
         still_spared = await gateway.ask(ONE)
         calls.append(len(server.calls("billing")))
@@ -334,9 +338,9 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
         server.heal("billing")
         gateway.clock.advance(OPEN_FOR)
         first = await gateway.ask(ONE)
-        states.append(await circuits(gateway))
+        states.append(await breaker_states(gateway))
         second = await gateway.ask(ONE)
-        states.append(await circuits(gateway))
+        states.append(await breaker_states(gateway))
 
         assert {reply.codes["user.plan"] for reply in failed} == {"SOURCE_UNAVAILABLE"}
         assert spared.codes == still_spared.codes == {"user.plan": "SOURCE_CIRCUIT_OPEN"}
@@ -365,18 +369,20 @@ async def test_a_circuit_opens_spares_the_source_and_closes_when_it_answers_agai
     [
         pytest.param(faults.status(500), "open", id="500"),
         pytest.param(faults.status(429), "closed", id="429"),
-        pytest.param(hanging, "open", id="hangs"),
-        pytest.param(faults.resetting, "open", id="resets"),
-        pytest.param(faults.truncated, "open", id="is truncated"),
-        pytest.param(faults.late(1.6), "open", id="is too late"),
-        pytest.param(faults.late(1.4), "closed", id="is late"),
+        pytest.param(hanging, "open", id="no response"),
+        pytest.param(faults.resetting, "open", id="connection reset"),
+        pytest.param(faults.truncated, "open", id="truncated response"),
+        pytest.param(faults.late(1.6), "open", id="slow call"),
+        pytest.param(faults.late(1.4), "closed", id="not yet a slow call"),
         pytest.param(faults.status(401), "closed", id="401"),
         pytest.param(faults.status(404), "closed", id="404"),
-        pytest.param(faults.share(40, faults.status(503)), "closed", id="fails 40 %"),
-        pytest.param(faults.share(50, faults.status(503)), "open", id="fails 50 %"),
+        pytest.param(faults.share(40, faults.status(503)), "closed", id="40 % fail"),
+        pytest.param(faults.share(50, faults.status(503)), "open", id="50 % fail"),
     ],
 )
-async def test_what_opens_a_circuit(fault: Fault, state: str, ways: Ways) -> None:
+async def test_the_breaker_opens_only_after_failures_of_the_source(
+    fault: Fault, state: str, ways: Ways
+) -> None:
     breaker = {"min_calls": 10, "window": 60.0, "slow_call": 1.5}
     settings = {"retry": NO_RETRIES, "breaker": breaker}
     async with outage({"billing": settings}, ways=ways) as gateway:
@@ -384,20 +390,20 @@ async def test_what_opens_a_circuit(fault: Fault, state: str, ways: Ways) -> Non
         for _ in range(10):
             await gateway.ask(PLAN)
 
-        assert (await circuits(gateway))["billing"] == state
+        assert (await breaker_states(gateway))["billing"] == state
 
 
 @asynccontextmanager
 async def held(gateway: Outage, query: str) -> AsyncGenerator[asyncio.Task[GatewayReply]]:
-    """Have a request wait for a source, until the end of the context."""
+    """Hold a request at a source until the end of the context."""
     running = asyncio.create_task(gateway.send(query))
     await gateway.until_held(1)
     yield running
     await gateway.answer_of(asyncio.wait_for(running, None))
 
 
-async def test_a_call_for_which_there_is_no_room_fails_at_once_and_harms_no_other() -> None:
-    # Requests that share their calls would not want a second one.
+async def test_a_call_without_room_in_the_bulkhead_fails_at_once_and_alone() -> None:
+    # Requests that share their calls would not need a second call.
     async with outage({"billing": {"max_calls": 1, "max_waiting_calls": 0}}, ways=LONG) as gateway:
         gateway.server.fail("billing", faults.first(1, faults.late(1.0)))
         async with held(gateway, ONE) as running:
@@ -409,7 +415,7 @@ async def test_a_call_for_which_there_is_no_room_fails_at_once_and_harms_no_othe
         assert len(gateway.server.calls("billing")) == 1
 
 
-async def test_a_call_waits_for_room_no_longer_than_its_request_has_time() -> None:
+async def test_a_call_waits_for_the_bulkhead_until_the_deadline_at_most() -> None:
     async with outage({"billing": {"max_calls": 1, "timeout": 4.0}}, ways=LONG) as gateway:
         gateway.server.fail("billing", faults.late(3.0))
         async with held(gateway, PLAN) as running:
@@ -424,7 +430,7 @@ async def test_a_call_waits_for_room_no_longer_than_its_request_has_time() -> No
         assert running.result().data == {"user": {"plan": "pro"}}
 
 
-async def test_over_its_limit_the_gateway_sends_operations_away_and_still_says_that_it_lives(
+async def test_operations_above_the_limit_are_refused_while_health_checks_succeed(
     ways: Ways,
 ) -> None:
     async with outage(max_operations=1, ways=ways) as gateway:
@@ -446,10 +452,10 @@ async def test_over_its_limit_the_gateway_sends_operations_away_and_still_says_t
         assert after.data["user"]["plan"] == "pro"
 
 
-# What a failure costs: the contract of a source, and the client's wish.
+# Effects of a failure: the contract of a source, and ``onError``.
 
 
-async def test_a_source_that_is_required_takes_its_users_with_it_for_one_error_each(
+async def test_a_failed_required_source_nulls_each_user_with_one_error(
     ways: Ways,
 ) -> None:
     async with outage({"billing": {"contract": "required"}}, ways=ways) as gateway:
@@ -479,7 +485,7 @@ WRONG = '{ users(ids: ["no id"]) { username } }'
         ("HALT", None, None),
     ],
 )
-async def test_a_client_says_what_an_error_does(
+async def test_on_error_chooses_the_effect_of_an_error(
     method: str, on_error: str | None, failed: object, wrong: object, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -504,7 +510,7 @@ async def test_a_client_says_what_an_error_does(
             assert [error["extensions"]["code"] for error in body["errors"]] == [code]
 
 
-async def test_the_first_error_ends_an_operation_that_wants_to_halt(ways: Ways) -> None:
+async def test_the_first_error_ends_an_operation_with_halt(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(401))
         gateway.server.fail("activity", hanging)
@@ -523,7 +529,7 @@ async def test_the_first_error_ends_an_operation_that_wants_to_halt(ways: Ways) 
 
 
 @pytest.mark.parametrize("on_error", ["null", "ABORT", "HALT ", "0"])
-async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
+async def test_an_unknown_value_of_on_error_is_refused_without_a_call(
     on_error: str, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -545,11 +551,11 @@ async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
         assert not gateway.server.requests
 
 
-# What is told of it.
+# Reports of requests and sources.
 
 
 @pytest.mark.parametrize(
-    ("trace", "header", "told"),
+    ("trace", "header", "reported"),
     [
         ("always", None, True),
         ("always", "0", True),
@@ -560,8 +566,8 @@ async def test_a_wish_for_errors_that_nobody_knows_is_an_error_of_the_request(
         ("never", None, False),
     ],
 )
-async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
-    trace: str, header: str | None, *, told: bool, ways: Ways
+async def test_the_trace_of_a_request_is_returned_when_requested_and_allowed(
+    trace: str, header: str | None, *, reported: bool, ways: Ways
 ) -> None:
     async with outage(trace=trace, ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503, "3"))
@@ -570,7 +576,7 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
         )
 
         assert reply.codes == {"user.plan": "SOURCE_UNAVAILABLE"}
-        if not told:
+        if not reported:
             assert "extensions" not in reply.body
             assert "server-timing" not in reply.response.headers
             return
@@ -610,7 +616,7 @@ async def test_what_became_of_a_request_is_told_where_it_is_wanted_and_allowed(
         assert reply.response.headers["server-timing"] == timing
 
 
-async def test_the_readiness_tells_when_a_source_was_last_reached(ways: Ways) -> None:
+async def test_the_source_states_have_the_last_status_of_each_source(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503))
         await gateway.ask(ONE)

@@ -1,4 +1,4 @@
-"""What happens when …: each row of the promised table, through HTTP, as a sentence."""
+"""What happens when …: each row of the promised table, through HTTP."""
 
 import asyncio
 
@@ -26,12 +26,12 @@ ALL = "username plan billingStatus balance { amount currency } loginCount events
 
 @pytest.fixture(params=EVERY, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in all ways."""
+    """Run each test in these ways."""
     ways: Ways = request.param
     return ways
 
 
-async def test_a_failed_source_nulls_its_fields_with_one_error_each_and_spares_all_others(
+async def test_a_failed_source_nulls_only_its_fields_with_one_error_each(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -87,7 +87,7 @@ async def test_a_failed_source_nulls_its_fields_with_one_error_each_and_spares_a
         (saying(b"\xff\xfe"), "SOURCE_MALFORMED"),
     ],
 )
-async def test_the_code_says_how_a_source_failed(
+async def test_the_code_of_an_error_depends_on_the_failure_of_the_source(
     gateway: GatewayClient, services: FakeServices, source: str, behaviour: Behaviour, code: str
 ) -> None:
     services.know(1)
@@ -102,7 +102,9 @@ async def test_the_code_says_how_a_source_failed(
     assert "secret detail" not in reply.response.text
 
 
-async def test_null_is_no_list_of_rows(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_a_null_response_of_a_source_is_malformed(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
     services.know(1)
     services.profile.behaviour = saying(b"null")
 
@@ -111,7 +113,7 @@ async def test_null_is_no_list_of_rows(gateway: GatewayClient, services: FakeSer
     assert reply.codes == {"user.username": "SOURCE_MALFORMED"}
 
 
-async def test_a_source_that_answers_too_late_is_a_timeout(
+async def test_a_source_that_responds_too_late_is_a_timeout(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -136,7 +138,7 @@ async def test_a_source_that_answers_too_late_is_a_timeout(
     assert reply.data["user"] == {"username": "user1", "plan": None}
 
 
-async def test_a_user_whom_no_asked_source_knows_is_null_without_an_error(
+async def test_a_user_unknown_to_all_called_sources_is_null_without_an_error(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -153,7 +155,7 @@ async def test_a_user_whom_no_asked_source_knows_is_null_without_an_error(
     }
 
 
-async def test_a_source_that_does_not_know_the_user_has_null_fields_without_an_error(
+async def test_fields_of_a_source_that_does_not_know_the_user_are_null(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.rows[user_id(1)] = profile_row(1)
@@ -176,7 +178,7 @@ async def test_a_source_that_does_not_know_the_user_has_null_fields_without_an_e
     }
 
 
-async def test_a_user_known_to_billing_alone_is_a_user(
+async def test_a_user_known_only_to_billing_is_not_null(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.rows[user_id(1)] = account_row(1)
@@ -186,7 +188,7 @@ async def test_a_user_known_to_billing_alone_is_a_user(
     assert reply.body == {"data": {"user": {"id": user_id(1), "username": None, "plan": "pro"}}}
 
 
-async def test_a_failure_leaves_open_whether_the_user_exists_so_it_is_told_at_the_fields(
+async def test_a_user_is_not_null_when_a_failure_hides_whether_it_exists(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.behaviour = failing(500)
@@ -198,7 +200,7 @@ async def test_a_failure_leaves_open_whether_the_user_exists_so_it_is_told_at_th
 
 
 @pytest.mark.parametrize("selection", ["id", "__typename", "id __typename", "same: id"])
-async def test_profile_says_who_exists_when_only_the_id_is_asked(
+async def test_profile_decides_if_a_user_exists_when_only_the_id_is_selected(
     gateway: GatewayClient, services: FakeServices, selection: str
 ) -> None:
     services.know(1)
@@ -211,7 +213,7 @@ async def test_profile_says_who_exists_when_only_the_id_is_asked(
     assert services.calls == {"profile": 2, "billing": 0, "activity": 0}
 
 
-async def test_who_exists_is_an_error_at_the_user_when_profile_cannot_say(
+async def test_a_user_with_only_its_id_selected_is_an_error_when_profile_fails(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.profile.behaviour = failing(503)
@@ -267,7 +269,7 @@ async def test_a_source_that_the_selection_does_not_need_is_not_called(
     assert {name for name, count in services.calls.items() if count} == asked
 
 
-async def test_the_same_id_is_one_key_upstream_and_answered_at_each_place(
+async def test_the_same_id_is_one_key_upstream_and_returned_at_each_place(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -286,7 +288,7 @@ async def test_the_same_id_is_one_key_upstream_and_answered_at_each_place(
     assert services.billing.batches == [[user_id(1)]]
 
 
-async def test_users_come_in_the_order_and_number_in_which_they_were_asked(
+async def test_users_are_returned_in_the_order_and_number_of_their_ids(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
@@ -300,7 +302,7 @@ async def test_users_come_in_the_order_and_number_in_which_they_were_asked(
     assert reply.body == {"data": {"users": expected}}
 
 
-async def test_fifty_users_with_all_fields_are_three_calls(
+async def test_fifty_users_with_all_fields_need_three_calls(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(*range(1, 51))
@@ -314,7 +316,7 @@ async def test_fifty_users_with_all_fields_are_three_calls(
     assert services.calls == {"profile": 1, "billing": 1, "activity": 1}
 
 
-async def test_all_needed_sources_are_asked_at_the_same_time(
+async def test_all_needed_sources_are_called_at_the_same_time(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -332,7 +334,7 @@ async def test_all_needed_sources_are_asked_at_the_same_time(
     assert not reply.errors
 
 
-async def test_one_malformed_value_fails_its_own_field_of_its_own_user_alone(
+async def test_a_malformed_value_fails_only_its_own_field_of_its_own_user(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
@@ -352,7 +354,7 @@ async def test_one_malformed_value_fails_its_own_field_of_its_own_user_alone(
     assert reply.codes == {"users.1.balance": "SOURCE_MALFORMED"}
 
 
-async def test_a_malformed_value_that_the_client_did_not_select_costs_nothing(
+async def test_a_malformed_value_of_an_unselected_field_is_ignored(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -364,7 +366,7 @@ async def test_a_malformed_value_that_the_client_did_not_select_costs_nothing(
     assert not reply.errors
 
 
-async def test_one_missing_value_is_null_without_an_error(
+async def test_a_missing_value_is_null_without_an_error(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -384,7 +386,7 @@ async def test_one_missing_value_is_null_without_an_error(
 
 
 @pytest.mark.parametrize("wrong", ["", "7", "x" * 10_000, user_id(1) + "\n", user_id(1) + "'--"])
-async def test_an_id_that_does_not_fit_the_pattern_is_an_error_and_nothing_is_called(
+async def test_an_id_that_does_not_match_the_pattern_is_an_error_without_a_call(
     gateway: GatewayClient, services: FakeServices, wrong: str
 ) -> None:
     one = await gateway.query("query($id: ID!) { user(id: $id) { username } }", id=wrong)
@@ -401,7 +403,7 @@ async def test_an_id_that_does_not_fit_the_pattern_is_an_error_and_nothing_is_ca
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_no_ids_are_no_users_and_nothing_is_called(
+async def test_an_empty_list_of_ids_gives_no_users_without_a_call(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -419,7 +421,7 @@ async def test_no_ids_are_no_users_and_nothing_is_called(
     assert services.calls == {"profile": 0, "billing": 1, "activity": 0}
 
 
-async def test_too_many_ids_are_an_error_and_nothing_is_called(
+async def test_too_many_ids_are_an_error_without_a_call(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     reply = await gateway.query(
@@ -433,7 +435,7 @@ async def test_too_many_ids_are_an_error_and_nothing_is_called(
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_the_pattern_of_ids_and_their_number_are_settings(
+async def test_the_pattern_and_the_limit_of_ids_are_configured(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.profile.rows["u-1"] = profile_row(1, id="u-1")
@@ -450,7 +452,7 @@ async def test_the_pattern_of_ids_and_their_number_are_settings(
     assert too_many.codes == {"users": "BAD_USER_INPUT"}
 
 
-async def test_a_bug_of_ours_is_masked_and_its_traceback_is_in_the_log_alone(
+async def test_a_bug_of_the_gateway_is_masked_and_its_traceback_is_only_logged(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)

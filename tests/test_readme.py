@@ -1,4 +1,4 @@
-"""The README is true: its transcript and its table; so is docs/how-to/configuration.md."""
+"""The examples and tables of the README and of docs/how-to/configuration.md are true."""
 
 import re
 import tomllib
@@ -31,13 +31,13 @@ SOURCES = (ROOT / "docs/sources/README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str, text: str = README) -> str:
-    """Find the block of code in a text, the README's by default, that has some words in it."""
+    """Find the block of code that contains some words, in the README by default."""
     blocks = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
     [found] = [one for one in blocks if containing in one]
     return str(found)
 
 
-def test_the_codes_of_errors_are_those_of_the_code_on_the_page_and_in_typescript() -> None:
+def test_the_documented_error_codes_equal_those_in_the_code() -> None:
     page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     typescript = (ROOT / "docs/clients/error-codes.ts").read_text(encoding="utf-8")
 
@@ -47,7 +47,7 @@ def test_the_codes_of_errors_are_those_of_the_code_on_the_page_and_in_typescript
     assert {*re.findall(r'"([A-Z_]+)"', rest)} == {one for one in Code if MEANINGS[one].again}
 
 
-async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> None:
+async def test_the_example_with_one_source_down_equals_the_response_of_the_demo() -> None:
     settings = settings_for_fakes()
     with demo_services(demo_data()) as services:
         applications = {
@@ -74,7 +74,7 @@ async def test_the_answer_with_one_source_down_is_what_the_demo_answers() -> Non
     assert response.json() == orjson.loads(block("json", "is unavailable"))
 
 
-def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
+def test_the_example_configuration_fits_its_schema_and_the_gateway(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = block("toml", "#:schema", CONFIGURATION)
@@ -89,7 +89,7 @@ def test_the_configuration_file_is_right_by_its_schema_and_by_the_gateway(
     assert settings.sources["billing"].answer.more.has_more == ("has_more",)
 
 
-def test_the_defaults_of_all_sources_are_as_the_page_says(
+def test_the_example_of_source_defaults_is_loaded_as_documented(
     monkeypatch: pytest.MonkeyPatch, certificates: Certificates, tmp_path: Path
 ) -> None:
     text = block("toml", "source_defaults", CONFIGURATION)
@@ -110,7 +110,7 @@ def test_the_defaults_of_all_sources_are_as_the_page_says(
     assert sources["billing"].request.headers == {"X-Client": "user-gateway"}
 
 
-def test_a_file_includes_others_as_the_page_says(tmp_path: Path) -> None:
+def test_the_example_of_included_files_is_loaded_as_documented(tmp_path: Path) -> None:
     text = block("toml", "include = ", CONFIGURATION)
     for name, other in (("common", "activity"), ("sources/billing", "billing")):
         path = tmp_path / f"{name}.toml"
@@ -130,9 +130,9 @@ def test_a_file_includes_others_as_the_page_says(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def served(
-    example: str, answer: Callable[[httpx.Request], httpx.Response], folder: Path
+    example: str, respond: Callable[[httpx.Request], httpx.Response], folder: Path
 ) -> AsyncGenerator[Callable[[str], Awaitable[Any]]]:
-    """Serve the gateway by an example of a configuration; give a way to ask about a user."""
+    """Run the gateway with an example of a configuration; yield a function that queries a user."""
     names = [
         name for name in ("profile", "billing", "activity") if f"sources.{name}]" not in example
     ]
@@ -141,7 +141,7 @@ async def served(
     auth = '[auth]\nmode = "none"\n'
     file.write_text(auth + others + example, encoding="utf-8")
     settings = load_settings(None, config=file)
-    log, transport = make_log(settings.log), FakeTransport(answer)
+    log, transport = make_log(settings.log), FakeTransport(respond)
     gateway = create_app(settings, log, transports=lambda _: transport)
     async with (
         gateway.router.lifespan_context(gateway),
@@ -158,28 +158,28 @@ async def served(
         yield ask
 
 
-async def test_the_service_of_two_endpoints_is_served_by_what_the_page_says_alone(
+async def test_the_example_of_two_endpoints_works_as_documented(
     tmp_path: Path,
 ) -> None:
-    asked: list[str] = []
-    answers: dict[str, object] = {
+    requested: list[str] = []
+    responses: dict[str, object] = {
         "/subscriptions": [
             {"customer": user_id(1), "plan": {"name": "pro"}, "status": "active", "period_end": 0}
         ],
         f"/customers/{user_id(1)}/balance": {"due": 1234, "currency": "eur"},
     }
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
-        return json_response(answers[request.url.path])
+    def respond(request: httpx.Request) -> httpx.Response:
+        requested.append(request.url.path)
+        return json_response(responses[request.url.path])
 
-    async with served(block("toml", "endpoints.balance", CONFIGURATION), answer, tmp_path) as ask:
+    async with served(block("toml", "endpoints.balance", CONFIGURATION), respond, tmp_path) as ask:
         plan = await ask("plan renewsAt")
         both = await ask("plan balance { amount currency }")
 
     assert plan == {"plan": "pro", "renewsAt": "1970-01-01T00:00:00Z"}
     assert both == {"plan": "pro", "balance": {"amount": 1234, "currency": "EUR"}}
-    assert sorted(asked) == [f"/customers/{user_id(1)}/balance", *["/subscriptions"] * 2]
+    assert sorted(requested) == [f"/customers/{user_id(1)}/balance", *["/subscriptions"] * 2]
 
 
 @pytest.mark.parametrize(
@@ -194,19 +194,19 @@ async def test_the_service_of_two_endpoints_is_served_by_what_the_page_says_alon
         ),
     ],
 )
-async def test_a_customer_is_found_by_what_the_page_says_alone(
+async def test_the_example_of_lookups_finds_the_customer(
     tmp_path: Path,
     row: Mapping[str, object],
     customers: Sequence[Mapping[str, object]],
     paths: Sequence[str],
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         path, params = request.url.path, request.url.params
         if path == "/users":
             return json_response([{"id": user_id(1), **row}])
-        asked.append(path)
+        requested.append(path)
         if path == "/accounts":
             return json_response([{"userId": params["userId"], "plan": "pro"}])
         if path == "/v1/customers/search":
@@ -216,48 +216,48 @@ async def test_a_customer_is_found_by_what_the_page_says_alone(
             found = [one for one in customers if one.get("email") == params["email"]]
         return json_response({"data": found, "has_more": False})
 
-    async with served(block("toml", "lookups.by_mail", CONFIGURATION), answer, tmp_path) as ask:
+    async with served(block("toml", "lookups.by_mail", CONFIGURATION), respond, tmp_path) as ask:
         user = await ask("plan")
 
     assert user == {"plan": "pro"}
-    assert asked == [*paths, "/accounts"]
+    assert requested == [*paths, "/accounts"]
 
 
-async def test_the_service_that_can_send_fewer_fields_is_asked_as_the_page_says(
+async def test_the_example_of_selected_fields_sends_the_documented_request(
     tmp_path: Path,
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.params["attributes"])
+    def respond(request: httpx.Request) -> httpx.Response:
+        requested.append(request.url.params["attributes"])
         row = {"id": user_id(1), "userName": "ada", "emails": [{"value": "a@b", "primary": True}]}
         return json_response({"totalResults": 1, "Resources": [row]})
 
-    async with served(block("toml", "select = {", CONFIGURATION), answer, tmp_path) as ask:
+    async with served(block("toml", "select = {", CONFIGURATION), respond, tmp_path) as ask:
         user = await ask("username email")
 
     assert user == {"username": "ada", "email": "a@b"}
-    [names] = asked
+    [names] = requested
     assert f"`attributes={names}`" in CONFIGURATION
 
 
-async def test_the_batch_api_is_asked_and_read_as_the_page_says(tmp_path: Path) -> None:
-    asked: list[object] = []
+async def test_the_example_of_a_batch_api_works_as_documented(tmp_path: Path) -> None:
+    requested: list[object] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(orjson.loads(request.content))
+    def respond(request: httpx.Request) -> httpx.Response:
+        requested.append(orjson.loads(request.content))
         account = {"Plan__c": "pro", "Status__c": "active"}
         return json_response({"results": [{"statusCode": 200, "result": account}]})
 
-    async with served(block("toml", "batchRequests", SOURCES), answer, tmp_path) as ask:
+    async with served(block("toml", "batchRequests", SOURCES), respond, tmp_path) as ask:
         user = await ask("plan billingStatus")
 
     assert user == {"plan": "pro", "billingStatus": "ACTIVE"}
-    assert asked == [{"batchRequests": [{"method": "GET", "url": f"/accounts/{user_id(1)}"}]}]
+    assert requested == [{"batchRequests": [{"method": "GET", "url": f"/accounts/{user_id(1)}"}]}]
 
 
-async def test_the_batch_api_with_two_requests_a_user_is_as_the_page_says(tmp_path: Path) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+async def test_the_example_of_a_batch_api_with_two_requests_per_user_works(tmp_path: Path) -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
         bodies = {"account": {"plan": "pro"}, "balance": {"due": 7, "currency": "EUR"}}
         responses = [
             {"id": one["id"], "status": 200, "body": bodies[one["id"].partition(":")[2]]}
@@ -265,7 +265,7 @@ async def test_the_batch_api_with_two_requests_a_user_is_as_the_page_says(tmp_pa
         ]
         return json_response({"responses": responses})
 
-    async with served(block("toml", "$batch", SOURCES), answer, tmp_path) as ask:
+    async with served(block("toml", "$batch", SOURCES), respond, tmp_path) as ask:
         user = await ask("plan balance { amount }")
 
     assert user == {"plan": "pro", "balance": {"amount": 7}}

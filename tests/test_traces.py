@@ -1,4 +1,4 @@
-"""Traces go on at the sources, also where requests share a call, and the log names who shares."""
+"""Traces continue at the sources, also in shared calls; the log lists the requests of a call."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ TRACES = [f"00-{number:032x}-{'b' * 16}-01" for number in range(1, 5)]
 
 
 async def ask(gateway: GatewayClient, number: int, trace: str | None) -> None:
-    """Ask about a user, in a trace."""
+    """Query a user, in a trace."""
     headers = {"X-Request-ID": f"r{number}"}
     if trace is not None:
         headers["traceparent"] = trace
@@ -24,11 +24,11 @@ async def ask(gateway: GatewayClient, number: int, trace: str | None) -> None:
 
 
 def sent(services: FakeServices) -> list[str]:
-    """List the traces that the profile service was sent."""
+    """Return the traces that were sent to the profile service."""
     return [request.headers["traceparent"] for request in services.profile.requests]
 
 
-async def test_a_call_that_requests_share_goes_on_with_the_trace_of_the_first_that_has_one(
+async def test_a_shared_call_continues_the_first_trace_of_its_requests(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 2, 3)
@@ -43,20 +43,20 @@ async def test_a_call_that_requests_share_goes_on_with_the_trace_of_the_first_th
     assert event["span_id"] == trace[36:52]
 
 
-async def test_the_log_names_who_joined_a_call_that_was_under_way(
+async def test_the_log_lists_a_request_that_joins_a_running_call(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
-    under_way, gate = asyncio.Event(), asyncio.Event()
+    running, gate = asyncio.Event(), asyncio.Event()
 
     async def hold(_: httpx.Request) -> None:
-        under_way.set()
+        running.set()
         await gate.wait()
 
     services.before = hold
     async with asyncio.TaskGroup() as group:
         group.create_task(ask(gateway, 1, TRACES[0]))
-        await under_way.wait()
+        await running.wait()
         query = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
         group.create_task(gateway.query_as({"X-Request-ID": "joins"}, query))
         await clock.settle()
@@ -66,7 +66,7 @@ async def test_the_log_names_who_joined_a_call_that_was_under_way(
     assert (event["request_id"], event["requests"]) == ("r1", ["r1", "joins"])
 
 
-async def test_each_repetition_has_a_parent_id_of_its_own(
+async def test_each_retry_has_its_own_parent_id(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)

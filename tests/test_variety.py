@@ -1,4 +1,4 @@
-"""A hostile client, no two of whose requests are alike, does not make the gateway grow."""
+"""Memory stays bounded when all requests of a hostile client are different."""
 
 import asyncio
 import gc
@@ -15,19 +15,19 @@ from tests.variety import USERS, hostile, hostile_settings
 pytestmark = pytest.mark.usefixtures("only_what_is_new")
 
 BOUND = 100_000
-"""Bytes for each of the three kinds of what is kept."""
+"""Bytes for each of the three caches."""
 
 ROUND = 70
-"""Requests between two looks."""
+"""Requests between two measurements."""
 
 
-@pytest.mark.timeout(300)  # memory is traced, which takes its time
+@pytest.mark.timeout(300)  # tracing of memory is slow
 async def test_memory_stays_bounded_under_hostile_variety(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(*range(1, USERS + 1))
     settings = hostile_settings(MemorySettings(documents=BOUND, compiled=BOUND, persisted=BOUND))
-    looks: list[int] = []
+    measured: list[int] = []
     async with open_gateway(settings) as gateway:
         tracemalloc.start()
         try:
@@ -40,11 +40,11 @@ async def test_memory_stays_bounded_under_hostile_variety(
                     service.requests.clear()
                     service.batches.clear()
                 gc.collect()
-                looks.append(tracemalloc.get_traced_memory()[0])
+                measured.append(tracemalloc.get_traced_memory()[0])
         finally:
             tracemalloc.stop()
 
-    # What is kept, by estimates within a factor of two, and some more that is made once. Without
-    # bounds each round keeps 3 MB.
-    assert looks[-1] <= 2 * 3 * BOUND + 900_000
-    assert looks[-1] - looks[0] <= 500_000
+    # The bounds of the caches, whose estimates are within a factor of two, and objects that are
+    # made once. Without bounds each round keeps 3 MB.
+    assert measured[-1] <= 2 * 3 * BOUND + 900_000
+    assert measured[-1] - measured[0] <= 500_000

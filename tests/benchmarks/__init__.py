@@ -1,1 +1,1 @@
-"""Tests of the benchmarks: of what they compute, not of what they measure."""
+"""Tests of what the benchmarks compute, not of what they measure."""

@@ -1,4 +1,4 @@
-"""Runs that were never made."""
+"""Made-up runs and samples."""
 
 from benchmarks.machine import Machine
 from benchmarks.measure import Sample
@@ -17,7 +17,7 @@ def sample(
     *,
     other_cores: float = 0.0,
 ) -> Sample:
-    """Make up a measurement."""
+    """Make up a sample."""
     return Sample(
         peer=peer,
         workload=workload,
@@ -42,7 +42,7 @@ def sample(
 
 
 def run(*samples: Sample, omissions: tuple[Omission, ...] = ()) -> Run:
-    """Make up a run of ours beside the reference."""
+    """Make up a run of our gateway and the reference."""
     return Run(
         date="2026-01-31",
         commit="abc1234",

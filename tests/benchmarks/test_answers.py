@@ -1,4 +1,4 @@
-"""Comparing each answer under load: with wrk's script where wrk is installed."""
+"""Each response under load is compared, by wrk's script where wrk is installed."""
 
 import json
 import shutil
@@ -18,29 +18,29 @@ from benchmarks.peer import Command, Kit, Peer
 from benchmarks.truth import Truth
 from benchmarks.workloads import Dialect, Workload, request
 
-ASKED = (("a", "b"), ("b", "c"), ("a", "c"))
+REQUESTED = (("a", "b"), ("b", "c"), ("a", "c"))
 PAIRS = Workload(name="pairs", title="two users", users=2, sources=("profile",))
 ROWS: dict[str, dict[str, Json]] = {one: {"username": f"user-{one}"} for one in "abc"}
 TRUTH = Truth(rows={"profile": ROWS}, invoices=dict.fromkeys("abc", ()))
 
 
 def body_of(users: Sequence[str]) -> bytes:
-    """Write the right answer to a request about these users."""
+    """Write the correct response to a request about these users."""
     found = [{"id": one, **ROWS[one]} for one in users]
     return json.dumps({"data": {"users": found}}).encode()
 
 
 def book_in(folder: Path) -> AnswerBook:
-    """Make a book of no known answers."""
-    return AnswerBook(folder, PAIRS, Dialect.FLAT, ASKED, TRUTH)
+    """Make an answer book without known responses."""
+    return AnswerBook(folder, PAIRS, Dialect.FLAT, REQUESTED, TRUTH)
 
 
 def put_aside(book: AnswerBook, *bodies: bytes) -> None:
-    """Put answers aside, as wrk does."""
+    """Store responses that are not known, as wrk does."""
     book.aside.write_bytes(b"".join(b"%d\n%b\n" % (len(one), one) for one in bodies))
 
 
-def test_a_right_answer_is_known_by_the_line_of_its_request(tmp_path: Path) -> None:
+def test_a_correct_response_is_stored_with_the_line_of_its_request(tmp_path: Path) -> None:
     book, body = book_in(tmp_path), body_of(("b", "c"))
     put_aside(book, body)
 
@@ -48,9 +48,9 @@ def test_a_right_answer_is_known_by_the_line_of_its_request(tmp_path: Path) -> N
     assert book.known.read_bytes() == b"2 %d\n%b\n" % (len(body), body)
 
 
-def test_known_answers_are_kept_when_others_are_learned(tmp_path: Path) -> None:
+def test_known_responses_stay_when_others_are_added(tmp_path: Path) -> None:
     book = book_in(tmp_path)
-    for users in ASKED:
+    for users in REQUESTED:
         put_aside(book, body_of(users))
         book.learn()
 
@@ -58,7 +58,7 @@ def test_known_answers_are_kept_when_others_are_learned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    ("body", "problem"),
     [
         (b'{"data": {"users": [{"id": "a", "username": "x"}, {"id": "b"}]}}', "username is 'x'"),
         (b'{"data": null, "errors": [{"message": "too many requests"}]}', "errors"),
@@ -66,35 +66,35 @@ def test_known_answers_are_kept_when_others_are_learned(tmp_path: Path) -> None:
         (b"busy", "no data at all"),
     ],
 )
-def test_a_wrong_answer_is_a_complaint_and_stays_unknown(
-    tmp_path: Path, body: bytes, complaint: str
+def test_a_wrong_response_is_reported_and_stays_unknown(
+    tmp_path: Path, body: bytes, problem: str
 ) -> None:
     book = book_in(tmp_path)
     put_aside(book, body)
 
     [found] = book.learn()
 
-    assert found.startswith(complaint)
+    assert found.startswith(problem)
     assert book.known.read_bytes() == b""
 
 
 @contextmanager
-def serving(answer: Callable[[Sequence[str]], tuple[int, bytes]]) -> Generator[int]:
-    """Serve answers to requests about users; the context has the port."""
+def serving(respond: Callable[[Sequence[str]], tuple[int, bytes]]) -> Generator[int]:
+    """Serve responses to requests about users; the context gives the port."""
 
-    class AnswerHandler(BaseHTTPRequestHandler):
+    class ResponseHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, body = answer(asked["variables"]["ids"])
+            posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, body = respond(posted["variables"]["ids"])
             head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n"
             self.wfile.write(head.encode() + body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the library's name
-            """Say nothing."""
+            """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), AnswerHandler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ResponseHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -105,13 +105,13 @@ def serving(answer: Callable[[Sequence[str]], tuple[int, bytes]]) -> Generator[i
         thread.join()
 
 
-def pressed(port: int, folder: Path, times: int = 1) -> Answers:
-    """Put a second of load on what listens there, some times, and return the last answers."""
+def put_load_on(port: int, folder: Path, times: int = 1) -> Answers:
+    """Put a second of load on a port, some times, and return the last counts."""
     peer = Peer(
         name="peer", title="", kit=Kit.OURS, packages=(), command=lambda _: Command((), folder)
     )
     file = folder / "requests"
-    lines = [request(PAIRS, Dialect.FLAT, users) for users in ASKED]
+    lines = [request(PAIRS, Dialect.FLAT, users) for users in REQUESTED]
     file.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
     book = book_in(folder)
     found = [
@@ -124,9 +124,9 @@ needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not i
 
 
 @needs_wrk
-def test_right_answers_pass_before_and_after_they_are_known(tmp_path: Path) -> None:
+def test_correct_responses_pass_before_and_after_they_are_known(tmp_path: Path) -> None:
     with serving(lambda users: (200, body_of(users))) as port:
-        found = pressed(port, tmp_path, times=2)
+        found = put_load_on(port, tmp_path, times=2)
 
     assert found.requests > 0
     assert (found.failed, found.errors) == (0, 0)
@@ -134,12 +134,12 @@ def test_right_answers_pass_before_and_after_they_are_known(tmp_path: Path) -> N
 
 
 @needs_wrk
-def test_a_right_answer_to_a_request_that_nobody_made_is_wrong(tmp_path: Path) -> None:
+def test_a_correct_response_to_another_request_is_wrong(tmp_path: Path) -> None:
     with (
-        serving(lambda _: (200, body_of(ASKED[0]))) as port,
+        serving(lambda _: (200, body_of(REQUESTED[0]))) as port,
         pytest.raises(BenchmarkError, match="not what was asked"),
     ):
-        pressed(port, tmp_path, times=2)
+        put_load_on(port, tmp_path, times=2)
 
 
 @needs_wrk
@@ -148,15 +148,15 @@ def test_a_right_answer_to_a_request_that_nobody_made_is_wrong(tmp_path: Path) -
     [
         (200, b'{"errors": [{"message": "slow down"}]}', "errors"),
         (429, b'{"errors": [{"message": "slow down"}]}', "another status"),
-        (503, body_of(ASKED[0]), "another status"),
+        (503, body_of(REQUESTED[0]), "another status"),
         (200, b'{"data": {"users": []}}', "no data at all"),
     ],
 )
-def test_a_refusal_is_not_counted_as_an_answer(
+def test_a_refused_request_is_reported_as_a_wrong_response(
     tmp_path: Path, status: int, body: bytes, reason: str
 ) -> None:
     with (
         serving(lambda _: (status, body)) as port,
         pytest.raises(BenchmarkError, match=f"answers are not right: {reason}"),
     ):
-        pressed(port, tmp_path)
+        put_load_on(port, tmp_path)

@@ -1,4 +1,4 @@
-"""The peers, and choosing among them."""
+"""The peers, and how they are chosen."""
 
 import pytest
 
@@ -15,7 +15,7 @@ TOOLS = Tools(nginx="nginx", wrk="wrk", node=Node("node", "npm", "v24.0.0"))
 ADDRESS = PeerAddress(9401, "http://127.0.0.1:9500")
 
 
-def test_ours_is_the_first_and_the_reference_is_there() -> None:
+def test_our_gateway_is_the_first_peer_and_the_reference_is_listed() -> None:
     names = [peer.name for peer in catalog(NO_NODE)]
 
     assert names[0] == NAME
@@ -23,7 +23,7 @@ def test_ours_is_the_first_and_the_reference_is_there() -> None:
     assert len(names) == len({*names})
 
 
-def test_the_usual_ones_are_chosen_when_none_is_named() -> None:
+def test_the_usual_peers_are_chosen_by_default() -> None:
     chosen = [peer.name for peer in choose(catalog(NO_NODE), None)]
 
     assert "hive-jit" not in chosen
@@ -36,12 +36,12 @@ def test_peers_are_chosen_by_name_in_the_order_of_the_catalog() -> None:
     assert [peer.name for peer in chosen] == [NAME, "hive-jit"]
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_peer_is_refused_with_the_list_of_peers() -> None:
     with pytest.raises(BenchmarkError, match=r"no peer is called nope; there are: user-gateway,"):
         choose(catalog(NO_NODE), ["nope"])
 
 
-def test_without_node_its_peers_cannot_be_started_and_say_so() -> None:
+def test_peers_that_need_node_report_that_it_is_missing() -> None:
     [yoga] = choose(catalog(NO_NODE), ["yoga"])
 
     with pytest.raises(UnavailableError, match=r"there is no Node\.js"):
@@ -59,7 +59,7 @@ def test_a_tuned_peer_differs_by_one_option() -> None:
     assert before.environment == after.environment
 
 
-def test_ours_gets_the_three_sources_and_a_json_log() -> None:
+def test_our_gateway_is_started_with_three_sources_and_a_json_log() -> None:
     [ours] = choose(catalog(NO_NODE), [NAME])
 
     command = ours.command(ADDRESS)
@@ -80,7 +80,7 @@ def test_ours_gets_the_three_sources_and_a_json_log() -> None:
     }
 
 
-def test_ours_is_set_up_for_the_upstream_that_it_asks() -> None:
+def test_our_gateway_is_configured_for_the_upstream_of_the_workload() -> None:
     [ours] = choose(catalog(NO_NODE), [NAME])
 
     foreign, cached = (
@@ -92,7 +92,7 @@ def test_ours_is_set_up_for_the_upstream_that_it_asks() -> None:
     assert cached["GATEWAY_SOURCE_DEFAULTS__CACHE__ENABLED"] == "true"
 
 
-def test_each_usual_workload_is_answered_by_ours_and_by_another() -> None:
+def test_our_gateway_and_another_peer_support_each_usual_workload() -> None:
     others = [peer for peer in catalog(NO_NODE) if peer.kit is not Kit.OURS]
 
     for workload in USUAL:
@@ -100,7 +100,7 @@ def test_each_usual_workload_is_answered_by_ours_and_by_another() -> None:
         assert [peer for peer in others if workload.name in peer.answers]
 
 
-def test_each_bar_is_one_of_a_workload_that_the_reference_answers() -> None:
+def test_the_reference_supports_each_workload_that_has_a_bar() -> None:
     [reference] = choose(catalog(NO_NODE), [REFERENCE])
 
     assert BARS.keys() <= reference.answers

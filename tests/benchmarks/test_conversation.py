@@ -1,4 +1,4 @@
-"""Reading the answers of peers that speak differently."""
+"""The responses of peers with different dialects are read."""
 
 import pytest
 
@@ -31,11 +31,11 @@ USER: User = {"id": "1", "plan": "pro", "billingStatus": "active", "loginCount":
         ),
     ],
 )
-def test_all_dialects_say_the_same(dialect: Dialect, body: Json) -> None:
+def test_users_are_the_same_in_all_dialects(dialect: Dialect, body: Json) -> None:
     assert users_in(PeerReply(200, body), W3, dialect) == [USER, None]
 
 
-def test_times_are_written_alike_wherever_they_stand() -> None:
+def test_times_are_in_one_form_also_in_nested_values() -> None:
     event: Json = {"occurredAt": "2026-01-01T00:00:00+00:00"}
 
     assert users_in(PeerReply(200, {"events": [event]}), W1, Dialect.REST) == [
@@ -43,11 +43,11 @@ def test_times_are_written_alike_wherever_they_stand() -> None:
     ]
 
 
-def test_entities_are_users() -> None:
+def test_entities_are_read_as_users() -> None:
     assert users_in(PeerReply(200, {"data": {"_entities": [USER]}}), W6, Dialect.FLAT) == [USER]
 
 
-def test_a_page_of_invoices_says_the_same_as_a_connection() -> None:
+def test_a_page_of_invoices_in_rest_equals_a_connection() -> None:
     row: Json = {"id": "i", "issuedAt": "2026-01-01T00:00:00Z"}
     page: Json = {"items": [row], "nextCursor": "2"}
     node: Json = {"id": "i", "issuedAt": "2026-01-01T00:00:00+00:00"}
@@ -62,5 +62,5 @@ def test_a_page_of_invoices_says_the_same_as_a_connection() -> None:
 
 
 @pytest.mark.parametrize("body", [None, "Bad Gateway", [], {"data": None}, {"data": {"users": 1}}])
-def test_an_answer_of_another_kind_has_no_users(body: Json) -> None:
+def test_a_response_of_another_form_has_no_users(body: Json) -> None:
     assert users_in(PeerReply(200, body), W3, Dialect.FLAT) == []

@@ -1,4 +1,4 @@
-"""How cost grows."""
+"""The growth of cost with users, connections and workers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def point(
     connections: int = 32,
     delay_ms: int = 20,
 ) -> Point:
-    """Make up what was measured at one place."""
+    """Make up the measurement of one point."""
     cost = 0.25 + 0.02 * users
     return Point(
         along=along,
@@ -70,7 +70,7 @@ def test_growth_is_the_line_through_the_curve_of_users() -> None:
     assert line.slope == pytest.approx(0.02)
 
 
-def test_added_latency_is_what_is_above_the_time_of_the_sources() -> None:
+def test_added_latency_is_the_latency_minus_the_delay_of_the_sources() -> None:
     assert added_latency(FOUND, workers=1, delay_ms=20) == pytest.approx(3.0)
     assert added_latency(FOUND, workers=2, delay_ms=20) is None
 
@@ -88,7 +88,7 @@ def test_the_table_over_workers_compares_with_one_worker() -> None:
     ]
 
 
-def test_a_curve_over_workers_has_a_picture_of_its_own(tmp_path: Path) -> None:
+def test_the_curve_over_workers_has_its_own_picture(tmp_path: Path) -> None:
     points = tuple(
         point(along, workload=workload, workers=workers, users=users, connections=connections)
         for along, workload, users, connections in (

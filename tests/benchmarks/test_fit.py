@@ -1,4 +1,4 @@
-"""A straight line through points."""
+"""A straight line is fitted to points."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def test_points_on_a_line_give_that_line(constant: float, slope: float) -> None:
     assert found.worst == pytest.approx(0, abs=1e-6)
 
 
-def test_the_worst_point_is_named_by_its_share() -> None:
+def test_the_point_with_the_largest_relative_error_is_reported() -> None:
     points = [(float(x), 1.0 + x) for x in range(1, 20)]
     points[9] = (10.0, 22.0)
 
@@ -28,7 +28,7 @@ def test_the_worst_point_is_named_by_its_share() -> None:
     assert found.worst == pytest.approx(abs(found.at(10.0) - 22.0) / 22.0)
 
 
-def test_one_dear_point_far_out_does_not_decide_what_nothing_costs() -> None:
+def test_one_high_outlier_hardly_changes_the_constant() -> None:
     points = [(x, 0.25 + 0.02 * x) for x in USERS]
     points[-1] = (500, 1.2 * (0.25 + 0.02 * 500))
 
@@ -36,11 +36,11 @@ def test_one_dear_point_far_out_does_not_decide_what_nothing_costs() -> None:
 
 
 @pytest.mark.parametrize("points", [[(1.0, 1.0)], [(1.0, 1.0), (1.0, 2.0)], []])
-def test_fewer_than_two_places_have_no_line(points: list[tuple[float, float]]) -> None:
+def test_fewer_than_two_different_points_have_no_line(points: list[tuple[float, float]]) -> None:
     with pytest.raises(ValueError, match="two different points"):
         fit(points)
 
 
-def test_a_cost_is_above_zero() -> None:
+def test_a_cost_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="above zero"):
         fit([(1, 0.0), (2, 1.0)])

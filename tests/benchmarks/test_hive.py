@@ -17,7 +17,7 @@ type Event {
 """
 
 
-def test_ids_are_of_the_type_that_other_peers_have() -> None:
+def test_ids_have_the_type_id_as_in_other_peers() -> None:
     found = with_ids(COMPOSED)
 
     assert "billingAccounts(ids: [ID!]!) :" in found
@@ -25,7 +25,7 @@ def test_ids_are_of_the_type_that_other_peers_have() -> None:
     assert 'id: ID! @source(name: "userId", type: "ID!", subgraph: "activity")' in found
 
 
-def test_nothing_else_changes() -> None:
+def test_other_types_and_fields_do_not_change() -> None:
     found = with_ids(COMPOSED).splitlines()
 
     assert found[6:] == COMPOSED.splitlines()[6:]

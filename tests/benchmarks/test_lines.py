@@ -10,7 +10,7 @@ from benchmarks.lines import Panel, Scale, Series, lines, ticks
 
 
 @given(st.floats(0.001, 1e5), st.floats(1.0, 1e4))
-def test_marks_reach_around_what_is_on_the_axis(low: float, times: float) -> None:
+def test_the_ticks_of_an_axis_include_all_its_values(low: float, times: float) -> None:
     found = ticks(low, low * times)
 
     assert found == sorted({*found})
@@ -19,11 +19,11 @@ def test_marks_reach_around_what_is_on_the_axis(low: float, times: float) -> Non
     assert found[-1] >= low * times * (1 - 1e-6)
 
 
-def test_marks_are_round_values() -> None:
+def test_ticks_are_round_values() -> None:
     assert ticks(0.3, 8) == pytest.approx([0.2, 0.5, 1, 2, 5, 10])
 
 
-def test_ten_times_as_much_is_the_same_distance_anywhere() -> None:
+def test_a_scale_is_logarithmic() -> None:
     scale = Scale(low=1, high=100, start=0, end=200)
 
     assert [scale.at(value) for value in (1, 10, 100)] == pytest.approx([0, 100, 200])

@@ -1,4 +1,4 @@
-"""Reading bodies, also those that come in parts."""
+"""Bodies are read, also those in several payloads."""
 
 import json
 
@@ -18,11 +18,11 @@ def parts(*payloads: Json) -> bytes:
     return f"{text}\r\n-----\r\n".encode()
 
 
-def test_json_is_read_as_it_is() -> None:
+def test_a_json_body_is_read_unchanged() -> None:
     assert read_body(b'{"data": null}') == {"data": None}
 
 
-def test_payloads_that_name_their_place_by_path_are_put_together() -> None:
+def test_payloads_with_paths_are_merged() -> None:
     later: Json = {
         "incremental": [
             {"path": ["users", 0], "data": {"plan": "pro"}},
@@ -34,7 +34,7 @@ def test_payloads_that_name_their_place_by_path_are_put_together() -> None:
     assert read_body(parts(FIRST, later)) == WHOLE
 
 
-def test_payloads_that_name_their_place_by_id_are_put_together() -> None:
+def test_payloads_with_ids_are_merged() -> None:
     pending: Json = [{"id": "a", "path": ["users", 0]}, {"id": "b", "path": ["users"]}]
     later: Json = {
         "incremental": [
@@ -52,7 +52,7 @@ def test_payloads_that_name_their_place_by_id_are_put_together() -> None:
     assert found == WHOLE
 
 
-def test_errors_of_all_payloads_are_errors_of_the_answer() -> None:
+def test_errors_of_all_payloads_are_in_the_merged_response() -> None:
     later: Json = {
         "incremental": [
             {"path": ["users", 0], "data": {"plan": None}, "errors": [{"message": "a"}]}
@@ -72,10 +72,10 @@ def test_errors_of_all_payloads_are_errors_of_the_answer() -> None:
     [
         b"Bad Gateway",
         parts(FIRST),
-        parts(FIRST, {"incremental": [{"path": ["nobody"], "data": {}}], "hasNext": False}),
+        parts(FIRST, {"incremental": [{"path": ["missing"], "data": {}}], "hasNext": False}),
         parts(FIRST, {"incremental": [{"id": "?", "data": {}}], "hasNext": False}),
         b"--\r\n",
     ],
 )
-def test_what_cannot_be_put_together_is_text(body: bytes) -> None:
+def test_a_body_that_cannot_be_merged_is_returned_as_text(body: bytes) -> None:
     assert read_body(body) == body.decode()

@@ -10,7 +10,7 @@ from tests.benchmarks.figures import REFERENCE, run, sample
 
 
 def drawn(found: Run) -> tuple[list[str], list[float]]:
-    """Tell what is written in the picture of a run, and how long its bars are."""
+    """Return the texts in the picture of a run, and the lengths of its bars."""
     root = ET.fromstring(picture(found).svg())  # noqa: S314 # our own
     texts = [one.text or "" for one in root.iterfind(".//{*}text")]
     lengths = [
@@ -21,27 +21,27 @@ def drawn(found: Run) -> tuple[list[str], list[float]]:
     return texts, lengths
 
 
-def test_bars_are_as_long_as_costs() -> None:
+def test_the_length_of_a_bar_is_proportional_to_the_cost() -> None:
     _, lengths = drawn(run(sample(cpu_ms=0.5), sample(REFERENCE, cpu_ms=0.25)))
 
     assert lengths[0] == 2 * lengths[1]
 
 
-def test_a_bar_far_beyond_the_reference_is_cut_and_says_so() -> None:
+def test_a_bar_much_longer_than_the_reference_is_cut_and_marked() -> None:
     texts, lengths = drawn(run(sample(cpu_ms=50.0), sample(REFERENCE, cpu_ms=0.25)))
 
     assert lengths[0] == 4 * lengths[1]
     assert "» 50.0" in texts
 
 
-def test_without_the_reference_the_longest_bar_is_the_whole_width() -> None:
+def test_a_run_without_the_reference_has_a_bar_but_no_ratio() -> None:
     texts, lengths = drawn(run(sample(cpu_ms=2.0)))
 
     assert len(lengths) == 1
     assert NOTHING in texts
 
 
-def test_it_has_colours_for_dark_pages_and_all_peers_by_name() -> None:
+def test_the_picture_has_dark_colours_all_peers_and_no_links() -> None:
     svg = picture(run(sample(), sample(REFERENCE))).svg()
 
     assert "prefers-color-scheme: dark" in svg

@@ -1,4 +1,4 @@
-"""The block of a README."""
+"""The block of benchmark results in a README."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ RUN = run(sample(cpu_ms=0.5), sample(REFERENCE, cpu_ms=0.25))
 NO_NODE = Tools(nginx="nginx", wrk="wrk", node=None)
 
 
-def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
+def test_only_the_text_between_the_markers_changes(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
 
@@ -28,26 +28,26 @@ def test_only_what_is_between_the_markers_changes(tmp_path: Path) -> None:
     assert "old" not in text
 
 
-def test_doing_it_again_changes_nothing() -> None:
+def test_a_second_update_changes_nothing() -> None:
     once = with_block("<!-- benchmarks --><!-- /benchmarks -->", short_form(RUN))
 
     assert with_block(once, short_form(RUN)) == once
 
 
 @pytest.mark.parametrize("times", [0, 2])
-def test_it_needs_exactly_one_place(times: int) -> None:
+def test_a_readme_without_exactly_one_block_is_refused(times: int) -> None:
     with pytest.raises(BenchmarkError, match="one place"):
         with_block("<!-- benchmarks -->\n<!-- /benchmarks -->\n" * times, "new")
 
 
-def test_it_says_under_which_conditions() -> None:
+def test_the_short_form_has_the_conditions_of_the_run() -> None:
     text = short_form(RUN)
 
     assert "1 interleaved rounds of 3 s, 32 connections" in text
     assert "Python 3.11.7, Node.js 24.19.0" in text
 
 
-def test_the_long_form_has_the_range_of_each_ratio_and_no_row_of_dashes() -> None:
+def test_the_long_form_has_the_range_of_each_ratio_and_no_empty_row() -> None:
     found = long_form(
         run(
             *(sample(cpu_ms=cost, round_number=n) for n, cost in enumerate((0.5, 0.6))),

@@ -1,4 +1,4 @@
-"""The gateway on the stage: real sources in nginx, real load by wrk, for moments only."""
+"""The gateway on the benchmark stage: sources in nginx, load by wrk, for a few seconds."""
 
 import os
 from collections.abc import Generator
@@ -22,7 +22,7 @@ PORT_BASE: Final = 10_000 + 200 * (os.getpid() % 100)
 
 @pytest.fixture
 def stage() -> Generator[Stage]:
-    """Put up the upstream."""
+    """Start the upstream."""
     try:
         tools = find_tools()
     except BenchmarkError as error:
@@ -32,7 +32,7 @@ def stage() -> Generator[Stage]:
 
 
 @pytest.mark.timeout(300)
-def test_each_usual_workload_is_answered_with_what_the_upstream_holds(stage: Stage) -> None:
+def test_our_responses_to_each_usual_workload_equal_the_upstream_data(stage: Stage) -> None:
     standing: dict[UpstreamDoor, Standing] = {}
     for workload in USUAL:
         one = standing.get(workload.door)
@@ -47,7 +47,7 @@ def test_each_usual_workload_is_answered_with_what_the_upstream_holds(stage: Sta
 
 
 @pytest.mark.timeout(120)
-def test_users_in_the_cache_cost_no_call(stage: Stage) -> None:
+def test_cached_users_need_no_upstream_call(stage: Stage) -> None:
     one = stage.put_up(ours(), W11.door)
     users = [user_id(number) for number in range(1, 51)]
 

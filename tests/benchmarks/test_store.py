@@ -1,4 +1,4 @@
-"""Results as files."""
+"""Results in files."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ from tests.benchmarks.figures import run, sample
 RUN = run(sample(cpu_ms=0.25), sample(workload="W3"), omissions=(Omission("hive", None, "why"),))
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_saved_run_is_loaded_unchanged(tmp_path: Path) -> None:
     save(tmp_path / "new" / "run.json", RUN)
 
     assert load(tmp_path / "new" / "run.json", Run) == RUN
 
 
-def test_digits_that_mean_nothing_are_dropped(tmp_path: Path) -> None:
+def test_figures_are_rounded_when_they_are_saved(tmp_path: Path) -> None:
     save(tmp_path / "run.json", run(sample(cpu_ms=0.123456789)))
 
     assert '"cpu_ms": 0.123457' in (tmp_path / "run.json").read_text()
@@ -29,7 +29,9 @@ def test_digits_that_mean_nothing_are_dropped(tmp_path: Path) -> None:
     ("field", "value"),
     [("date", 1), ("samples", {}), ("machine", []), ("rounds", "3"), ("machine", None)],
 )
-def test_a_file_of_something_else_is_refused(tmp_path: Path, field: str, value: object) -> None:
+def test_a_file_with_a_field_of_the_wrong_type_is_refused(
+    tmp_path: Path, field: str, value: object
+) -> None:
     path = tmp_path / "run.json"
     save(path, RUN)
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
@@ -39,7 +41,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, field: str, value: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
-def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_a_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
 
     with pytest.raises(BenchmarkError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""Medians, ranges, and ratios of the same round."""
+"""Medians, ranges, and ratios of samples of the same round."""
 
 import pytest
 from hypothesis import given
@@ -20,12 +20,12 @@ def test_the_median_is_within_the_range(values: list[float]) -> None:
     assert {found.low, found.high} <= {*values}
 
 
-def test_no_values_have_no_spread() -> None:
+def test_a_spread_of_no_values_is_an_error() -> None:
     with pytest.raises(ValueError, match="no values"):
         spread([])
 
 
-def test_ratios_are_of_the_same_round() -> None:
+def test_ratios_compare_samples_of_the_same_round() -> None:
     ours = [sample(round_number=0, cpu_ms=1.0), sample(round_number=1, cpu_ms=4.0)]
     others = [sample(round_number=1, cpu_ms=2.0), sample(round_number=0, cpu_ms=2.0)]
 
@@ -44,11 +44,11 @@ def test_slow_rounds_do_not_change_a_ratio(slowness: list[float], times: float) 
     assert found.high == pytest.approx(times)
 
 
-def test_there_is_no_ratio_without_a_round_that_has_both() -> None:
+def test_peers_without_a_common_round_have_no_ratio() -> None:
     assert ratio([sample(round_number=0)], [sample(round_number=1)]) is None
 
 
-def test_a_summary_compares_with_the_reference_and_with_the_workload_beside() -> None:
+def test_a_summary_has_ratios_to_the_reference_and_the_base_workload() -> None:
     samples = [
         sample(workload="W3", cpu_ms=2.0),
         sample(workload="W3-down", cpu_ms=3.0),
@@ -63,5 +63,5 @@ def test_a_summary_compares_with_the_reference_and_with_the_workload_beside() ->
     assert found.calls.total == pytest.approx(0.6)
 
 
-def test_what_was_not_measured_has_no_summary() -> None:
+def test_a_workload_without_samples_has_no_summary() -> None:
     assert summarise([sample()], OURS, "W4", REFERENCE) is None

@@ -13,17 +13,17 @@ from tests.benchmarks.figures import OURS, REFERENCE, run, sample
     ("value", "written"),
     [(0, "0.00"), (0.0712, "0.07"), (1.256, "1.26"), (12.34, "12.3"), (417.4, "417")],
 )
-def test_a_figure_has_the_digits_that_mean_something(value: float, written: str) -> None:
+def test_a_figure_is_written_with_its_significant_digits(value: float, written: str) -> None:
     assert figure(value) == written
 
 
-def test_columns_are_as_wide_as_what_is_in_them() -> None:
+def test_columns_are_as_wide_as_their_longest_cell() -> None:
     table = Table(("peer", "ms"), (("a", "1.00"), ("longer", "12.3")))
 
     assert table.text().splitlines() == ["peer      ms", "a       1.00", "longer  12.3"]
 
 
-def test_markdown_has_figures_to_the_right() -> None:
+def test_figures_in_markdown_are_aligned_to_the_right() -> None:
     table = Table(("peer", "ms"), (("a", "1.00"),))
 
     assert table.markdown().splitlines() == ["| peer | ms |", "| --- | ---: |", "| a | 1.00 |"]
@@ -40,7 +40,7 @@ def test_the_table_of_a_workload_has_every_figure_of_every_peer() -> None:
     assert ours["peak MB"] == "80"
 
 
-def test_an_outage_is_compared_with_the_same_workload_without_one() -> None:
+def test_an_outage_workload_is_compared_with_the_workload_without_outage() -> None:
     found = details(
         run(sample(workload="W3", cpu_ms=2.0), sample(workload="W3-down", cpu_ms=3.0)), W3_DOWN
     )
@@ -50,7 +50,7 @@ def test_an_outage_is_compared_with_the_same_workload_without_one() -> None:
     )
 
 
-def test_the_overview_has_a_column_for_each_workload_and_a_dash_for_what_is_missing() -> None:
+def test_the_overview_has_a_column_per_workload_and_a_dash_if_missing() -> None:
     found = overview(
         run(sample(cpu_ms=0.5), sample(workload="W3"), sample(REFERENCE, cpu_ms=0.5)), (W1, W3)
     )
@@ -62,7 +62,7 @@ def test_the_overview_has_a_column_for_each_workload_and_a_dash_for_what_is_miss
     )
 
 
-def test_what_was_left_out_and_what_disturbed_is_said() -> None:
+def test_notes_list_omitted_peers_and_disturbances() -> None:
     found = notes(
         run(sample(other_cores=1.5), omissions=(Omission("hive", None, "there is no Node.js"),))
     )
@@ -72,7 +72,7 @@ def test_what_was_left_out_and_what_disturbed_is_said() -> None:
 
 
 def bars_of(*samples: Sample) -> dict[str, str]:
-    """Read the one row of the table of the bars."""
+    """Return the only row of the table of bars."""
     found = standing(run(*samples))
     [row] = found.rows
     return dict(zip(found.header, row, strict=True))
@@ -82,14 +82,14 @@ def bars_of(*samples: Sample) -> dict[str, str]:
     ("cpu_ms", "reached"),
     [(0.8, "goal"), (0.81, "first bar"), (1.2, "first bar"), (1.21, "**missed**")],
 )
-def test_a_bar_is_shown_with_what_was_reached(cpu_ms: float, reached: str) -> None:
+def test_the_table_of_bars_has_the_bar_that_was_reached(cpu_ms: float, reached: str) -> None:
     row = bars_of(sample(workload="W6", cpu_ms=cpu_ms), sample(REFERENCE, "W6", cpu_ms=1.0))
 
     assert (row["first bar"], row["goal"], row["reached"]) == ("1.2", "0.8", reached)
     assert row["ratio"] == f"{cpu_ms:.2f}"
 
 
-def test_a_bar_over_its_own_cost_can_be_missed_too() -> None:
+def test_a_bar_relative_to_the_base_workload_can_be_missed() -> None:
     found = standing(
         run(
             sample(workload="W3", cpu_ms=1.0),
@@ -104,6 +104,6 @@ def test_a_bar_over_its_own_cost_can_be_missed_too() -> None:
     assert down["reached"] == "**missed**"
 
 
-def test_what_has_no_bar_or_no_reference_is_shown_without_a_verdict() -> None:
+def test_a_workload_without_bar_or_reference_has_no_verdict() -> None:
     assert bars_of(sample(workload="W10"))["reached"] == NOTHING
     assert bars_of(sample(workload="W6"))["reached"] == NOTHING

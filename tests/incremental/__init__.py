@@ -1,1 +1,1 @@
-"""Tests of answers that come in several payloads: ``@defer`` and ``@stream``."""
+"""Tests of responses in several payloads: ``@defer`` and ``@stream``."""

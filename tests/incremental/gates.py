@@ -1,4 +1,4 @@
-"""Services that answer when a test wants them to."""
+"""Services that respond only when a test allows it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from tests.fakes import FakeServices
 
 
 class Gates:
-    """Holds the answers of services back until a test opens their gates.
+    """Holds the responses of services back until a test opens their gates.
 
     Attributes:
-        asked: For each service, whether it was asked.
-        cancelled: The services whose calls were given up while they were held.
+        asked: For each service, an event that is set by its first request.
+        cancelled: The services whose calls were cancelled while they were held.
     """
 
     def __init__(self, services: FakeServices, *held: str) -> None:
@@ -42,5 +42,5 @@ class Gates:
                 raise
 
     def open(self, name: str) -> None:
-        """Let a service answer."""
+        """Let a service respond."""
         self._open[name].set()

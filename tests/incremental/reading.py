@@ -1,4 +1,4 @@
-"""A client that reads the payloads of an answer as they come, without a library."""
+"""A client that reads the payloads of a response as they arrive, without a library."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -10,7 +10,7 @@ import orjson
 from starlette.types import ASGIApp, Message
 
 PATIENCE = 10.0
-"""Seconds after which a payload counts as never coming."""
+"""Seconds after which a missing payload fails its test."""
 
 CURRENT = "multipart/mixed;incrementalSpec=v0.2,application/graphql-response+json"
 OF_2022 = "multipart/mixed;deferSpec=20220824,application/graphql-response+json"
@@ -21,13 +21,13 @@ Json = dict[str, Any]
 
 @dataclass
 class Conversation:
-    """One request, and what has come of its response so far.
+    """One request, and the part of its response that has arrived.
 
     Attributes:
-        status: The status of the response, once its head has come.
+        status: The status of the response, once its head has arrived.
         headers: Its headers.
-        pieces: The pieces of its body that were not read yet.
-        body: All of its body so far.
+        pieces: The pieces of its body that are not read yet.
+        body: The body as far as it has arrived.
     """
 
     status: int = 0
@@ -54,7 +54,7 @@ class Conversation:
             self.end()
 
     def end(self) -> None:
-        """Note that nothing more comes."""
+        """Note that the response has ended."""
         self._ended.set()
         self.pieces.put_nowait(b"")
 
@@ -83,18 +83,18 @@ class Conversation:
         return payloads
 
     async def is_whole(self) -> bool:
-        """Wait for the head, and tell whether the answer is one piece of JSON."""
+        """Wait for the head, and return whether the response is one JSON body."""
         await asyncio.wait_for(self._begun.wait(), PATIENCE)
         return self.headers["content-type"].startswith("application/")
 
     async def whole(self) -> Json:
         """Read the whole body, which is JSON."""
         await asyncio.wait_for(self._ended.wait(), PATIENCE)
-        answer: Json = orjson.loads(self.body)
-        return answer
+        response: Json = orjson.loads(self.body)
+        return response
 
     def _next(self) -> Json | None:
-        """Take the next payload from what has come, if it is there as a whole."""
+        """Take the next payload, if it has arrived completely."""
         text = self._read
         if self.headers.get("content-type", "").startswith(EVENTS):
             event, end, rest = text.partition(b"\n\n")
@@ -134,7 +134,7 @@ async def asking(
         variables: The variables.
         accept: The ``Accept`` header.
         headers: Further headers.
-        on_error: What an error does to the answer.
+        on_error: The value of ``onError``, if any.
         version: The version of HTTP.
 
     Yields:
@@ -188,13 +188,13 @@ async def asking(
 
 
 def applied(payloads: Sequence[Json]) -> Json:
-    """Apply payloads of the current form in their order, as the specification's draft says.
+    """Apply payloads of the current form in their order, by the draft of the specification.
 
     Args:
-        payloads: The payloads; a whole answer is a single one.
+        payloads: The payloads; a single response is one payload.
 
     Returns:
-        The answer: its data, and the errors of all payloads.
+        The response: its data, and the errors of all payloads.
     """
     first = payloads[0]
     if "hasNext" not in first:
@@ -209,7 +209,7 @@ def applied(payloads: Sequence[Json]) -> Json:
             if "items" in part:
                 place += part["items"]
             else:
-                assert place.keys().isdisjoint(part["data"]), "a field came twice"
+                assert place.keys().isdisjoint(part["data"]), "a field was sent twice"
                 place |= part["data"]
         for done in payload.get("completed", ()):
             errors += done.get("errors", ())
@@ -225,7 +225,7 @@ def applied_2022(payloads: Sequence[Json]) -> Json:
         payloads: The payloads.
 
     Returns:
-        The answer: its data, and the errors of all payloads.
+        The response: its data, and the errors of all payloads.
     """
     first = payloads[0]
     if "hasNext" not in first:

@@ -1,4 +1,4 @@
-"""Real clients read answers in several payloads, each as soon as it is there."""
+"""Real clients read responses in several payloads, each payload when it arrives."""
 
 import asyncio
 import io
@@ -36,12 +36,12 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def node() -> NodePrograms:
-    """Give Node with the clients."""
+    """Return Node with the clients."""
     return node_with(FOLDER)
 
 
 class Lines:
-    """What a client prints: a line of JSON for each result."""
+    """The output of a client: a line of JSON for each result."""
 
     def __init__(self, printed: asyncio.StreamReader) -> None:
         self._printed = printed
@@ -83,7 +83,7 @@ CACHES = [
 
 
 @pytest.mark.parametrize(("program", "way"), CACHES)
-async def test_a_client_shows_the_first_payload_before_the_next_is_there(
+async def test_a_client_shows_the_first_payload_before_the_next_arrives(
     node: NodePrograms, services: FakeServices, program: str, way: str
 ) -> None:
     services.know(1)
@@ -118,7 +118,7 @@ async def test_a_client_gets_the_errors_of_a_later_payload(
     assert line["codes"] == ["SOURCE_UNAVAILABLE"]
 
 
-STREAMING = [*CACHES[:2], CACHES[3]]  # urql puts the items of the current form at wrong places
+STREAMING = [*CACHES[:2], CACHES[3]]  # urql puts items of the current form at wrong places
 
 
 @pytest.mark.parametrize(("program", "way"), STREAMING)
@@ -142,7 +142,7 @@ WITHOUT_CACHE = pytest.mark.parametrize(
 
 
 @WITHOUT_CACHE
-async def test_items_of_a_stream_are_read_without_a_cache(
+async def test_a_client_without_a_cache_reads_the_items_of_a_stream(
     node: NodePrograms, services: FakeServices, program: str, accept: str
 ) -> None:
     services.know(1, 2, 3)
@@ -156,7 +156,7 @@ async def test_items_of_a_stream_are_read_without_a_cache(
 
 
 @WITHOUT_CACHE
-async def test_payloads_are_read_without_a_cache(
+async def test_a_client_without_a_cache_reads_each_payload_when_it_arrives(
     node: NodePrograms, services: FakeServices, program: str, accept: str
 ) -> None:
     services.know(1)
@@ -172,14 +172,14 @@ async def test_payloads_are_read_without_a_cache(
     assert applied(payloads) == {"data": {"user": expected}}
 
 
-def test_the_code_of_the_documentation_is_what_is_tested() -> None:
+def test_the_code_in_the_guide_is_the_code_under_test() -> None:
     guide = (APP.parent / "docs" / "how-to" / "incremental-delivery.md").read_text()
     [shown] = re.findall(r"```js\n(.*?)```", guide, re.DOTALL)
 
     assert shown in (FOLDER / "fetch.mjs").read_text()
 
 
-async def test_relay_fills_its_store_with_each_payload(
+async def test_relay_updates_its_store_with_each_payload(
     node: NodePrograms, services: FakeServices
 ) -> None:
     services.know(1)
@@ -196,7 +196,7 @@ async def test_relay_fills_its_store_with_each_payload(
 
 
 def compile_for_relay() -> None:
-    """Compile Relay's operations by the schema as it is exported for clients."""
+    """Compile Relay's operations with the schema that is exported for clients."""
     build = FOLDER / "build"
     (build / "relay").mkdir(parents=True, exist_ok=True)
     (build / "schema.graphql").write_text(client_text(build_schema().core))
@@ -223,7 +223,7 @@ def compile_for_relay() -> None:
         ),
     ],
 )
-async def test_payloads_are_those_of_graphql_js_17(  # noqa: PLR0917 # two of them are columns
+async def test_payloads_equal_those_of_graphql_js_17(  # noqa: PLR0917 # two of them are columns
     node: NodePrograms,
     gateway: GatewayClient,
     services: FakeServices,
@@ -259,7 +259,7 @@ async def test_payloads_are_those_of_graphql_js_17(  # noqa: PLR0917 # two of th
 
 
 def members(payloads: Sequence[Json]) -> set[tuple[str, ...]]:
-    """List which members the payloads and their parts have."""
+    """Return the names of the members of the payloads and their parts."""
     parts = [
         one
         for payload in payloads

@@ -1,4 +1,4 @@
-"""What comes in which payload, and when."""
+"""The contents of each payload, and when it is sent."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ async def payloads_of(
     headers: Mapping[str, str] | None = None,
     on_error: str | None = None,
 ) -> Sequence[Json]:
-    """Ask, and read all payloads."""
+    """Send an operation, and read all payloads."""
     async with asking(gateway.app, query, variables, headers=headers, on_error=on_error) as talk:
         return [await talk.whole()] if await talk.is_whole() else await talk.all()
 
 
 def codes(payload: Json) -> list[str]:
-    """Read the codes of all errors of a payload."""
+    """Return the codes of all errors of a payload."""
     parts = [payload, *payload.get("incremental", ()), *payload.get("completed", ())]
     errors = [error for part in parts for error in part.get("errors", ())]
     return [error["extensions"]["code"] for error in errors]
@@ -69,7 +69,7 @@ async def test_the_first_payload_waits_for_its_own_sources_only(
     assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
 
 
-async def test_all_sources_are_asked_at_once_and_each_group_comes_when_its_own_has_answered(
+async def test_all_sources_are_called_at_once_and_a_group_waits_for_its_own_only(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -94,7 +94,7 @@ async def test_all_sources_are_asked_at_once_and_each_group_comes_when_its_own_h
     assert [one["hasNext"] for one in (first, second, third)] == [True, True, False]
 
 
-async def test_a_group_whose_source_has_answered_comes_at_once(
+async def test_a_group_whose_source_has_responded_is_sent_at_once(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -107,7 +107,7 @@ async def test_a_group_whose_source_has_answered_comes_at_once(
     assert services.calls == {"profile": 1, "billing": 0, "activity": 0}
 
 
-async def test_a_source_that_fails_is_an_error_in_its_payload(
+async def test_a_failed_source_is_an_error_in_its_payload(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -124,7 +124,7 @@ async def test_a_source_that_fails_is_an_error_in_its_payload(
     assert second["completed"] == [{"id": "0"}]
 
 
-async def test_a_user_whom_only_a_later_source_knows_exists_from_the_first_payload_on(
+async def test_a_user_known_only_to_a_deferred_source_is_in_the_first_payload(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -136,7 +136,7 @@ async def test_a_user_whom_only_a_later_source_knows_exists_from_the_first_paylo
     assert second["incremental"][0]["data"] == {"plan": "pro"}
 
 
-async def test_a_user_whom_nobody_knows_is_null_in_one_whole_answer(
+async def test_an_unknown_user_is_null_in_a_single_response(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     [whole] = await payloads_of(gateway, PAGE, ID)
@@ -145,7 +145,7 @@ async def test_a_user_whom_nobody_knows_is_null_in_one_whole_answer(
     assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
 
 
-async def test_without_a_field_of_a_source_the_first_payload_waits_for_the_first_that_knows(
+async def test_the_id_alone_is_sent_when_the_first_source_knows_the_user(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -162,7 +162,7 @@ async def test_without_a_field_of_a_source_the_first_payload_waits_for_the_first
     assert services.calls["profile"] == 0
 
 
-async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
+async def test_the_first_payload_waits_for_required_sources(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -183,7 +183,7 @@ async def test_a_required_source_is_waited_for_since_its_failure_fails_the_user(
     assert codes(whole) == ["SOURCE_UNAVAILABLE"]
 
 
-async def test_a_field_that_is_not_deferred_elsewhere_comes_once_and_first(
+async def test_a_field_also_selected_without_defer_is_only_in_the_first_payload(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -199,7 +199,7 @@ async def test_a_field_that_is_not_deferred_elsewhere_comes_once_and_first(
     ]
 
 
-async def test_a_group_in_a_group_is_announced_when_that_is_delivered(
+async def test_a_nested_group_is_announced_when_its_outer_group_is_sent(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -221,7 +221,7 @@ async def test_a_group_in_a_group_is_announced_when_that_is_delivered(
 
 
 @pytest.mark.parametrize("condition", ["if: false", "if: $no", 'label: "x", if: $no'])
-async def test_what_is_not_deferred_after_all_comes_in_one_whole_compiled_answer(
+async def test_fields_with_a_false_condition_are_in_a_single_compiled_response(
     gateway: GatewayClient, services: FakeServices, condition: str
 ) -> None:
     services.know(1)
@@ -268,7 +268,7 @@ async def test_each_user_of_a_list_has_its_own_group(
     assert services.billing.batches == [ALL["ids"]]
 
 
-async def test_a_list_without_users_has_no_payload(
+async def test_an_empty_list_has_no_payload(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -288,7 +288,7 @@ async def test_a_list_without_users_has_no_payload(
     assert last["hasNext"] is False
 
 
-async def test_users_are_streamed_after_the_first_ones(
+async def test_users_after_the_initial_count_are_streamed(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1, 3)
@@ -305,7 +305,7 @@ async def test_users_are_streamed_after_the_first_ones(
     assert services.profile.batches == [ALL["ids"]]
 
 
-async def test_a_list_without_first_items_is_there_before_any_source_has_answered(
+async def test_a_stream_without_initial_items_starts_before_a_source_responds(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -344,7 +344,7 @@ async def test_events_and_invoices_are_streamed(
     assert [one["node"]["id"] for one in whole["invoices"]["edges"]] == ["inv-1", "inv-2", "inv-3"]
 
 
-async def test_a_deferred_page_is_asked_for_as_soon_as_its_source_has_answered(
+async def test_a_deferred_page_is_in_the_second_payload(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -359,7 +359,7 @@ async def test_a_deferred_page_is_asked_for_as_soon_as_its_source_has_answered(
     assert edges == [{"node": {"id": "inv-1"}}]
 
 
-async def test_a_negative_number_of_first_items_is_an_error_of_the_list(
+async def test_a_negative_initial_count_is_an_error_of_the_list(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -388,7 +388,7 @@ async def test_a_negative_number_of_first_items_is_an_error_of_the_list(
         ('{ user(id: "wrong") { id ... @defer { plan } } }', "BAD_USER_INPUT"),
     ],
 )
-async def test_what_is_wrong_is_answered_as_without_the_directives(
+async def test_invalid_operations_with_defer_or_stream_get_a_single_response(
     gateway: GatewayClient, query: str, code: str
 ) -> None:
     async with asking(gateway.app, query.replace("%s", user_id(1))) as talk:
@@ -401,7 +401,7 @@ async def test_what_is_wrong_is_answered_as_without_the_directives(
 
 
 @pytest.mark.parametrize("accept", [CURRENT, "application/json"])
-async def test_a_condition_that_is_null_is_an_error_in_each_form(
+async def test_a_defer_condition_that_is_null_is_an_error_in_each_form(
     gateway: GatewayClient, services: FakeServices, accept: str
 ) -> None:
     services.know(1)
@@ -415,7 +415,7 @@ async def test_a_condition_that_is_null_is_an_error_in_each_form(
     assert codes(answer) == ["BAD_USER_INPUT"]
 
 
-async def test_a_client_that_leaves_ends_the_calls_that_still_run(
+async def test_running_calls_are_cancelled_when_the_client_disconnects(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -430,7 +430,7 @@ async def test_a_client_that_leaves_ends_the_calls_that_still_run(
     assert not gateway.events("graphql.bug")
 
 
-async def test_all_payloads_are_bounded_by_the_one_deadline(
+async def test_all_payloads_share_one_deadline(
     gateway: GatewayClient, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -462,7 +462,7 @@ async def test_introspection_may_be_deferred(
 
 
 @pytest.mark.parametrize("form", [CURRENT, OF_2022])
-async def test_payloads_are_the_same_where_the_cache_has_all(
+async def test_payloads_are_the_same_when_all_users_are_cached(
     open_gateway: OpenGateway, services: FakeServices, form: str
 ) -> None:
     services.know(1, 2, 3)

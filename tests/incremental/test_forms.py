@@ -1,4 +1,4 @@
-"""The forms in which payloads are written, and what a client sends to get one."""
+"""The forms of payloads, and the request headers that choose one."""
 
 from collections.abc import Mapping
 
@@ -40,7 +40,7 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
         ("multipart/mixed;q=0.5, text/event-stream;q=0.7, application/json;q=0.1", EVENT_STREAM),
     ],
 )
-async def test_a_client_gets_the_form_that_it_names(
+async def test_a_client_gets_the_form_that_its_accept_header_names(
     gateway: GatewayClient, services: FakeServices, accept: str, content_type: str
 ) -> None:
     services.know(1)
@@ -72,7 +72,7 @@ async def test_a_client_gets_the_form_that_it_names(
         "multipart/*, application/json",
     ],
 )
-async def test_a_client_that_does_not_ask_for_payloads_gets_one_whole_answer(
+async def test_a_client_that_does_not_accept_payloads_gets_a_single_response(
     gateway: GatewayClient, services: FakeServices, accept: str | None
 ) -> None:
     services.know(1)
@@ -83,7 +83,7 @@ async def test_a_client_that_does_not_ask_for_payloads_gets_one_whole_answer(
     assert talk.headers["content-length"] == str(len(talk.body))
 
 
-async def test_a_client_of_http_1_0_gets_one_whole_answer(
+async def test_an_http_1_0_client_gets_a_single_response(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -92,7 +92,7 @@ async def test_a_client_of_http_1_0_gets_one_whole_answer(
         assert await talk.whole() == WHOLE
 
 
-async def test_parts_are_written_so_that_each_ends_without_the_next(
+async def test_each_multipart_part_is_complete_without_the_next_part(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -108,7 +108,7 @@ async def test_parts_are_written_so_that_each_ends_without_the_next(
     assert end == b"--\r\n"
 
 
-async def test_events_are_those_of_graphql_over_server_sent_events(
+async def test_events_follow_graphql_over_server_sent_events(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -122,7 +122,7 @@ async def test_events_are_those_of_graphql_over_server_sent_events(
     assert (complete, rest) == (b"event: complete\ndata:", b"")
 
 
-async def test_the_form_of_2022_has_whole_paths_and_no_ids(
+async def test_the_form_of_2022_has_full_paths_and_no_ids(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -144,7 +144,7 @@ async def test_the_form_of_2022_has_whole_paths_and_no_ids(
     assert applied_2022(payloads)["data"]["user"]["events"][2] == {"id": "e1"}
 
 
-async def test_the_form_of_2022_says_of_what_failed_that_it_is_null(
+async def test_a_failed_group_is_null_in_the_form_of_2022(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -170,7 +170,7 @@ async def test_the_form_of_2022_says_of_what_failed_that_it_is_null(
         ("{ nothing }", None),
     ],
 )
-async def test_a_client_that_accepts_nothing_else_gets_a_whole_answer_as_the_only_payload(
+async def test_a_client_of_payloads_only_gets_a_single_response_as_one_payload(
     gateway: GatewayClient,
     services: FakeServices,
     accept: str,
@@ -194,7 +194,7 @@ async def test_a_client_that_accepts_nothing_else_gets_a_whole_answer_as_the_onl
         assert payload == answer
 
 
-async def test_what_is_no_graphql_request_is_refused_in_json(gateway: GatewayClient) -> None:
+async def test_an_invalid_graphql_request_is_refused_in_json(gateway: GatewayClient) -> None:
     headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
 
     response = await gateway.client.post("/graphql", content=b"{", headers=headers)
@@ -203,7 +203,9 @@ async def test_what_is_no_graphql_request_is_refused_in_json(gateway: GatewayCli
     assert response.headers["content-type"] == "application/json; charset=utf-8"
 
 
-async def test_a_get_may_ask_for_payloads(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_a_get_request_can_have_payloads(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
     services.know(1)
     query = f'{{ user(id: "{user_id(1)}") {{ username ... @defer {{ plan }} }} }}'
     headers = {"Accept": CURRENT, "Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""All payloads of an operation, applied in their order, are the answer without ``@defer``."""
+"""All payloads of an operation, applied in order, equal the response without ``@defer``."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from tests.partial import DividedBilling, SelectingActivity, SelectingProfile, i
 from tests.properties import examples
 
 CASES = examples(60, "INCREMENTAL_CASES")
-"""How many operations the property is tried with; many more before a release."""
+"""The number of operations that the property is tested with; many more before a release."""
 
 HEAD = re.compile(r"(?:[.]{3} on User|[.]{3}F\d|[.]{3})(?= @| \{|$)")
 """The head of a fragment."""
@@ -44,12 +44,12 @@ class DelayedWriting(Writing):
         self._number = 0
 
     def _next(self) -> int:
-        """Return a number that nothing else in the operation has."""
+        """Return a number that is unique in the operation."""
         self._number += 1
         return self._number
 
     def _stream(self) -> str:
-        """Write how a list is streamed, or nothing."""
+        """Write the ``@stream`` of a list, or nothing."""
         way = self._draw(st.sampled_from(["", "()", "initialCount: 0", "initialCount: 2", "no"]))
         written = {"": "", "()": " @stream", "no": " @stream(if: false)"}
         return written.get(way, f" @stream({way})")
@@ -74,7 +74,7 @@ class DelayedWriting(Writing):
         return f"{head[0]} {self._defer()}{text[head.end() :]}"
 
     def _defer(self) -> str:
-        """Write that a fragment is deferred, or is not after all."""
+        """Write the ``@defer`` of a fragment, also with a false condition."""
         arguments: list[str] = []
         if self._draw(st.booleans()):
             arguments.append(f'label: "l{self._next()}"')
@@ -89,11 +89,11 @@ class DelayedWriting(Writing):
 class SimpleWriting(DelayedWriting):
     """Writes operations whose deferred fragments do not depend on each other: these are compiled.
 
-    Their fields have names of their own, so that no two fragments have the same.
+    Each field has its own name, so no two fragments have the same field.
     """
 
     def _root(self, number: int) -> str:
-        return Writing._root(self, number)  # noqa: SLF001 # its own method, without what is between
+        return Writing._root(self, number)  # noqa: SLF001 # the method of the base class of its base
 
     def _part(self, depth: int) -> str:
         if depth or self._draw(st.integers(0, 2)):
@@ -102,7 +102,7 @@ class SimpleWriting(DelayedWriting):
         return f"... on User {self._defer()} {{ {' '.join(fields)} }}"
 
     def _named(self) -> str:
-        """Write a field under a name of its own."""
+        """Write a field with its own name."""
         kind = self._draw(st.sampled_from(["leaf", "leaf", "object", "pages"]))
         if kind == "pages":
             return self._pages().replace("pages", f"d{self._next()}", 1)
@@ -112,8 +112,8 @@ class SimpleWriting(DelayedWriting):
         return f"d{self._next()}: {self._draw(st.sampled_from(LEAVES))}"
 
 
-async def answer_of(gateway: GatewayClient, case: CompiledCase, accept: str) -> tuple[Json, int]:
-    """Ask in one way; give the answer, and in how many payloads it came."""
+async def response_of(gateway: GatewayClient, case: CompiledCase, accept: str) -> tuple[Json, int]:
+    """Send a case; return the response, and its number of payloads."""
     headers = {"X-Request-ID": "same", **(case.caller or {})}
     async with asking(
         gateway.app, case.query, case.variables, accept=accept, headers=headers
@@ -126,7 +126,7 @@ async def answer_of(gateway: GatewayClient, case: CompiledCase, accept: str) -> 
 
 
 def in_order(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write the data as text, and sort the errors: these come with their payloads."""
+    """Sort the errors: their order depends on the order of the payloads."""
     errors = sorted(answer.get("errors", ()), key=orjson.dumps)
     return {"data": answer.get("data", "none"), "errors": errors}
 
@@ -138,7 +138,7 @@ def in_order(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     case=cases(DelayedWriting, bugs=False),
     accept=st.sampled_from([CURRENT, OF_2022, EVENTS]),
 )
-async def test_all_payloads_in_order_are_the_whole_answer(
+async def test_payloads_applied_in_order_equal_the_single_response(
     open_gateway: OpenGateway, services: FakeServices, case: CompiledCase, accept: str
 ) -> None:
     wanted = settings_for_fakes(fastpath=FastpathSettings(compiled=False))
@@ -152,7 +152,7 @@ async def test_all_payloads_in_order_are_the_whole_answer(
     case=cases(SimpleWriting, bugs=False),
     accept=st.sampled_from([CURRENT, OF_2022, EVENTS]),
 )
-async def test_they_are_the_same_if_they_are_compiled(
+async def test_compiled_payloads_equal_the_single_response(
     open_gateway: OpenGateway, services: FakeServices, case: CompiledCase, accept: str
 ) -> None:
     await check(open_gateway, services, case, settings_for_fakes(), accept)
@@ -164,7 +164,7 @@ async def test_they_are_the_same_if_they_are_compiled(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(case=cases(DelayedWriting, bugs=False))
-async def test_they_are_the_same_where_records_come_in_parts(
+async def test_payloads_equal_the_single_response_when_records_come_in_parts(
     open_gateway: OpenGateway, services: FakeServices, case: CompiledCase
 ) -> None:
     services.billing = DividedBilling("")
@@ -180,7 +180,7 @@ async def check(
     wanted: Settings,
     accept: str,
 ) -> None:
-    """Run a case whole and in payloads, and compare."""
+    """Send a case for a single response and for payloads, and compare both."""
     contracts = {
         name: one.model_copy(update={"contract": "required"}) if name in case.required else one
         for name, one in wanted.sources.items()
@@ -192,7 +192,7 @@ async def check(
     async with open_gateway(wanted, authenticate) as gateway:
         for way in ("application/json", accept):
             arrange(services, case)
-            answer, number = await answer_of(gateway, case, way)
+            answer, number = await response_of(gateway, case, way)
             asked: dict[str, AbstractSet[object]] = {
                 name: {
                     (one.url.path, pair)
@@ -205,9 +205,9 @@ async def check(
         if operations := gateway.events("graphql.operation"):
             event(f"compiled: {operations[-1]['compiled']}")
     event(f"payloads: {min(number, 4)}")
-    (whole, calls), (parts, made) = found
-    # A bug fails a whole root field at once, and only its group in payloads.
-    assume("INTERNAL_SERVER_ERROR" not in str(whole))
-    assert parts == whole
-    # If a required source fails, nobody waits for the other sources of the user.
-    assert all(made[name] <= calls[name] for name in calls)
+    (single, single_calls), (parts, calls) = found
+    # A bug fails a whole root field of a single response, but only its group in payloads.
+    assume("INTERNAL_SERVER_ERROR" not in str(single))
+    assert parts == single
+    # If a required source fails, the calls to the user's other sources may be skipped.
+    assert all(calls[name] <= single_calls[name] for name in calls)

@@ -1,4 +1,4 @@
-"""What holds for each answer holds for one in payloads: errors, policies, limits, reports."""
+"""Errors, policies, limits and reports apply to responses in payloads too."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.incremental.reading import CURRENT, Json, applied, asking
 from tests.incremental.test_delivery import ID, PAGE, codes, payloads_of
 
 
-async def test_an_error_that_halts_fails_its_group_and_takes_nothing_back(
+async def test_an_error_with_halt_fails_its_group_and_keeps_the_first_payload(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -31,7 +31,7 @@ async def test_an_error_that_halts_fails_its_group_and_takes_nothing_back(
     assert "incremental" not in last
 
 
-async def test_an_error_that_halts_the_first_payload_is_the_whole_answer(
+async def test_an_error_with_halt_in_the_first_payload_ends_the_response(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -43,7 +43,7 @@ async def test_an_error_that_halts_the_first_payload_is_the_whole_answer(
     assert codes(whole) == ["SOURCE_UNAVAILABLE"]
 
 
-async def test_an_error_that_propagates_fails_what_has_the_type_only(
+async def test_an_error_with_propagate_nulls_its_nullable_field_only(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -56,7 +56,7 @@ async def test_an_error_that_propagates_fails_what_has_the_type_only(
     assert codes(last) == ["SOURCE_MALFORMED"]
 
 
-async def test_a_field_that_the_caller_may_not_see_is_an_error_in_its_payload_without_a_call(
+async def test_a_forbidden_deferred_field_is_an_error_and_its_source_is_not_called(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -70,7 +70,7 @@ async def test_a_field_that_the_caller_may_not_see_is_an_error_in_its_payload_wi
     assert services.calls == {"profile": 1, "billing": 0, "activity": 0}
 
 
-async def test_own_fields_may_be_deferred(
+async def test_a_deferred_field_is_allowed_for_the_caller_itself_only(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -94,7 +94,7 @@ async def test_own_fields_may_be_deferred(
         ("username ... @defer(if: false) { plan }", 3),
     ],
 )
-async def test_what_comes_on_its_own_costs_more(
+async def test_deferred_fields_cost_more(
     open_gateway: OpenGateway, services: FakeServices, fields: str, cost: int
 ) -> None:
     services.know(1, 2, 3)
@@ -109,7 +109,7 @@ async def test_what_comes_on_its_own_costs_more(
     assert all("cost" not in one.get("extensions", {}) for one in payloads[1:])
 
 
-async def test_too_many_groups_are_refused_before_any_source_is_asked(
+async def test_too_many_groups_are_refused_before_any_source_is_called(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     settings = settings_for_fakes(limits=LimitsSettings(cost=100))
@@ -129,7 +129,7 @@ async def test_too_many_groups_are_refused_before_any_source_is_asked(
 BATCH = [PAGE, "query Page($id: ID!) { user(id: $id) { username } }"]
 
 
-async def test_in_a_batch_an_operation_that_asks_for_payloads_is_refused_with_what_to_do(
+async def test_an_operation_with_defer_in_a_request_batch_is_refused(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -144,7 +144,7 @@ async def test_in_a_batch_an_operation_that_asks_for_payloads_is_refused_with_wh
     assert answers[1] == {"data": {"user": {"username": "user1"}}}
 
 
-async def test_in_a_batch_of_a_client_that_accepts_none_it_gets_a_whole_answer(
+async def test_a_request_batch_without_accepted_payloads_gets_single_responses(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -159,7 +159,7 @@ async def test_in_a_batch_of_a_client_that_accepts_none_it_gets_a_whole_answer(
     assert answers[0] == {"data": {"user": {"username": "user1", "plan": "pro"}}}
 
 
-async def test_explain_says_what_comes_after_the_first_payload(
+async def test_explain_lists_the_deferred_fields(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     async with open_gateway(settings_for_fakes(explain=True)) as gateway:
@@ -170,7 +170,7 @@ async def test_explain_says_what_comes_after_the_first_payload(
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_the_log_has_the_payloads_and_the_errors_of_all(
+async def test_the_log_has_the_number_and_the_errors_of_all_payloads(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -199,7 +199,7 @@ async def test_the_last_payload_reports_the_sources(
     assert last["extensions"]["sources"].keys() == {"profile", "billing"}
 
 
-async def test_a_bug_of_ours_fails_its_group_and_is_masked(
+async def test_a_bug_of_the_gateway_fails_its_group_and_is_masked(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.know(1)
@@ -207,7 +207,7 @@ async def test_a_bug_of_ours_fails_its_group_and_is_masked(
     def broken(_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    services.billing.behaviour = broken  # type: ignore[assignment] # it answers nothing
+    services.billing.behaviour = broken  # type: ignore[assignment] # it returns nothing
 
     first, last = await payloads_of(gateway, PAGE, ID)
 
@@ -216,7 +216,7 @@ async def test_a_bug_of_ours_fails_its_group_and_is_masked(
     assert "secret" not in str(last)
 
 
-async def test_entities_of_a_router_may_be_deferred(
+async def test_fields_of_entities_may_be_deferred(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -241,7 +241,7 @@ async def test_entities_of_a_router_may_be_deferred(
     assert last["incremental"][0]["data"] == {"plan": "pro"}
 
 
-async def test_trusted_documents_may_ask_for_payloads(
+async def test_trusted_documents_may_use_defer(
     open_gateway: OpenGateway, services: FakeServices, tmp_path: Path
 ) -> None:
     services.know(1)

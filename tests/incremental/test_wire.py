@@ -1,4 +1,4 @@
-"""Payloads over real connections: each is sent at once, whoever reads slowly or leaves."""
+"""Payloads over real connections, also with clients that do not read or disconnect."""
 
 import asyncio
 import io
@@ -20,7 +20,7 @@ from tests.server.test_protocol import connect_without_reading
 from tests.wire import served
 
 SOON = 0.3
-"""Seconds that a client may take in these tests."""
+"""The write timeout and the idle time in seconds."""
 
 
 def request(query: str, variables: Mapping[str, object], accept: str = CURRENT) -> bytes:
@@ -41,7 +41,7 @@ async def chunk(client: RawClient) -> bytes:
 
 
 @pytest.mark.parametrize("accept", [CURRENT, OF_2022, EVENTS])
-async def test_each_payload_is_on_the_wire_as_soon_as_it_is_there(
+async def test_each_payload_is_sent_as_soon_as_it_is_ready(
     services: FakeServices, accept: str
 ) -> None:
     services.know(1)
@@ -65,7 +65,7 @@ async def test_each_payload_is_on_the_wire_as_soon_as_it_is_there(
     assert again.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_a_client_that_leaves_between_two_payloads_ends_the_calls(
+async def test_a_reset_connection_between_payloads_cancels_the_calls(
     services: FakeServices,
 ) -> None:
     services.know(1)
@@ -83,7 +83,7 @@ async def test_a_client_that_leaves_between_two_payloads_ends_the_calls(
     assert gates.cancelled == ["billing"]
 
 
-async def test_a_client_that_reads_nothing_holds_no_place_of_an_operation_and_is_closed(
+async def test_a_client_that_reads_nothing_does_not_block_other_operations(
     services: FakeServices,
 ) -> None:
     numbers = range(1, 101)
