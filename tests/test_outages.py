@@ -619,11 +619,13 @@ async def test_the_trace_of_a_request_is_returned_when_requested_and_allowed(
 async def test_the_source_states_have_the_last_status_of_each_source(ways: Ways) -> None:
     async with outage(ways=ways) as gateway:
         gateway.server.fail("billing", faults.status(503))
+        now = gateway.clock.now()
         await gateway.ask(ONE)
         sources = source_states(gateway.app)
 
         assert sources["billing"]["lastStatus"] == 503
         assert sources["profile"]["lastStatus"] == 200
+        assert sources["profile"]["lastReachedAt"] == f"{now:%Y-%m-%dT%H:%M:%SZ}"
         assert sources["activity"] == {
             "lastReachedAt": None,
             "lastStatus": None,
