@@ -8,6 +8,10 @@ Each process waits for new entries with a command that the store answers at once
 and after ``BLOCK`` otherwise. So a process knows that it knows all entries, up to a moment that is
 never far behind. If it does not, because the store is down or the network is cut, it does not trust
 what it has kept (``Invalidations.doubtful_before``).
+
+A store that is flushed, or that starts without data, loses entries that a process may not have read
+yet. So each process looks at the first entry, too: if that is newer than what it has read, or gone,
+it uses nothing that was kept before.
 """
 
 from collections.abc import Collection, Sequence
@@ -92,7 +96,7 @@ class InvalidationFeed:
         self._log = log
         self._key = f"{store.settings.prefix}:invalidations"
         self._after: str | None = None
-        self._is_current = self._is_refused = False
+        self._is_current = self._is_refused = self._has_entries = False
         self._block = min(BLOCK, store.settings.connect_timeout / 2)
         self._tasks = Tasks()
 
@@ -157,6 +161,14 @@ class InvalidationFeed:
         if isinstance(moment, StoreFailure):
             return moment
         self._invalidations.set_time(moment, self._clock.monotonic() - asked_at)
+        has_lost = await self._has_lost_entries()
+        if isinstance(has_lost, StoreFailure):
+            return has_lost
+        if has_lost:
+            self._log.warning("cache.invalidations_lost", key=self._key)
+            self._invalidations.doubt_before(moment)
+            self._invalidations.doubt_calls()
+            self._after, self._is_current = "0-0", False
         if not self._is_current:
             return await self._catch_up(moment)
         after, block = self._after or "0-0", int(self._block * 1000)
@@ -169,6 +181,18 @@ class InvalidationFeed:
         waited = 0 if entries else block * 1000
         self._invalidations.known_until(moment + waited)
         return None
+
+    async def _has_lost_entries(self) -> bool | StoreFailure:
+        """Return whether the log has lost entries that were not read: it was flushed or trimmed."""
+        page = await self._store.insist(
+            "follow", lambda client: client.read_log(self._key, "0-0", 1), measured=False
+        )
+        if isinstance(page, StoreFailure):
+            return page
+        had_entries, self._has_entries = self._has_entries, bool(page)
+        if not had_entries or self._after is None:
+            return False
+        return not page or place_of(page[0].id) > place_of(self._after)
 
     async def _catch_up(self, moment: int) -> StoreFailure | None:
         """Read all entries that were added meanwhile; return why the store has failed."""
@@ -198,7 +222,7 @@ class InvalidationFeed:
     def _apply(self, entries: Collection[LogEntry]) -> None:
         """Apply entries of the log."""
         for entry in entries:
-            self._after = entry.id
+            self._after, self._has_entries = entry.id, True
             try:
                 invalidation = read_invalidation(entry.message, self._sources)
             except InvalidationError as error:
@@ -223,3 +247,16 @@ def moment_of(entry: str) -> int:
     """
     milliseconds = entry.partition("-")[0]
     return int(milliseconds) * 1000 + 999 if milliseconds.isdigit() else 0
+
+
+def place_of(entry: str) -> tuple[int, int]:
+    """Return the place of an entry in its log.
+
+    Args:
+        entry: The id of the entry: milliseconds, and a number among those of one millisecond.
+
+    Returns:
+        Two numbers, by which entries are in order.
+    """
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number)

@@ -1,0 +1,99 @@
+"""A store that loses its log of invalidations: what a gateway has not read yet may be in it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+
+from app.observability import metric_list
+from tests.fakes import FakeServices, profile_row, user_id
+from tests.store.instances import Instance, cached_source, instance, settings_for, until
+from tests.stores import PATIENCE, StoreServer, StoreWire, needs_store, running_store
+
+LOG = "user-gateway:invalidations"
+
+Lose = Callable[[StoreServer], Awaitable[object]]
+
+
+async def flush(server: StoreServer) -> None:
+    """Remove everything."""
+    await server.command("FLUSHALL")
+
+
+async def restart(server: StoreServer) -> None:
+    """Start without data."""
+    await server.stop()
+    await server.start_again()
+
+
+async def trim(server: StoreServer) -> None:
+    """Keep the last entry, which is another one."""
+    await server.command("XADD", LOG, "MAXLEN", "1", "*", "message", '{"users": ["3"]}')
+
+
+async def returns(one: Instance, number: int, name: str) -> bool:
+    """Return whether a gateway returns a name of a user."""
+    return await one.names(number) == [name]
+
+
+async def fetches(one: Instance, number: int) -> bool:
+    """Return whether a gateway calls the source for a user that it has kept."""
+    before = len(one.services.profile.batches)
+    await one.names(number)
+    return len(one.services.profile.batches) > before
+
+
+def applied(one: Instance) -> float:
+    """Count the invalidations that a gateway has applied."""
+    [metric] = [
+        metric
+        for metric in one.telemetry.metrics.registry.snapshot().metrics
+        if metric.info is metric_list.INVALIDATIONS
+    ]
+    return sum(point.value for point in metric.points)
+
+
+async def has_applied_more(one: Instance, before: float) -> bool:
+    """Return whether a gateway has applied invalidations, after a turn of the event loop."""
+    await asyncio.sleep(0)
+    return applied(one) > before
+
+
+async def is_acknowledged(one: Instance, number: int) -> bool:
+    """Invalidate a user; return whether it is done at all gateways."""
+    return (await one.invalidate({"users": [user_id(number)]})).status_code == 200
+
+
+@needs_store
+@pytest.mark.parametrize("lose", [flush, restart, trim])
+async def test_nothing_kept_is_used_after_the_log_has_lost_entries(lose: Lose) -> None:
+    services = FakeServices()
+    services.know(1, 2)
+    async with running_store() as server, StoreWire(server.port).opened() as wire:
+        settings = settings_for(server, cached_source(), timeout=0.05, local_ttl=60)
+        behind = settings.store.model_copy(update={"url": f"redis://127.0.0.1:{wire.port}"})
+        async with (
+            asyncio.timeout(PATIENCE),
+            instance(settings, services) as one,
+            instance(settings.model_copy(update={"store": behind}), services) as other,
+        ):
+            assert await other.names(2) == ["User 2"]
+            services.profile.rows[user_id(2)] = profile_row(2, displayName="New")
+            await one.invalidate({"users": [user_id(2)]})
+            await until(partial(returns, other, 2, "New"))  # so it has read the log
+
+            await other.names(1)
+            wire.cut()
+            await until(partial(fetches, other, 1))  # it does not know of invalidations now
+            services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
+            response = await one.invalidate({"users": [user_id(1)]})
+            assert response.status_code == 200
+            await lose(server)
+            wire.mend()
+
+            before = applied(other)
+            await until(partial(is_acknowledged, one, 2))
+            await until(partial(has_applied_more, other, before))  # so it has read the new log
+
+            assert await other.names(1) == ["New"]
