@@ -96,7 +96,7 @@ class ClusterTally:
         events: How much was done to gateways, the store and the network, by kind.
         storms: How often a source broke.
         bad_ends: How gateways ended that did not end well.
-        tracebacks: Tracebacks in the logs of gateways.
+        tracebacks: Lines with a traceback in the logs of gateways.
         latencies: Seconds that each answer took.
         lag: Seconds by which the run itself was late at worst.
         doubts: How often it was so late that its sources count as broken.
@@ -117,7 +117,7 @@ class ClusterTally:
     events: dict[str, int] = field(default_factory=dict[str, int])
     storms: int = 0
     bad_ends: list[str] = field(default_factory=list[str])
-    tracebacks: int = 0
+    tracebacks: list[str] = field(default_factory=list[str])
     latencies: list[float] = field(default_factory=list[float])
     lag: float = 0.0
     doubts: int = 0
@@ -135,14 +135,16 @@ class ClusterTally:
     @property
     def is_good(self) -> bool:
         """Whether everything is as it must be."""
-        broken = (self.wrong, self.lost, self.unanswered, self.stale, self.bad_ends)
-        counted = self.requests and self.checked and self.invalidations
-        return (
-            not any(broken)
-            and not self.tracebacks
-            and abs(self.quota_error) <= TOLERANCE
-            and bool(counted)
+        broken = (
+            self.wrong,
+            self.lost,
+            self.unanswered,
+            self.stale,
+            self.bad_ends,
+            self.tracebacks,
         )
+        counted = self.requests and self.checked and self.invalidations
+        return not any(broken) and abs(self.quota_error) <= TOLERANCE and bool(counted)
 
 
 async def watch_lag(tally: ClusterTally, weather: Weather) -> None:
@@ -188,7 +190,7 @@ def cluster_table(tally: ClusterTally) -> str:
         ("  with the store all the time", f"{shared:,}", ""),
         ("  furthest from the quota", f"{100 * tally.quota_error:+.1f} %", "5 %"),
         ("gateways that ended badly", f"{len(tally.bad_ends):,}", "0"),
-        ("tracebacks in their logs", f"{tally.tracebacks:,}", "0"),
+        ("tracebacks in their logs", f"{len(tally.tracebacks):,}", "0"),
         ("median time, p99", f"{middle * 1000:,.0f}, {high * 1000:,.0f} ms", ""),
         ("  lag of this run itself", f"{tally.lag * 1000:,.0f} ms", ""),
         ("  times that it made sources late", f"{tally.doubts:,}", ""),
@@ -201,6 +203,7 @@ def cluster_table(tally: ClusterTally) -> str:
         ("unanswered", tally.unanswered),
         ("stale", tally.stale),
         ("ended", tally.bad_ends),
+        ("traceback", tally.tracebacks),
     ):
         lines += [f"{title}: {one}" for one in found[:SHOWN]]
     return "\n".join(lines)

@@ -63,6 +63,11 @@ class ClusterGateway:
         """Its name."""
         return self.place.name
 
+    def tracebacks(self) -> Sequence[str]:
+        """List the lines of its log that have a traceback."""
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [f"{self.name}: {line}" for line in lines if "Traceback" in line]
+
     @property
     def url(self) -> str:
         """Where it answers."""

@@ -204,7 +204,7 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
             codes = await asyncio.gather(*ends)
             tally.bad_ends += [f"at the end: {code}" for code in codes if code not in ENDED_WELL]
             for gateway in gateways:
-                tally.tracebacks += gateway.log.read_bytes().count(b"Traceback")
+                tally.tracebacks += gateway.tracebacks()
     return tally
 
 

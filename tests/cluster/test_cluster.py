@@ -52,7 +52,7 @@ def test_nginx_knows_all_gateways_and_no_other_name(tmp_path: Path) -> None:
         ({"unanswered": ["a"]}, False),
         ({"stale": ["a"]}, False),
         ({"bad_ends": ["a"]}, False),
-        ({"tracebacks": 1}, False),
+        ({"tracebacks": ["a"]}, False),
         ({"excused": 1}, True),
         ({"episodes": [Episode(104, 100, was_limited=True, with_store=True)]}, True),
         ({"episodes": [Episode(106, 100, was_limited=True, with_store=True)]}, False),

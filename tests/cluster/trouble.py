@@ -152,5 +152,5 @@ class ClusterTrouble:
         self._journal.note("the store is well again")
 
     def _look_into(self, gateway: ClusterGateway) -> None:
-        """Count the tracebacks in the log of a gateway that has ended."""
-        self._tally.tracebacks += gateway.log.read_bytes().count(b"Traceback")
+        """Find the tracebacks in the log of a gateway that has ended."""
+        self._tally.tracebacks += gateway.tracebacks()
