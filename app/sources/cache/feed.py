@@ -96,7 +96,8 @@ class InvalidationFeed:
         self._log = log
         self._key = f"{store.settings.prefix}:invalidations"
         self._after: str | None = None
-        self._is_current = self._is_refused = self._has_entries = False
+        self._first: tuple[int, int] | None = None
+        self._is_current = self._is_refused = False
         self._block = min(BLOCK, store.settings.connect_timeout / 2)
         self._tasks = Tasks()
 
@@ -160,7 +161,9 @@ class InvalidationFeed:
         moment = await self._store.insist("follow", lambda client: client.time())
         if isinstance(moment, StoreFailure):
             return moment
-        self._invalidations.set_time(moment, self._clock.monotonic() - asked_at)
+        is_set_back = self._invalidations.set_time(moment, self._clock.monotonic() - asked_at)
+        if is_set_back and self._after is not None:
+            self._read_all_again()  # the ids of new entries may be earlier
         has_lost = await self._has_lost_entries()
         if isinstance(has_lost, StoreFailure):
             return has_lost
@@ -168,7 +171,7 @@ class InvalidationFeed:
             self._log.warning("cache.invalidations_lost", key=self._key)
             self._invalidations.doubt_before(moment)
             self._invalidations.doubt_calls()
-            self._after, self._is_current = "0-0", False
+            self._read_all_again()
         if not self._is_current:
             return await self._catch_up(moment)
         after, block = self._after or "0-0", int(self._block * 1000)
@@ -182,6 +185,10 @@ class InvalidationFeed:
         self._invalidations.known_until(moment + waited)
         return None
 
+    def _read_all_again(self) -> None:
+        """Let the next step read the log from its beginning."""
+        self._after, self._first, self._is_current = "0-0", None, False
+
     async def _has_lost_entries(self) -> bool | StoreFailure:
         """Return whether the log has lost entries that were not read: it was flushed or trimmed."""
         page = await self._store.insist(
@@ -189,10 +196,10 @@ class InvalidationFeed:
         )
         if isinstance(page, StoreFailure):
             return page
-        had_entries, self._has_entries = self._has_entries, bool(page)
-        if not had_entries or self._after is None:
+        before, self._first = self._first, place_of(page[0].id) if page else None
+        if before is None or self._after is None:
             return False
-        return not page or place_of(page[0].id) > place_of(self._after)
+        return self._first is None or not before <= self._first <= place_of(self._after)
 
     async def _catch_up(self, moment: int) -> StoreFailure | None:
         """Read all entries that were added meanwhile; return why the store has failed."""
@@ -222,7 +229,7 @@ class InvalidationFeed:
     def _apply(self, entries: Collection[LogEntry]) -> None:
         """Apply entries of the log."""
         for entry in entries:
-            self._after, self._has_entries = entry.id, True
+            self._after = entry.id
             try:
                 invalidation = read_invalidation(entry.message, self._sources)
             except InvalidationError as error:

@@ -259,20 +259,23 @@ class Invalidations:
         """Begin to use the clock of a store: from here on, not all invalidations are known."""
         self._known_until = 0
 
-    def set_time(self, moment: int, took: float) -> None:
+    def set_time(self, moment: int, took: float) -> bool:
         """Compare the clock with that of the store.
 
         Args:
             moment: The time that the store said.
             took: Seconds that the question took.
+
+        Returns:
+            Whether the clock of the store was set back, or it is another store.
         """
-        if moment + int(took * MICROSECONDS) < self._latest:
-            # The clock of the store was set back, or it is another store. Moments from before mean
-            # nothing now.
+        is_set_back = moment + int(took * MICROSECONDS) < self._latest
+        if is_set_back:  # moments from before mean nothing now
             self._latest = moment
             self._retained = max(self._retained, moment)
             self._tell(Forget(None, None, clock=True))
         self._base, self._base_at = moment, self._clock.monotonic()
+        return is_set_back
 
     def doubt_calls(self) -> None:
         """Let no request join a call that began before now: not all invalidations are known."""
