@@ -89,7 +89,9 @@ CASES = (
     FaultCase("closes mid-body", faults.closing_mid_body, UNAVAILABLE, RETRIED, BACKOFF),
     FaultCase("closes mid-chunk", faults.closing_mid_chunk, UNAVAILABLE, RETRIED, BACKOFF),
     FaultCase("ends its body by closing", faults.ending_with_the_connection),
-    FaultCase("resets in a body without a length", faults.resetting_before_the_end, MALFORMED, SPLIT),
+    FaultCase(
+        "resets in a body without a length", faults.resetting_before_the_end, MALFORMED, SPLIT
+    ),
     FaultCase("500", faults.status(500), UNAVAILABLE, SPLIT),
     FaultCase("502", faults.status(502), UNAVAILABLE, RETRIED, BACKOFF),
     FaultCase("503", faults.status(503), UNAVAILABLE, RETRIED, BACKOFF),
@@ -119,7 +121,9 @@ CASES = (
     FaultCase("redirects elsewhere", faults.redirecting_elsewhere, MALFORMED),
     FaultCase("is HTML", saying(SECRET.encode(), headers=faults.HTML), MALFORMED, SPLIT),
     FaultCase("is JSON with the type HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
-    FaultCase("is JSON with another JSON type", faults.as_type("application/hal+json; charset=utf-8")),
+    FaultCase(
+        "is JSON with another JSON type", faults.as_type("application/hal+json; charset=utf-8")
+    ),
     FaultCase("is empty", saying(b""), MALFORMED, SPLIT),
     FaultCase("is truncated", faults.truncated, MALFORMED, SPLIT),
     FaultCase("is null", saying(b"null"), MALFORMED, SPLIT),
@@ -228,9 +232,7 @@ async def test_a_fault_of_the_list_of_invoices_fails_only_the_list(
 
 
 @pytest.mark.parametrize("source", NAMES)
-async def test_an_unreachable_source_fails_only_its_own_fields(
-    source: str, ways: Ways
-) -> None:
+async def test_an_unreachable_source_fails_only_its_own_fields(source: str, ways: Ways) -> None:
     with closed_port() as port:
         address = f"http://127.0.0.1:{port}/{source}"
         async with outage({source: {"base_url": address}}, ways=ways) as gateway:

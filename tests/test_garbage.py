@@ -72,7 +72,11 @@ EXECUTED: dict[str, Callable[[int], Body]] = {
     },
     "condition that is null": lambda _: {"query": CONDITION, "variables": {"id": ID, "s": None}},
     "unknown user": lambda _: user_query("username", variables={"id": user_id(77)}),
-    "batch": lambda _: [user_query("username"), user_query(f"plan {INVOICES}"), user_query("id", onError="PROPAGATE")],
+    "batch": lambda _: [
+        user_query("username"),
+        user_query(f"plan {INVOICES}"),
+        user_query("id", onError="PROPAGATE"),
+    ],
     "introspection": lambda _: {"query": "{ __schema { types { name fields { name } } } }"},
     "typename": lambda _: {"query": "{ __typename }"},
 }
@@ -83,7 +87,9 @@ REFUSED: dict[str, Callable[[int], Body]] = {
     "wrong items": lambda _: {"query": USERS, "variables": {"ids": [None, EMPTY, 7, ID]}},
     "missing variable": lambda _: user_query("id", variables={}),
     "invalid user id": lambda _: user_query("id", variables={"id": "nobody"}),
-    "invalid user id, interpreted": lambda _: user_query("id", variables={"id": "no"}, onError="PROPAGATE"),
+    "invalid user id, interpreted": lambda _: user_query(
+        "id", variables={"id": "no"}, onError="PROPAGATE"
+    ),
     "invalid user id, halt": lambda _: user_query("id", variables={"id": "no"}, onError="HALT"),
     "too many ids": lambda _: {"query": USERS, "variables": {"ids": [ID] * 101}},
     "wrong argument": lambda _: user_query("invoices(first: 0) { edges { cursor } }"),
@@ -94,10 +100,14 @@ REFUSED: dict[str, Callable[[int], Body]] = {
     "too many tokens": lambda number: {"query": f"{{ a{number} {'x ' * 3_000} }}"},
     "too deep": lambda number: {"query": f"{{ a{number} {'{ a ' * 900}"},
     "invalid": lambda number: {"query": f"{{ nothing{number} }}"},
-    "invalid with fragments": lambda number: user_query(f"...F }} }} fragment F on User {{ {{ n{number}"),
+    "invalid with fragments": lambda number: user_query(
+        f"...F }} }} fragment F on User {{ {{ n{number}"
+    ),
     "unknown type": lambda number: {"query": f"query($x{number}: Nope) {{ __typename }}"},
     "subscription": lambda number: {"query": f"subscription {{ x{number} }}"},
-    "too many aliases": lambda number: user_query(" ".join(f"a{number}_{n}: id" for n in range(60))),
+    "too many aliases": lambda number: user_query(
+        " ".join(f"a{number}_{n}: id" for n in range(60))
+    ),
     "too costly": lambda _: {
         "query": "query($ids: [ID!]!) { users(ids: $ids) { events(first: 1000) { id } } }",
         "variables": {"ids": [ID] * 100},

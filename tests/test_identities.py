@@ -117,7 +117,9 @@ def groups_of_callers(draw: st.DrawFn) -> Sequence[FakeCaller]:
                         FakeCaller(other.headers, one.subject, one.scopes, one.number),
                         FakeCaller(one.headers[::-1], one.subject, one.scopes, one.number),
                         FakeCaller(one.headers[1:], one.subject, one.scopes, one.number),
-                        FakeCaller((*one.headers, draw(HEADER)), one.subject, one.scopes, one.number),
+                        FakeCaller(
+                            (*one.headers, draw(HEADER)), one.subject, one.scopes, one.number
+                        ),
                         FakeCaller(one.headers[:-1] + other.headers[-1:], one.subject, one.scopes),
                         one,
                     ]
@@ -292,7 +294,9 @@ async def test_callers_with_different_identities_share_nothing_of_a_source(
             assert NEVER_FORWARDED.isdisjoint(request.headers)
             keys = {*request.url.params.get_list("id"), *request.url.params.get_list("userId")}
             for number, key in own.items():
-                assert key not in keys or headers_in(request) == sources[name].expected_headers(sent_headers[number])
+                assert key not in keys or headers_in(request) == sources[name].expected_headers(
+                    sent_headers[number]
+                )
 
 
 async def users_of(gateway: GatewayClient, sent: Pairs, *ids: str) -> Sequence[Mapping[str, Any]]:
@@ -311,7 +315,10 @@ async def users_of(gateway: GatewayClient, sent: Pairs, *ids: str) -> Sequence[M
 
 
 def check(
-    user: Mapping[str, Any], caller: FakeCaller, sent_headers: Pairs, sources: Mapping[str, SentIdentity]
+    user: Mapping[str, Any],
+    caller: FakeCaller,
+    sent_headers: Pairs,
+    sources: Mapping[str, SentIdentity],
 ) -> None:
     """Check that a user was fetched for this caller, and has the fields that it may see."""
     profile, billing, activity = (

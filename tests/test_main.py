@@ -54,7 +54,9 @@ async def test_an_unknown_path_is_not_found(open_gateway: OpenGateway) -> None:
     assert "/graphql" in response.json()["errors"][0]["message"]
 
 
-async def test_an_unsupported_method_is_refused_with_the_supported_ones(open_gateway: OpenGateway) -> None:
+async def test_an_unsupported_method_is_refused_with_the_supported_ones(
+    open_gateway: OpenGateway,
+) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
         response = await gateway.client.delete("/healthz")
 

@@ -77,7 +77,9 @@ def members(names: st.SearchStrategy[str]) -> st.SearchStrategy[Sequence[tuple[s
     return st.lists(st.tuples(names, ANY_VALUE), min_size=1, max_size=3)
 
 
-def object_with(good: Mapping[str, object], more: Sequence[tuple[str, bytes]], *, first: bool) -> bytes:
+def object_with(
+    good: Mapping[str, object], more: Sequence[tuple[str, bytes]], *, first: bool
+) -> bytes:
     """Write an object with further members before or after its own."""
     own = [(name, json.dumps(value).encode()) for name, value in good.items()]
     pairs = [*more, *own] if first else [*own, *more]

@@ -165,7 +165,9 @@ async def test_a_forbidden_field_checks_no_arguments_and_loads_no_page(
     assert services.billing.requests == []
 
 
-async def test_only_the_own_invoices_of_a_caller_are_returned(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_only_the_own_invoices_of_a_caller_are_returned(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
     services.billing.invoices = {user_id(number): [invoice(number)] for number in (1, 2)}
     query = USERS % "invoices { edges { node { total { amount } } } }"
 
@@ -209,7 +211,9 @@ async def test_protected_fields_are_null_for_other_users_in_many_representations
     wrong = {"__typename": "User", "id": "no id"}
 
     # The schema for routers may have no directives. The policies are the same.
-    async with open_gateway(settings_for_fakes(security_directives=directives), by_headers) as gateway:
+    async with open_gateway(
+        settings_for_fakes(security_directives=directives), by_headers
+    ) as gateway:
         reply = await gateway.query_as(headers_of(OWN), query, r=[*named, wrong])
 
     assert reply.data["_entities"] == [
@@ -233,7 +237,9 @@ async def test_protected_fields_are_null_for_other_users_in_many_representations
     )
 
 
-async def test_one_document_returns_only_the_allowed_fields_to_each_caller(gateway: GatewayClient) -> None:
+async def test_one_document_returns_only_the_allowed_fields_to_each_caller(
+    gateway: GatewayClient,
+) -> None:
     seen: list[list[str | None]] = []
     for subject, scopes in [(None, "billing:read"), (OTHER, ""), (OWN, ""), (None, "billing:read")]:
         reply = await gateway.query_as(
@@ -274,7 +280,9 @@ async def test_a_source_with_field_selection_is_not_asked_for_forbidden_fields(
     assert profile.asked == [["id", "login"]]
 
 
-async def test_me_is_the_user_named_by_the_token(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_me_is_the_user_named_by_the_token(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
     reply = await gateway.query_as(
         headers_of(OWN), f'{{ me {{ id username plan }} other: user(id: "{OTHER}") {{ plan }} }}'
     )
@@ -311,7 +319,9 @@ async def test_me_is_null_for_an_unknown_user(gateway: GatewayClient) -> None:
     assert reply.body == {"data": {"me": None}}
 
 
-async def test_a_forbidden_field_is_an_error_that_halts_the_operation(gateway: GatewayClient) -> None:
+async def test_a_forbidden_field_is_an_error_that_halts_the_operation(
+    gateway: GatewayClient,
+) -> None:
     body = {"query": f'{{ user(id: "{OTHER}") {{ username plan }} }}', "onError": "HALT"}
 
     response = await gateway.client.post("/graphql", json=body, headers=headers_of(OWN))

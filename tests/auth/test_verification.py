@@ -188,7 +188,9 @@ async def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(
 
     async with open_gateway(knowing(issuer, services)) as gateway:
         reasons = [
-            refusal_reason(await ask(gateway, f"{text}.{encoded(hmac.digest(form, text.encode(), 'sha256'))}"))
+            refusal_reason(
+                await ask(gateway, f"{text}.{encoded(hmac.digest(form, text.encode(), 'sha256'))}")
+            )
             for form in (public, public.strip())
         ]
 
@@ -228,7 +230,9 @@ async def test_a_key_in_the_header_of_a_token_is_not_used(
             ),
         )
 
-    assert {refusal_reason(response) for response in responses} == {"the token's signature is wrong"}
+    assert {refusal_reason(response) for response in responses} == {
+        "the token's signature is wrong"
+    }
     assert good.status_code == 200
     assert set(issuer.asked) == {"/.well-known/openid-configuration", "/keys"}
 

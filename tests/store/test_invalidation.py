@@ -102,7 +102,9 @@ async def test_tags_are_split_at_spaces_and_too_many_prevent_caching() -> None:
         (b'{"users": ["1"], "users": ["2"]}', 'duplicate key "users"'),
     ],
 )
-async def test_an_invalid_invalidation_is_refused_and_removes_nothing(body: bytes, message: str) -> None:
+async def test_an_invalid_invalidation_is_refused_and_removes_nothing(
+    body: bytes, message: str
+) -> None:
     async with instance(local_settings()) as one:
         one.services.know(1)
         await one.names(1)
@@ -123,9 +125,7 @@ async def test_only_a_client_with_the_token_may_invalidate() -> None:
         assert response.status_code == 401
 
 
-async def test_a_call_from_before_an_invalidation_is_not_joined_or_cached() -> (
-    None
-):
+async def test_a_call_from_before_an_invalidation_is_not_joined_or_cached() -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     async with instance(local_settings()) as one:
         services = one.services
@@ -220,7 +220,9 @@ async def test_a_body_that_is_too_long_or_incomplete_is_refused() -> None:
             yield b'{"users": ["'
             raise ClientDisconnect
 
-        response = await one.admin.post("/cache/invalidate", content=disconnecting(), headers=ALLOWED)
+        response = await one.admin.post(
+            "/cache/invalidate", content=disconnecting(), headers=ALLOWED
+        )
         assert response.status_code == 400
 
 
@@ -241,9 +243,7 @@ async def test_ids_with_any_characters_can_be_invalidated() -> None:
 
 
 @needs_store
-async def test_an_overwritten_log_is_reported_once_and_refuses_invalidations() -> (
-    None
-):
+async def test_an_overwritten_log_is_reported_once_and_refuses_invalidations() -> None:
     async with running_store() as server, instance(settings_for(server, cached_source())) as one:
         one.services.know(1)
         await server.set(LOG, b"x")

@@ -174,9 +174,7 @@ async def test_reads_of_one_turn_are_one_command_and_get_their_own_values() -> N
 
 
 @needs_store
-async def test_writes_of_one_turn_are_one_command_without_removed_keys() -> (
-    None
-):
+async def test_writes_of_one_turn_are_one_command_without_removed_keys() -> None:
     async with running_store() as server, opened(server.settings()) as one:
         for key, value in ("a", b"0"), ("a", b"1"), ("b", b"2"), ("c", b"3"):
             one.store.writes.add([StoredValue(key, value, 10_000)])

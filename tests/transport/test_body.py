@@ -26,9 +26,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
         ("identity", BYTE_ORDER_MARK + BODY),
     ],
 )
-async def test_a_body_is_decoded_in_each_supported_encoding(
-    encoding: str, body: bytes
-) -> None:
+async def test_a_body_is_decoded_in_each_supported_encoding(encoding: str, body: bytes) -> None:
     async with exchange(saying(body, headers={"Content-Encoding": encoding})) as (client, server):
         assert await client.get() == BODY.decode()
 
@@ -58,7 +56,9 @@ async def test_several_json_content_types_are_accepted(types: list[str]) -> None
     "types",
     [["application/json", "text/html"], ["text/html", "text/html"], ["text/html,application/json"]],
 )
-async def test_a_body_is_malformed_when_one_of_its_content_types_is_not_json(types: list[str]) -> None:
+async def test_a_body_is_malformed_when_one_of_its_content_types_is_not_json(
+    types: list[str],
+) -> None:
     result = await read_with(*(f"Content-Type: {one}" for one in types))
 
     assert isinstance(result, SourceFailure)

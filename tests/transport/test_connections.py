@@ -305,7 +305,9 @@ async def test_data_before_the_first_request_makes_the_source_unavailable(greeti
 # Incomplete exchanges
 
 
-@pytest.mark.parametrize("begun", [b"", OTHER[:9], OTHER[:-2]], ids=["nothing", "part of a head", "part of a body"])
+@pytest.mark.parametrize(
+    "begun", [b"", OTHER[:9], OTHER[:-2]], ids=["nothing", "part of a head", "part of a body"]
+)
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_late_response_to_a_cancelled_request_is_not_used(
     way: str, begun: bytes, certificates: Certificates
@@ -346,7 +348,8 @@ async def test_a_response_before_the_end_of_its_request_ends_the_connection(
         pytest.param(answered(b"[1]", "X-A: \0"), id="invalid head"),
         pytest.param(answered(b"[1]", "Content-Length: 4"), id="two lengths"),
         pytest.param(
-            chunked(b"[1]").replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"), id="chunks and a length"
+            chunked(b"[1]").replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"),
+            id="chunks and a length",
         ),
     ],
 )

@@ -91,7 +91,9 @@ async def test_a_certificate_for_another_host_is_refused(
         serving(saying(), certificates.server("users.internal")) as server,
         reach(server.base_url, tls=tls) as client,
     ):
-        assert (await failure(client)).detail.startswith(f"{CERTIFICATE_ERROR}: IP address mismatch")
+        assert (await failure(client)).detail.startswith(
+            f"{CERTIFICATE_ERROR}: IP address mismatch"
+        )
 
     assert not server.requests
 
@@ -249,9 +251,7 @@ async def test_an_unreachable_proxy_makes_the_source_unavailable(reach: Reach) -
 HEADERS = (("Host", "profile"), ("X-Own", "1"))
 
 
-async def test_a_request_is_sent_as_written_with_later_changes_of_its_headers() -> (
-    None
-):
+async def test_a_request_is_sent_as_written_with_later_changes_of_its_headers() -> None:
     async with serving(saying()) as server, wire_transport(source_at(server)) as transport:
         for change in ({}, {"x-own": "2", "X-More": "3"}):
             request = ReadyRequest("POST", server.base_url, TARGET, HEADERS, b"[1]")
@@ -345,7 +345,12 @@ async def test_response_headers_are_read_by_lower_case_names(
 async def test_repeated_headers_with_equal_values_count_once(other: str) -> None:
     lines = ["Vary: a", "Age: 1", "vary: b", "age: 1", other, "VARY: a"]
     head = "\r\n".join(["HTTP/1.1 200 OK", "Content-Length: 2", *lines, "", ""])
-    expected = {"content-length": "2", "vary": "a, b", "age": "1", "x-a": other.removeprefix("X-A: ")}
+    expected = {
+        "content-length": "2",
+        "vary": "a, b",
+        "age": "1",
+        "x-a": other.removeprefix("X-A: "),
+    }
     async with (
         serving(writing(f"{head}[]".encode())) as server,
         wire_transport(source_at(server)) as transport,
