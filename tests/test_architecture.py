@@ -1,4 +1,4 @@
-"""Imports run one way, and a name has one meaning."""
+"""Packages import in one direction, and the name of a type exists once."""
 
 import ast
 from collections import defaultdict
@@ -11,7 +11,7 @@ import app
 
 ROOT = Path(app.__file__).parent
 
-ARROW = (
+ORDER = (
     "cli",
     "main",
     "server",
@@ -28,20 +28,23 @@ ARROW = (
     "errors",
     "libraries",
 )
-"""A room imports from the rooms after it, and from itself."""
+"""The packages in their order. A package imports from itself and from the packages after it.
 
-ASIDE: Mapping[str, frozenset[str]] = {
+A package is a folder or a single module directly below ``app``.
+"""
+
+EXCEPTIONS: Mapping[str, frozenset[str]] = {
     "__main__": frozenset({"cli"}),
-    "cli": frozenset({*ARROW, "demo", "importing", "probe", "starting"}),
-    "main": frozenset({*ARROW[ARROW.index("main") :], "fastpath"}),
-    "probe": frozenset(ARROW[ARROW.index("main") :]),
-    "starting": frozenset({*ARROW[ARROW.index("main") :], "importing", "probe"}),
-    "importing": frozenset(ARROW[ARROW.index("sources") :]),
-    "fastpath": frozenset(ARROW[ARROW.index("server") :]),
+    "cli": frozenset({*ORDER, "demo", "importing", "probe", "starting"}),
+    "main": frozenset({*ORDER[ORDER.index("main") :], "fastpath"}),
+    "probe": frozenset(ORDER[ORDER.index("main") :]),
+    "starting": frozenset({*ORDER[ORDER.index("main") :], "importing", "probe"}),
+    "importing": frozenset(ORDER[ORDER.index("sources") :]),
+    "fastpath": frozenset(ORDER[ORDER.index("server") :]),
     "demo": frozenset(),
-    "extend": frozenset(ARROW[ARROW.index("schema") :]),
+    "extend": frozenset(ORDER[ORDER.index("schema") :]),
 }
-"""Rooms beside the arrow and rooms that import more. Only ``main`` imports ``fastpath``."""
+"""Packages outside of the order, or that may import more. Only ``main`` imports ``fastpath``."""
 
 
 def modules() -> Iterator[str]:
@@ -51,8 +54,8 @@ def modules() -> Iterator[str]:
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def room_of(module: str) -> str:
-    """Return the room of a module: its folder, or the module itself."""
+def package_of(module: str) -> str:
+    """Return the package of a module: its folder, or the module itself."""
     return module.partition(".")[0]
 
 
@@ -67,7 +70,7 @@ def imports(module: str) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(parsed(module)):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: a relative import hides where it leads"
+            assert node.level == 0, f"{module}: a relative import hides its target"
             if node.module is not None and node.module.partition(".")[0] == "app":
                 for alias in node.names:
                     whole = f"{node.module}.{alias.name}".split(".")[1:]
@@ -78,20 +81,20 @@ def imports(module: str) -> set[str]:
     return found - {""}
 
 
-def against_the_arrow(module: str) -> set[str]:
-    """Return the imports of a module that its room may not have."""
-    room = room_of(module)
-    allowed = ASIDE.get(room)
+def forbidden_imports(module: str) -> set[str]:
+    """Return the imports of a module that its package may not have."""
+    package = package_of(module)
+    allowed = EXCEPTIONS.get(package)
     if allowed is None:
-        allowed = frozenset(ARROW[ARROW.index(room) :] if room in ARROW else ())
-    return {one for one in imports(module) if room_of(one) not in {*allowed, room}}
+        allowed = frozenset(ORDER[ORDER.index(package) :] if package in ORDER else ())
+    return {one for one in imports(module) if package_of(one) not in {*allowed, package}}
 
 
 def types_of(module: ast.Module) -> Iterator[str]:
     """List the names of the classes and type aliases that a module defines.
 
-    An alias is a name in camel case that has a value other than a call. So a type variable, which
-    stands for another type in each module, is none.
+    An alias is a name in camel case that has a value other than a call. A type variable is not an
+    alias: it stands for another type in each module.
     """
     for node in module.body:
         match node:
@@ -107,17 +110,17 @@ def types_of(module: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", list(modules()))
-def test_a_module_imports_only_from_the_rooms_after_its_own(module: str) -> None:
-    assert not against_the_arrow(module)
+def test_a_module_imports_only_from_its_own_and_later_packages(module: str) -> None:
+    assert not forbidden_imports(module)
 
 
-def test_every_room_has_its_place_in_the_arrow_or_beside_it() -> None:
-    rooms = {room_of(module) for module in modules()} - {"__init__"}
+def test_every_package_is_in_the_order_or_an_exception() -> None:
+    packages = {package_of(module) for module in modules()} - {"__init__"}
 
-    assert rooms == {*ARROW, *ASIDE}
+    assert packages == {*ORDER, *EXCEPTIONS}
 
 
-def test_the_name_of_a_class_or_of_a_type_alias_exists_once() -> None:
+def test_the_name_of_a_class_or_type_alias_exists_once() -> None:
     defined: defaultdict[str, list[str]] = defaultdict(list)
     for module in modules():
         for name in types_of(parsed(module)):
@@ -127,7 +130,7 @@ def test_the_name_of_a_class_or_of_a_type_alias_exists_once() -> None:
     assert not {name: places for name, places in defined.items() if len(places) > 1}
 
 
-def test_classes_and_type_aliases_are_found_however_they_are_written() -> None:
+def test_each_form_of_a_class_or_type_alias_is_found() -> None:
     module = ast.parse(
         "class One: ...\nTwo = int | str\nThree: TypeAlias = int\nFour = Annotated[int, 1]\n"
         "T = TypeVar('T')\nAnyRow = TypeVar('AnyRow')\nMOST = 1\n_names = 1\nfive: int = 5\n"

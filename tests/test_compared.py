@@ -1,4 +1,4 @@
-"""The comparison with other gateways names tests that are there; each claim has a source."""
+"""The comparison with other gateways names existing tests, and each claim has a source."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ PAGE = Path(app.__file__).parents[1] / "docs/explanation/compared.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def test_each_test_that_the_page_names_is_in_the_file_that_it_links() -> None:
+def test_each_test_named_on_the_page_exists_in_the_linked_file() -> None:
     named = re.findall(r"`(test_\w+)` \(\[[^\]]+\]\(([^)#]+)\)\)", TEXT)
 
     assert len(named) == len(re.findall(r"`test_\w+`", TEXT))
@@ -17,7 +17,7 @@ def test_each_test_that_the_page_names_is_in_the_file_that_it_links() -> None:
         assert f"def {name}(" in (PAGE.parent / link).read_text(encoding="utf-8")
 
 
-def test_each_complaint_has_its_number_its_state_there_and_a_page_or_test_of_ours() -> None:
+def test_each_complaint_has_its_number_its_state_and_a_link() -> None:
     section = TEXT.partition("## What users of others wrote down")[2].partition("\n## ")[0]
     entry = re.compile(
         r"- \*\*[\w-]+/[\w-]+ \d+ \(\d{4}\).*\*\*: .*\*There:\* .*\*Here:\* .*\]\([^)]+\).*"
@@ -28,14 +28,14 @@ def test_each_complaint_has_its_number_its_state_there_and_a_page_or_test_of_our
     assert [one for one in complaints if not entry.fullmatch(one)] == []
 
 
-def test_each_number_in_brackets_has_a_source_and_each_source_is_used() -> None:
+def test_each_reference_has_a_source_and_each_source_is_used() -> None:
     claims, _, sources = TEXT.partition("## Sources")
     used = {one for group in re.findall(r"\[([\d, ]+)\]", claims) for one in group.split(", ")}
 
     assert used == {*re.findall(r"^\| (\d+) \|", sources, flags=re.MULTILINE)}
 
 
-def test_the_figures_in_the_readme_are_those_of_the_page() -> None:
+def test_the_figures_in_the_readme_equal_those_of_the_page() -> None:
     readme = (PAGE.parents[2] / "README.md").read_text(encoding="utf-8")
     one, fifty = (
         re.findall(r"\d+\.\d\d", found)

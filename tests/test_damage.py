@@ -1,7 +1,7 @@
-"""Rows with random damage, read by expressions, words, defaults, groups and for fewer fields.
+"""Rows with random damage, read with expressions, words, defaults, groups and for fewer fields.
 
-Every undamaged field that is selected arrives, and every damaged one is an error at its own path.
-``test_merge.py`` holds the same for rows by the default contract.
+Each selected field without damage is returned, and each one with damage is an error at its path.
+``test_merge.py`` tests the same for rows by the default contract.
 """
 
 import json
@@ -22,9 +22,9 @@ from tests.properties import examples
 from tests.ways import ALSO_BY_FILE, Ways
 
 USERS = [user_id(number) for number in range(1, 5)]
-DAMAGES = ("missing", "null", "wrong")
+DAMAGES = ("missing", "null", "invalid")
 
-GOOD: Mapping[str, object] = {
+VALID: Mapping[str, object] = {
     "handle": "ada",
     "name": "Ada Lovelace",
     "mail": "ada@example.com",
@@ -41,9 +41,9 @@ GOOD: Mapping[str, object] = {
     "kind": "login",
     "at": "2026-05-31T23:59:59Z",
 }
-"""What the members of a row are."""
+"""A valid value of each member of a row."""
 
-WRONG: Mapping[str, object] = {
+INVALID: Mapping[str, object] = {
     "handle": 7,
     "name": ["Ada"],
     "mail": {"address": "ada@example.com"},
@@ -60,36 +60,36 @@ WRONG: Mapping[str, object] = {
     "kind": 7,
     "at": "2026",
 }
-"""A value of each member that does not fit."""
+"""An invalid value of each member of a row."""
 
 
 class Failed:
-    """A field that fails, in the place of its value."""
+    """Stands for the value of a field that fails."""
 
 
 FAILED = Failed()
 
 
 def plain(member: str, default: object = None, made: object = None) -> Callable[[Row], object]:
-    """Say what a field is that one member makes."""
+    """Make the function that computes the expected value of a field from one member."""
 
     def expected(row: Row) -> object:
         value = row.get(member)
         if value is None:
             return default
-        return FAILED if value == WRONG[member] else made or value
+        return FAILED if value == INVALID[member] else made or value
 
     return expected
 
 
 def picture(row: Row) -> object:
-    """Say what the picture is: the second member counts only without the first."""
+    """Compute the expected picture: the second member is used only without the first."""
     first = plain("pic")(row)
     return plain("avatar")(row) if first is None else first
 
 
 def money(row: Row) -> object:
-    """Say what the balance is: nothing, where one half of it is missing."""
+    """Compute the expected balance: ``None`` if one of its members is missing."""
     cents, currency = plain("cents")(row), plain("cur")(row)
     if cents is None or currency is None:
         return None
@@ -97,17 +97,17 @@ def money(row: Row) -> object:
 
 
 def last_seen(rows: Sequence[Row]) -> object:
-    """Say when a user was last seen: in the first row."""
+    """Compute the expected time of the last activity: it is in the first row."""
     return plain("at")(rows[0]) if rows else None
 
 
 def logins(rows: Sequence[Row]) -> object:
-    """Say how often a user signed in."""
+    """Compute the expected number of logins."""
     return sum(row.get("kind") == "login" for row in rows)
 
 
 def events(rows: Sequence[Row]) -> object:
-    """Say what the events are: each has all of its members, or the list fails."""
+    """Compute the expected events: each has all of its members, or the list fails."""
     names = {"id": "seq", "type": "kind", "occurredAt": "at"}
     made = [{name: plain(member)(row) for name, member in names.items()} for row in rows]
     whole = all(value is not None and value is not FAILED for one in made for value in one.values())
@@ -120,8 +120,8 @@ class MappedField:
 
     Attributes:
         source: Its source.
-        text: How it is selected.
-        expected: Says what it is for a row, or for the rows of a group.
+        text: Its selection.
+        expected: Computes its expected value from a row, or from the rows of a group.
     """
 
     source: str
@@ -194,7 +194,7 @@ READINGS = ("whole rows", "fewer fields", "a batch API", "two endpoints")
 
 
 def settings_for(reading: str) -> Settings:
-    """Make the settings of a way of reading."""
+    """Make the settings for a reading."""
     sources = settings_for_fakes().sources
     changed: dict[str, Any] = {}
     for name, mapping in MAPPINGS.items():
@@ -210,7 +210,7 @@ def settings_for(reading: str) -> Settings:
 
 
 def halved(one: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    """Take the settings of every second field."""
+    """Return the settings of every second field."""
     names = [*one["fields"]][part == "second" :: 2]
     own = ("fields", "defaults", "words")
     maps = {
@@ -226,17 +226,17 @@ Rows = Mapping[str, Mapping[str, Sequence[Row]]]
 
 def damaged(damages: Mapping[str, str]) -> Row:
     """Make a row with some damage."""
-    row = {name: value for name, value in GOOD.items() if damages.get(name) != "missing"}
-    changes = {"null": None, "wrong": WRONG}
+    row = {name: value for name, value in VALID.items() if damages.get(name) != "missing"}
+    changes = {"null": None, "invalid": INVALID}
     for name, damage in damages.items():
         if damage != "missing":
-            row[name] = None if changes[damage] is None else WRONG[name]
+            row[name] = None if changes[damage] is None else INVALID[name]
     return row
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> Rows:
-    """Make what each source has of each user, with random damage."""
+    """Make the rows of each source and user, with random damage."""
     world: dict[str, dict[str, Sequence[Row]]] = {}
     for source, members in MEMBERS.items():
         most = 3 if source == "activity" else 1
@@ -254,7 +254,7 @@ def worlds(draw: st.DrawFn) -> Rows:
 def serve(world: Rows, source: str) -> Callable[[httpx.Request], httpx.Response]:
     """Make a service with these rows."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         rows = world[source]
         if request.method == "POST":
             users = [item["get"] for item in json.loads(request.content)]
@@ -266,7 +266,7 @@ def serve(world: Rows, source: str) -> Callable[[httpx.Request], httpx.Response]
         names = request.url.params.get("only")
         wanted = None if names is None else names.split(",")
         asked = request.url.params.get_list("user")
-        # Rows of one user stay in their order, and are not beside each other.
+        # The rows of a user stay in their order, but are not next to each other.
         ranks = range(max(len(rows[user]) for user in asked))
         found = [
             {"user": user, **rows[user][rank]}
@@ -281,17 +281,17 @@ def serve(world: Rows, source: str) -> Callable[[httpx.Request], httpx.Response]
             ]
         )
 
-    return answer
+    return respond
 
 
 def reference(
     world: Rows, fields: Sequence[str]
 ) -> tuple[Sequence[Mapping[str, object] | None], Mapping[str, str]]:
-    """Say what the users are, and which fields fail."""
+    """Compute the expected users, and the codes of the fields that fail."""
     users: list[Mapping[str, object] | None] = []
     codes: dict[str, str] = {}
     for index, user in enumerate(USERS):
-        answer: dict[str, object] = {}
+        expected: dict[str, object] = {}
         for name in fields:
             field = FIELDS[name]
             rows = world[field.source][user]
@@ -303,10 +303,10 @@ def reference(
             if value is FAILED:
                 codes[f"users.{index}.{name}"] = "SOURCE_MALFORMED"
                 value = None
-            answer[name] = value
+            expected[name] = value
         sources = {FIELDS[name].source for name in fields}
         known = "activity" in sources or any(world[source][user] for source in sources)
-        users.append(answer if known else None)
+        users.append(expected if known else None)
     return users, codes
 
 
@@ -319,7 +319,7 @@ def reference(
     reading=st.sampled_from(READINGS),
     fields=st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, unique=True),
 )
-async def test_every_undamaged_field_arrives_and_every_damaged_one_is_an_error_at_its_path(
+async def test_valid_fields_are_returned_and_damaged_ones_are_errors_at_their_path(
     gateways: Mapping[str, GatewayClient],
     services: FakeServices,
     world: Rows,
@@ -340,14 +340,14 @@ async def test_every_undamaged_field_arrives_and_every_damaged_one_is_an_error_a
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Read by all fast paths, and by the reference path."""
+    """Run every test on the fast paths, and on the reference path."""
     ways: Ways = request.param
     return ways
 
 
 @pytest.fixture
 async def gateways(open_gateway: OpenGateway) -> AsyncGenerator[Mapping[str, GatewayClient]]:
-    """Give a gateway for each way of reading."""
+    """Give a gateway for each reading."""
     async with AsyncExitStack() as stack:
         yield {
             reading: await stack.enter_async_context(open_gateway(settings_for(reading)))

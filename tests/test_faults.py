@@ -1,4 +1,4 @@
-"""Every fault of every source, through HTTP: it costs that source's fields, and nothing else."""
+"""Every fault of every source over HTTP: the fields of that source fail, and nothing else."""
 
 import socket
 from collections.abc import Generator
@@ -24,46 +24,48 @@ REJECTED = "SOURCE_REJECTED"
 MALFORMED = "SOURCE_MALFORMED"
 OVERLOADED = "SOURCE_OVERLOADED"
 
-ONCE, AGAIN, SPLIT = 1, 2, 3
-"""How many calls a fault takes: one, a repetition, or one and its two halves.
+ONCE, RETRIED, SPLIT = 1, 2, 3
+"""The number of calls for a fault: one, one and a retry, or one and its two halves.
 
-Where the source says "later", the request comes again as long as it has time: each second, or after
-waits that are doubled up to one second where it is not told how long, or is told wrongly.
+If the source asks for a later request, the request is retried as long as there is time: each
+second, or after waits that are doubled up to one second if ``Retry-After`` is missing or invalid.
 """
 
 BACKOFF = 0.025
-"""Seconds before a repetition: half of the first 50 ms, since chance says one half here."""
+"""Seconds before a retry: half of the first 50 ms, because the random number here is one half."""
 
 BUDGET = 5.0
 """Seconds that a request may take."""
 
 NAMES = ("profile", "billing", "activity")
 
-PROMPT = 5.0
-"""CPU seconds within which a body is read that takes many times as long if read badly; generous,
-since they count for more where the machine is shared."""
+CPU_LIMIT = 5.0
+"""CPU seconds for a body that takes many times as long if it is read badly.
+
+The limit is generous, because CPU time is less exact on a shared machine.
+"""
 
 USERS = (3, 1, 2)
 
 
 @pytest.fixture(params=ALSO_BY_FILE, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in both ways."""
+    """Run every test in these ways."""
     ways: Ways = request.param
     return ways
 
 
 @dataclass(frozen=True)
 class FaultCase:
-    """A fault, and what has to come of it.
+    """A fault and its expected result.
 
     Attributes:
-        name: What it is called.
+        name: Its name.
         fault: What the source does.
-        code: How its fields fail; ``None`` where the fault does no harm.
-        calls: How many calls are made for three users.
-        seconds: How long the request takes.
-        rows: Whether the fault is one of rows, which a page does not have.
+        code: The code of its fields' errors. ``None`` if no field fails.
+        calls: The number of calls for three users.
+        seconds: The duration of the request.
+        rows: Whether the fault is in rows. A page has no rows.
         absent: Whether the source then has no values.
     """
 
@@ -79,80 +81,84 @@ class FaultCase:
 CASES = (
     FaultCase("is 500 ms late", faults.late(0.5), seconds=0.5),
     FaultCase("hangs", hanging, TIMEOUT, seconds=2.0),
-    FaultCase("hangs behind its head", faults.hanging_after_head, TIMEOUT, seconds=2.0),
-    FaultCase("drips", faults.dripping, TIMEOUT, seconds=2.0),
-    FaultCase("closes", faults.closing, UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("resets", faults.resetting, UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("resets mid-body", faults.resetting_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("closes mid-body", faults.closing_mid_body, UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("closes mid-chunk", faults.closing_mid_chunk, UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("ends with its connection", faults.ending_with_the_connection),
-    FaultCase("resets before its end", faults.resetting_before_the_end, MALFORMED, SPLIT),
-    FaultCase("500", faults.status(500), UNAVAILABLE, SPLIT),
-    FaultCase("502", faults.status(502), UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("503", faults.status(503), UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("504", faults.status(504), UNAVAILABLE, AGAIN, BACKOFF),
-    FaultCase("502, come in 1 s", faults.status(502, "1"), UNAVAILABLE, 5, 4.0),
-    FaultCase("503, come in 1 s", faults.status(503, "1"), UNAVAILABLE, 5, 4.0),
-    FaultCase("504, come in 1 s", faults.status(504, "1"), UNAVAILABLE, 5, 4.0),
-    FaultCase("503, come at once", faults.status(503, "0"), UNAVAILABLE, 9, 4.55),
-    FaultCase("503, come at a date", faults.busy_until(3), UNAVAILABLE, 2, 3.0),
-    FaultCase("503, come at a date gone by", faults.busy_until(-60), UNAVAILABLE, 9, 4.55),
-    FaultCase("503, come in an hour", faults.status(503, "3600"), UNAVAILABLE, ONCE),
-    FaultCase("503, come soon", faults.status(503, SECRET), UNAVAILABLE, AGAIN, BACKOFF),
+    FaultCase("hangs after its head", faults.hanging_after_head, TIMEOUT, seconds=2.0),
+    FaultCase("sends a byte at a time", faults.dripping, TIMEOUT, seconds=2.0),
+    FaultCase("closes", faults.closing, UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("resets", faults.resetting, UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("resets mid-body", faults.resetting_mid_body, UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("closes mid-body", faults.closing_mid_body, UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("closes mid-chunk", faults.closing_mid_chunk, UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("ends its body by closing", faults.ending_with_the_connection),
     FaultCase(
-        "503, come at no date",
+        "resets in a body without a length", faults.resetting_before_the_end, MALFORMED, SPLIT
+    ),
+    FaultCase("500", faults.status(500), UNAVAILABLE, SPLIT),
+    FaultCase("502", faults.status(502), UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("503", faults.status(503), UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("504", faults.status(504), UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase("502, retry after 1 s", faults.status(502, "1"), UNAVAILABLE, 5, 4.0),
+    FaultCase("503, retry after 1 s", faults.status(503, "1"), UNAVAILABLE, 5, 4.0),
+    FaultCase("504, retry after 1 s", faults.status(504, "1"), UNAVAILABLE, 5, 4.0),
+    FaultCase("503, retry after 0 s", faults.status(503, "0"), UNAVAILABLE, 9, 4.55),
+    FaultCase("503, retry after a date", faults.busy_until(3), UNAVAILABLE, 2, 3.0),
+    FaultCase("503, retry after a past date", faults.busy_until(-60), UNAVAILABLE, 9, 4.55),
+    FaultCase("503, retry after an hour", faults.status(503, "3600"), UNAVAILABLE, ONCE),
+    FaultCase("503, retry after a text", faults.status(503, SECRET), UNAVAILABLE, RETRIED, BACKOFF),
+    FaultCase(
+        "503, retry after an invalid date",
         faults.status(503, f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT"),
         UNAVAILABLE,
-        AGAIN,
+        RETRIED,
         BACKOFF,
     ),
     FaultCase("429", faults.status(429), OVERLOADED, 11, 4.9125),
-    FaultCase("429, come in 1 s", faults.status(429, "1"), OVERLOADED, 5, 4.0),
-    FaultCase("429, come in an hour", faults.status(429, "3600"), OVERLOADED, ONCE),
+    FaultCase("429, retry after 1 s", faults.status(429, "1"), OVERLOADED, 5, 4.0),
+    FaultCase("429, retry after an hour", faults.status(429, "3600"), OVERLOADED, ONCE),
     FaultCase("401", faults.status(401), REJECTED),
     FaultCase("403", faults.status(403), REJECTED),
     FaultCase("404", faults.status(404), REJECTED, SPLIT),
     FaultCase("redirects to itself", faults.redirecting_to_itself, MALFORMED),
     FaultCase("redirects elsewhere", faults.redirecting_elsewhere, MALFORMED),
     FaultCase("is HTML", saying(SECRET.encode(), headers=faults.HTML), MALFORMED, SPLIT),
-    FaultCase("is JSON that says HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
-    FaultCase("is JSON of a kind", faults.as_type("application/hal+json; charset=utf-8")),
+    FaultCase("is JSON with the type HTML", faults.as_type("text/html"), MALFORMED, SPLIT),
+    FaultCase(
+        "is JSON with another JSON type", faults.as_type("application/hal+json; charset=utf-8")
+    ),
     FaultCase("is empty", saying(b""), MALFORMED, SPLIT),
     FaultCase("is truncated", faults.truncated, MALFORMED, SPLIT),
     FaultCase("is null", saying(b"null"), MALFORMED, SPLIT),
-    FaultCase("is no list", saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
-    FaultCase("is no UTF-8", saying(b"\xff\xfe[]"), MALFORMED, SPLIT),
+    FaultCase("is not a list", saying(b'{"note": "%s"}' % SECRET.encode()), MALFORMED, SPLIT),
+    FaultCase("is not UTF-8", saying(b"\xff\xfe[]"), MALFORMED, SPLIT),
     FaultCase("is deeply nested", saying(b"[" * 100_000), MALFORMED, SPLIT),
     FaultCase("is a huge number", saying(b"9" * 100_000), MALFORMED, SPLIT),
-    FaultCase("has a row that is no UTF-8", saying(b'["\xff\xfe"]'), MALFORMED),
+    FaultCase("has a row that is not UTF-8", saying(b'["\xff\xfe"]'), MALFORMED),
     FaultCase("has a deep row", saying(b"[" * 100_000 + b"]" * 100_000), MALFORMED),
     FaultCase("has a huge number for a row", saying(b"[" + b"9" * 100_000 + b"]"), MALFORMED),
     FaultCase("is 50 MB", faults.too_long, MALFORMED, SPLIT),
     FaultCase("is 50 MB in chunks", faults.too_long_in_chunks, MALFORMED, SPLIT),
-    FaultCase("is no HTTP", faults.not_http, MALFORMED),
+    FaultCase("is not HTTP", faults.not_http, MALFORMED),
     FaultCase("has a header of 1 MB", faults.long_header, MALFORMED),
     FaultCase("is compressed", faults.compressed),
-    FaultCase("is a bomb", faults.bomb, MALFORMED, SPLIT),
-    FaultCase("is a bomb in a bomb", faults.bomb_in_bomb, MALFORMED, SPLIT),
-    FaultCase("is a bomb in disguise", faults.bomb_in_disguise, MALFORMED, SPLIT),
-    FaultCase("is compressed and goes on", faults.compressed_and_more, MALFORMED, SPLIT),
+    FaultCase("is a compression bomb", faults.bomb, MALFORMED, SPLIT),
+    FaultCase("is compressed twice", faults.bomb_in_bomb, MALFORMED, SPLIT),
+    FaultCase("is compressed twice and declared once", faults.bomb_in_disguise, MALFORMED, SPLIT),
+    FaultCase("has bytes after its compressed body", faults.compressed_and_more, MALFORMED, SPLIT),
     FaultCase("is not compressed as its headers say", faults.not_compressed, MALFORMED, SPLIT),
-    FaultCase("is half compressed", faults.half_compressed, MALFORMED, SPLIT),
-    FaultCase("is oddly encoded", faults.oddly_encoded, MALFORMED, SPLIT),
+    FaultCase("is compressed and truncated", faults.half_compressed, MALFORMED, SPLIT),
+    FaultCase("has an unknown encoding", faults.oddly_encoded, MALFORMED, SPLIT),
     FaultCase("has wrong types", faults.rows(faults.wrong_types), MALFORMED, rows=True),
-    FaultCase("has nothing but keys", faults.rows(faults.keys_alone), absent=True, rows=True),
+    FaultCase("has only keys", faults.rows(faults.keys_alone), absent=True, rows=True),
     FaultCase("has missing keys", faults.rows(faults.missing_keys), MALFORMED, rows=True),
     FaultCase("has duplicate rows", faults.rows(faults.duplicate), rows=True),
     FaultCase("has extra rows", faults.rows(faults.extra), rows=True),
     FaultCase("has rows in another order", faults.rows(faults.reordered), rows=True),
-    FaultCase("fails 50 % of calls", faults.share(50, faults.status(503)), None, AGAIN, BACKOFF),
+    FaultCase("fails 50 % of calls", faults.share(50, faults.status(503)), None, RETRIED, BACKOFF),
 )
 
 
 @contextmanager
-def deaf_port() -> Generator[int]:
-    """Keep a port on which nothing listens."""
+def closed_port() -> Generator[int]:
+    """Reserve a port on which no program listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -160,7 +166,7 @@ def deaf_port() -> Generator[int]:
 
 @pytest.mark.parametrize("source", NAMES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_fault_costs_its_source_s_fields_and_nothing_else(
+async def test_a_fault_of_a_source_fails_only_the_fields_of_that_source(
     case: FaultCase, source: str, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -196,7 +202,7 @@ async def test_a_fault_costs_its_source_s_fields_and_nothing_else(
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not case.rows], ids=lambda case: case.name
 )
-async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(
+async def test_a_fault_of_the_list_of_invoices_fails_only_the_list(
     case: FaultCase, ways: Ways
 ) -> None:
     user = user_id(1)
@@ -217,19 +223,17 @@ async def test_a_fault_of_the_list_of_invoices_costs_the_list_alone(
         assert reply.codes == ({"user.invoices": case.code} if case.code else {})
         assert took == pytest.approx(case.seconds, abs=1e-3)
         calls = ONCE if case.calls == SPLIT else case.calls  # there is nothing to split
-        # The connection is kept from the call before. Where it is lost without a byte of an answer,
-        # the request is sent once more, which is no call of its own.
-        again = case.name in {"closes", "resets"}
-        assert len(gateway.server.calls("invoices")) == calls + again
+        # The connection is reused from the call before. If it is lost without a byte of a response,
+        # the request is sent again, which does not count as a call.
+        resent = case.name in {"closes", "resets"}
+        assert len(gateway.server.calls("invoices")) == calls + resent
         assert gateway.traffic.made == {"profile": 1, "billing": 1 + calls}
         check_that_nothing_leaks(gateway, reply)
 
 
 @pytest.mark.parametrize("source", NAMES)
-async def test_a_source_behind_whose_address_nothing_listens_costs_its_fields_alone(
-    source: str, ways: Ways
-) -> None:
-    with deaf_port() as port:
+async def test_an_unreachable_source_fails_only_its_own_fields(source: str, ways: Ways) -> None:
+    with closed_port() as port:
         address = f"http://127.0.0.1:{port}/{source}"
         async with outage({source: {"base_url": address}}, ways=ways) as gateway:
             reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ {ALL} }} }}')
@@ -241,14 +245,14 @@ async def test_a_source_behind_whose_address_nothing_listens_costs_its_fields_al
             assert reply.codes == {
                 f"user.{field.name}": UNAVAILABLE for field in FIELDS if field.source == source
             }
-            assert gateway.traffic.made == dict.fromkeys(NAMES, 1) | {source: AGAIN}
+            assert gateway.traffic.made == dict.fromkeys(NAMES, 1) | {source: RETRIED}
             check_that_nothing_leaks(gateway, reply)
 
 
 @pytest.mark.parametrize(
     "row", [b"{}", b"0", b"[]", b'{"userId":"%s","plan":7}' % user_id(1).encode()]
 )
-async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(
+async def test_a_response_with_very_many_invalid_rows_is_read_quickly(
     row: bytes, ways: Ways
 ) -> None:
     async with outage(ways=ways) as gateway:
@@ -257,11 +261,11 @@ async def test_an_answer_of_very_many_wrong_rows_does_not_hold_up_the_others(
         reply = await gateway.ask(f'{{ user(id: "{user_id(1)}") {{ username plan }} }}')
 
         assert reply.codes == {"user.plan": MALFORMED}
-        assert process_time() - started < PROMPT
+        assert process_time() - started < CPU_LIMIT
 
 
 def check_that_nothing_leaks(gateway: Outage, reply: GatewayReply) -> None:
-    """Hold that neither the client nor the log got to read what a source sent."""
+    """Check that neither the response nor the log has a text of the faulty source."""
     assert SECRET not in reply.response.text
     assert SECRET not in gateway.log
     assert "Traceback" not in gateway.log

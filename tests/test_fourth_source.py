@@ -1,4 +1,4 @@
-"""A fourth source is added as a newcomer would: by the file of docs/how-to/schema.md alone."""
+"""A fourth source is added with the file in docs/how-to/schema.md alone."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ TEAM = {"display_name": "First line"}
 
 
 async def requesters(request: Request) -> JSONResponse:
-    """Answer as the fourth service, which knows one user."""
+    """Respond as the fourth service, which knows one user."""
     asked = request.query_params.getlist("userId")
     rows = [{"userId": one, "openTickets": 3, "team": TEAM} for one in asked if one == SUPPORTED]
     return JSONResponse(rows)
@@ -36,7 +36,7 @@ async def requesters(request: Request) -> JSONResponse:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Give the page's file; variables replace the address in it."""
+    """Write the file of the page. Environment variables replace its address."""
     text = (ROOT / "docs/how-to/schema.md").read_text(encoding="utf-8")
     [found] = re.findall(r"```toml\n(\[sources\.support\].*?)```", text, flags=re.DOTALL)
     path = tmp_path / "gateway.toml"
@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def four_services() -> AsyncGenerator[Mapping[str, str]]:
-    """Run the demo's three services and a fourth, and give the variables that name them."""
+    """Run the demo's three services and a fourth, and return variables with their addresses."""
     async with AsyncExitStack() as stack:
         folder = demo_data()
         demo = stack.enter_context(demo_services(folder))
@@ -64,7 +64,7 @@ async def four_services() -> AsyncGenerator[Mapping[str, str]]:
         } | {"GATEWAY_AUTH__MODE": "none"}
 
 
-async def test_the_file_is_all_that_a_fourth_source_takes(file: Path) -> None:
+async def test_a_fourth_source_needs_only_the_documented_file(file: Path) -> None:
     port = free_port()
     serve = (sys.executable, "-m", "app", "serve", "--port", str(port), "--config", str(file))
     query = """query($known: ID!, $other: ID!) {
@@ -74,15 +74,15 @@ async def test_the_file_is_all_that_a_fourth_source_takes(file: Path) -> None:
     ids = {"known": SUPPORTED, "other": OTHER}
     async with four_services() as variables, httpx.AsyncClient(trust_env=False) as client:
 
-        async def said(source: str, path: str, user: str) -> Mapping[str, Any]:
+        async def row_of(source: str, path: str, user: str) -> Mapping[str, Any]:
             base = variables[f"GATEWAY_SOURCES__{source}__BASE_URL"]
             [row] = (await client.get(f"{base}{path}={user}")).json()
             found: Mapping[str, Any] = row
             return found
 
-        profile, other = [await said("PROFILE", "/users?id", one) for one in (SUPPORTED, OTHER)]
-        billing = await said("BILLING", "/accounts?userId", SUPPORTED)
-        activity = await said("ACTIVITY", "/summaries?userId", SUPPORTED)
+        profile, other = [await row_of("PROFILE", "/users?id", one) for one in (SUPPORTED, OTHER)]
+        billing = await row_of("BILLING", "/accounts?userId", SUPPORTED)
+        activity = await row_of("ACTIVITY", "/summaries?userId", SUPPORTED)
         with program(serve, ready="Press CTRL+C", folder=ROOT, environment=variables):
             url = f"http://127.0.0.1:{port}/graphql"
             response = await client.post(url, json={"query": query, "variables": ids})
@@ -102,7 +102,7 @@ async def test_the_file_is_all_that_a_fourth_source_takes(file: Path) -> None:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program without any variables."""
+    """Run the program without environment variables."""
     return subprocess.run(  # noqa: S603 # our own program
         [sys.executable, "-m", "app", *arguments],
         cwd=ROOT,
@@ -113,7 +113,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_schema_of_the_file_is_printed_without_addresses(file: Path) -> None:
+def test_the_schema_of_the_file_is_printed_without_addresses_of_sources(file: Path) -> None:
     printed = run("schema", "print", "--config", str(file))
 
     assert printed.returncode == 0
@@ -123,7 +123,7 @@ def test_the_schema_of_the_file_is_printed_without_addresses(file: Path) -> None
     assert "avatarUrl" not in printed.stdout
 
 
-def test_the_file_is_compared_with_an_exported_schema(file: Path) -> None:
+def test_the_schema_of_the_file_is_compared_with_an_exported_one(file: Path) -> None:
     checked = run("schema", "check", "--config", str(file), "--against", "schema.graphql")
 
     assert checked.returncode == 1

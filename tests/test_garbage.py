@@ -1,8 +1,8 @@
-"""A request leaves nothing to the garbage collector, which runs rarely in a server.
+"""A request leaves no work to the garbage collector, which runs rarely in a server.
 
-What is in a ring is freed by the collector alone: an exception whose frames hold on to it, a loader
-and its batch function, an executor and its helpers. Each interpreted operation, each refused one
-and each new document used to leave one, with all that it had in hand.
+Only the collector frees a reference cycle: an exception and its frames, a loader and its batch
+function, an executor and its helpers. Each interpreted operation, each refused one and each new
+document used to leave a cycle, with all objects that it refers to.
 """
 
 import asyncio
@@ -39,78 +39,88 @@ SETTINGS: Settings = settings_for_fakes(
 )
 
 Body = bytes | Mapping[str, object] | list[Mapping[str, object]]
-"""What a request has in its body."""
+"""The body of a request."""
 
 
-def one(fields: str, **members: object) -> Mapping[str, object]:
-    """Ask for one user."""
+def user_query(fields: str, **members: object) -> Mapping[str, object]:
+    """Make a query for one user."""
     query = f"query($id: ID!) {{ user(id: $id) {{ {fields} }} }}"
     return {"query": query, "variables": {"id": ID}, **members}
 
 
-def named(name: object, **members: object) -> Mapping[str, object]:
-    """Name a document by its hash."""
+def by_hash(name: object, **members: object) -> Mapping[str, object]:
+    """Make a request that names a document by its hash."""
     return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": name}}, **members}
 
 
 USERS = "query($ids: [ID!]!) { users(ids: $ids) { id username events { id } } }"
 ENTITIES = "query($of: [_Any!]!) { _entities(representations: $of) { ... on User { id plan } } }"
-NOBODY: Mapping[str, object] = {}
+EMPTY: Mapping[str, object] = {}
 INVOICES = "invoices(first: 2) { edges { node { id total { amount } } } }"
-SWITCH = "query($id: ID!, $s: Boolean) { user(id: $id) { id plan @include(if: $s) } }"
+CONDITION = "query($id: ID!, $s: Boolean) { user(id: $id) { id plan @include(if: $s) } }"
 
-EVERYDAY: dict[str, Callable[[int], Body]] = {
-    "compiled": lambda _: one("username plan"),
-    "never sent before": lambda number: one(f"username a{number}: plan"),
+EXECUTED: dict[str, Callable[[int], Body]] = {
+    "compiled": lambda _: user_query("username plan"),
+    "never sent before": lambda number: user_query(f"username a{number}: plan"),
     "list": lambda _: {"query": USERS, "variables": {"ids": [ID, user_id(2)]}},
-    "interpreted": lambda _: one("username plan", onError="PROPAGATE"),
-    "halt": lambda _: one("username plan", onError="HALT"),
-    "invoices": lambda _: one(f"username {INVOICES}"),
+    "interpreted": lambda _: user_query("username plan", onError="PROPAGATE"),
+    "halt": lambda _: user_query("username plan", onError="HALT"),
+    "invoices": lambda _: user_query(f"username {INVOICES}"),
     "entities": lambda _: {
         "query": ENTITIES,
         "variables": {"of": [{"__typename": "User", "id": ID}]},
     },
-    "switch that is null": lambda _: {"query": SWITCH, "variables": {"id": ID, "s": None}},
-    "unknown user": lambda _: one("username", variables={"id": user_id(77)}),
-    "batch": lambda _: [one("username"), one(f"plan {INVOICES}"), one("id", onError="PROPAGATE")],
+    "condition that is null": lambda _: {"query": CONDITION, "variables": {"id": ID, "s": None}},
+    "unknown user": lambda _: user_query("username", variables={"id": user_id(77)}),
+    "batch": lambda _: [
+        user_query("username"),
+        user_query(f"plan {INVOICES}"),
+        user_query("id", onError="PROPAGATE"),
+    ],
     "introspection": lambda _: {"query": "{ __schema { types { name fields { name } } } }"},
     "typename": lambda _: {"query": "{ __typename }"},
 }
 """Requests that are executed, by their kind."""
 
 REFUSED: dict[str, Callable[[int], Body]] = {
-    "wrong variable": lambda _: one("id", variables={"id": {"a": 1}}),
-    "wrong items": lambda _: {"query": USERS, "variables": {"ids": [None, NOBODY, 7, ID]}},
-    "missing variable": lambda _: one("id", variables={}),
-    "no user id": lambda _: one("id", variables={"id": "nobody"}),
-    "no user id, interpreted": lambda _: one("id", variables={"id": "no"}, onError="PROPAGATE"),
-    "no user id, halt": lambda _: one("id", variables={"id": "no"}, onError="HALT"),
+    "wrong variable": lambda _: user_query("id", variables={"id": {"a": 1}}),
+    "wrong items": lambda _: {"query": USERS, "variables": {"ids": [None, EMPTY, 7, ID]}},
+    "missing variable": lambda _: user_query("id", variables={}),
+    "invalid user id": lambda _: user_query("id", variables={"id": "nobody"}),
+    "invalid user id, interpreted": lambda _: user_query(
+        "id", variables={"id": "no"}, onError="PROPAGATE"
+    ),
+    "invalid user id, halt": lambda _: user_query("id", variables={"id": "no"}, onError="HALT"),
     "too many ids": lambda _: {"query": USERS, "variables": {"ids": [ID] * 101}},
-    "wrong argument": lambda _: one("invoices(first: 0) { edges { cursor } }"),
-    "wrong cursor": lambda _: one('invoices(after: "?") { edges { cursor } }'),
-    "no representation": lambda _: {"query": ENTITIES, "variables": {"of": [NOBODY]}},
+    "wrong argument": lambda _: user_query("invoices(first: 0) { edges { cursor } }"),
+    "wrong cursor": lambda _: user_query('invoices(after: "?") { edges { cursor } }'),
+    "invalid representation": lambda _: {"query": ENTITIES, "variables": {"of": [EMPTY]}},
     "syntax error": lambda number: {"query": f"{{ user(id: {number}) {{ "},
     "same syntax error": lambda _: {"query": "{ user(id: "},
     "too many tokens": lambda number: {"query": f"{{ a{number} {'x ' * 3_000} }}"},
     "too deep": lambda number: {"query": f"{{ a{number} {'{ a ' * 900}"},
     "invalid": lambda number: {"query": f"{{ nothing{number} }}"},
-    "invalid with fragments": lambda number: one(f"...F }} }} fragment F on User {{ {{ n{number}"),
+    "invalid with fragments": lambda number: user_query(
+        f"...F }} }} fragment F on User {{ {{ n{number}"
+    ),
     "unknown type": lambda number: {"query": f"query($x{number}: Nope) {{ __typename }}"},
     "subscription": lambda number: {"query": f"subscription {{ x{number} }}"},
-    "too many aliases": lambda number: one(" ".join(f"a{number}_{n}: id" for n in range(60))),
+    "too many aliases": lambda number: user_query(
+        " ".join(f"a{number}_{n}: id" for n in range(60))
+    ),
     "too costly": lambda _: {
         "query": "query($ids: [ID!]!) { users(ids: $ids) { events(first: 1000) { id } } }",
         "variables": {"ids": [ID] * 100},
     },
-    "no such operation": lambda _: {"query": "{ __typename }", "operationName": "X"},
-    "batch of wrong ones": lambda _: [one("id", variables={}), {"query": "{ "}],
-    "unknown hash": lambda number: named(f"{number:064}"),
-    "wrong hash": lambda number: named(f"{number:064}", query="{ __typename }"),
-    "no hash": lambda _: named(7),
-    "no document": lambda _: {},
+    "unknown operation": lambda _: {"query": "{ __typename }", "operationName": "X"},
+    "batch of invalid operations": lambda _: [user_query("id", variables={}), {"query": "{ "}],
+    "unknown hash": lambda number: by_hash(f"{number:064}"),
+    "wrong hash": lambda number: by_hash(f"{number:064}", query="{ __typename }"),
+    "invalid hash": lambda _: by_hash(7),
+    "missing document": lambda _: {},
     "wrong member": lambda _: {"query": 7},
-    "no JSON": lambda _: b'{"query": ',
-    "no UTF-8": lambda _: b"\xff\xfe",
+    "not JSON": lambda _: b'{"query": ',
+    "not UTF-8": lambda _: b"\xff\xfe",
 }
 """Requests that are refused, as a whole or in a field."""
 
@@ -123,7 +133,7 @@ def sent(body: Body, headers: Mapping[str, str]) -> Sent:
 async def garbage_of(
     app: ASGIApp, kinds: Mapping[str, Callable[[int], Body]], **headers: str
 ) -> dict[str, Any]:
-    """Find what each kind of request leaves, once everything is warm."""
+    """Return the garbage of each kind of request after a warm-up."""
     numbers = count(1)
     left: dict[str, Any] = {}
     for make in kinds.values():
@@ -133,23 +143,23 @@ async def garbage_of(
         for kind, make in kinds.items():
             request = sent(make(next(numbers)), headers)
             with collecting() as found:
-                answer = await send(app, request)
+                response = await send(app, request)
                 await asyncio.sleep(0)
-            assert json.loads(answer), kind
+            assert json.loads(response), kind
             if found:
                 left[kind] = dict(found.most_common(8))
     return left
 
 
-async def test_what_is_executed_leaves_nothing(
+async def test_an_executed_request_leaves_no_garbage(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
     async with open_gateway(SETTINGS) as gateway:
-        assert await garbage_of(gateway.app, EVERYDAY) == {}
+        assert await garbage_of(gateway.app, EXECUTED) == {}
 
 
-async def test_what_is_refused_leaves_nothing(
+async def test_a_refused_request_leaves_no_garbage(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
@@ -162,20 +172,20 @@ async def test_what_is_refused_leaves_nothing(
     [failing(503), failing(404), saying(b"no JSON"), raising(RuntimeError("a bug of ours"))],
     ids=["status", "rejected", "malformed", "bug"],
 )
-async def test_what_fails_leaves_nothing(
+async def test_a_request_with_a_failing_source_leaves_no_garbage(
     open_gateway: OpenGateway, services: FakeServices, behaviour: Behaviour
 ) -> None:
     services.know(1, 2)
     for service in services.by_name.values():
         service.behaviour = behaviour
     async with open_gateway(SETTINGS) as gateway:
-        assert await garbage_of(gateway.app, EVERYDAY) == {}
+        assert await garbage_of(gateway.app, EXECUTED) == {}
 
 
-async def test_what_is_explained_leaves_nothing(
+async def test_an_explained_request_leaves_no_garbage(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1, 2)
     async with open_gateway(SETTINGS) as gateway:
-        asked = {kind: make for kind, make in EVERYDAY.items() if kind != "batch"}
-        assert await garbage_of(gateway.app, asked, **{"x-gateway-explain": "1"}) == {}
+        kinds = {kind: make for kind, make in EXECUTED.items() if kind != "batch"}
+        assert await garbage_of(gateway.app, kinds, **{"x-gateway-explain": "1"}) == {}

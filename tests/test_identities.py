@@ -1,6 +1,6 @@
-"""No two callers who differ in anything that a source is sent share a call, a key or an entry.
+"""Callers with different identities for a source share no call, no key and no cache entry of it.
 
-The fakes answer with what they were sent, so that an answer shows for whom it was made.
+The fakes return the headers that they got, so a response shows for which caller it was made.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ KEY = OctKey.import_key(SECRET.encode())
 HEADERS = ("x-a", "x-ab", "x-tenant", "accept-language")
 """Headers that a source may be sent."""
 
-SENT_ON = frozenset({"authorization", *HEADERS})
-NEVER_SENT_ON = frozenset({"cookie", "x-other"})
+FORWARDED = frozenset({"authorization", *HEADERS})
+NEVER_FORWARDED = frozenset({"cookie", "x-other"})
 
 SHARED = user_id(1)
-"""The user whom all callers ask for."""
+"""The user that all callers query."""
 
 USERS = "query ($ids: [ID!]!) { users(ids: $ids) { id username email plan events { type } } }"
-"""What can be compiled."""
+"""A query that can be compiled."""
 PAGES = """query ($ids: [ID!]!) { users(ids: $ids) {
   invoices(first: 1) { edges { node { number } } }
 } }"""
@@ -57,14 +57,14 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Asker:
+class FakeCaller:
     """A caller.
 
     Attributes:
-        headers: What it sends beside its token.
-        subject: Which user it is; ``None`` for one without a token.
-        scopes: What its token lets it do.
-        number: Which of several tokens that say the same it has.
+        headers: Its headers, except for the token.
+        subject: The number of its user. ``None`` for a caller without a token.
+        scopes: The scopes of its token.
+        number: Distinguishes its token from others with the same claims.
     """
 
     headers: Pairs = ()
@@ -72,16 +72,16 @@ class Asker:
     scopes: tuple[str, ...] = ()
     number: int = 0
 
-    def sends(self, issuer: FakeIssuer) -> Pairs:
-        """Write all of its headers."""
+    def all_headers(self, issuer: FakeIssuer) -> Pairs:
+        """Return all of its headers."""
         if self.subject is None:
             return self.headers
         claims = {"sub": user_id(self.subject), "scope": " ".join(self.scopes)}
         token = signed(issuer.claims(**claims, jti=str(self.number)), KEY, "HS256")
         return (*self.headers, ("authorization", f"Bearer {token}"))
 
-    def sees(self, user: str, scope: str) -> bool:
-        """Tell whether it may see what is for the user itself and for who has a scope."""
+    def may_see(self, user: str, scope: str) -> bool:
+        """Return whether it may see a field for the user itself and for callers with a scope."""
         if self.subject is None:
             return False
         return user == user_id(self.subject) or scope in self.scopes
@@ -92,8 +92,8 @@ VALUES = st.sampled_from(["a", "b", "ab", "a, b", "x-a", "X-Tenant, close", "de"
 
 HEADER = st.tuples(NAMES, VALUES)
 
-ASKERS = st.builds(
-    Asker,
+CALLERS = st.builds(
+    FakeCaller,
     st.lists(HEADER, max_size=3).map(tuple),
     st.none() | st.integers(1, 3),
     st.sampled_from([(), ("profile:read",), ("billing:read", "activity:read")]),
@@ -102,23 +102,25 @@ ASKERS = st.builds(
 
 
 @st.composite
-def companies(draw: st.DrawFn) -> Sequence[Asker]:
-    """Make callers, some of whom differ in one thing alone."""
-    several = draw(st.lists(ASKERS, min_size=1, max_size=3))
+def groups_of_callers(draw: st.DrawFn) -> Sequence[FakeCaller]:
+    """Make callers, some of which differ in one thing only."""
+    several = draw(st.lists(CALLERS, min_size=1, max_size=3))
     for one in tuple(several):
-        other = draw(ASKERS)
+        other = draw(CALLERS)
         several.append(
             draw(
                 st.sampled_from(
                     [
-                        Asker(one.headers, one.subject, one.scopes, 1 - one.number),
-                        Asker(one.headers, one.subject, other.scopes, one.number),
-                        Asker(one.headers, other.subject, one.scopes, one.number),
-                        Asker(other.headers, one.subject, one.scopes, one.number),
-                        Asker(one.headers[::-1], one.subject, one.scopes, one.number),
-                        Asker(one.headers[1:], one.subject, one.scopes, one.number),
-                        Asker((*one.headers, draw(HEADER)), one.subject, one.scopes, one.number),
-                        Asker(one.headers[:-1] + other.headers[-1:], one.subject, one.scopes),
+                        FakeCaller(one.headers, one.subject, one.scopes, 1 - one.number),
+                        FakeCaller(one.headers, one.subject, other.scopes, one.number),
+                        FakeCaller(one.headers, other.subject, one.scopes, one.number),
+                        FakeCaller(other.headers, one.subject, one.scopes, one.number),
+                        FakeCaller(one.headers[::-1], one.subject, one.scopes, one.number),
+                        FakeCaller(one.headers[1:], one.subject, one.scopes, one.number),
+                        FakeCaller(
+                            (*one.headers, draw(HEADER)), one.subject, one.scopes, one.number
+                        ),
+                        FakeCaller(one.headers[:-1] + other.headers[-1:], one.subject, one.scopes),
                         one,
                     ]
                 )
@@ -129,12 +131,12 @@ def companies(draw: st.DrawFn) -> Sequence[Asker]:
 
 @dataclass(frozen=True)
 class SentIdentity:
-    """What a source is sent of the caller's.
+    """The identity of the caller, as a source gets it.
 
     Attributes:
-        kind: How it knows who asks.
-        forwards: The headers that it is sent.
-        cached: Whether its answers are kept.
+        kind: The kind of its authentication.
+        forwards: The headers that are forwarded to it.
+        cached: Whether its results are cached.
         coalesced: Whether requests share its calls.
     """
 
@@ -155,9 +157,9 @@ class SentIdentity:
             coalesce={"enabled": self.coalesced},
         )
 
-    def is_sent(self, sends: Pairs) -> str:
-        """Write what it should be sent of a caller, who sends these headers."""
-        lower = [(name.lower(), value) for name, value in sends]
+    def expected_headers(self, sent_headers: Pairs) -> str:
+        """Return the headers that it should get from a caller with these headers."""
+        lower = [(name.lower(), value) for name, value in sent_headers]
         alone = {
             one.strip().lower()
             for name, value in lower
@@ -166,41 +168,41 @@ class SentIdentity:
         }
         names = {*self.forwards, *(["authorization"] if self.kind == "forward" else [])} - alone
         own = [("authorization", "Bearer own")] if self.kind == "bearer" else []
-        return written([*own, *((name, one) for name, one in lower if name in names)])
+        return normalized([*own, *((name, one) for name, one in lower if name in names)])
 
 
-def written(pairs: Sequence[tuple[str, str]]) -> str:
-    """Write headers so that two callers' are equal just where they mean the same."""
+def normalized(pairs: Sequence[tuple[str, str]]) -> str:
+    """Write headers so that two texts are equal exactly if the headers mean the same."""
     values = [(name, value) for name, value in pairs if value.isascii()]
     return json.dumps(sorted(values, key=lambda one: one[0]))
 
 
-def seen_in(request: httpx.Request) -> str:
-    """Write what a request has of the caller's."""
-    return written([one for one in request.headers.multi_items() if one[0] in SENT_ON])
+def headers_in(request: httpx.Request) -> str:
+    """Return the headers of the caller in a request."""
+    return normalized([one for one in request.headers.multi_items() if one[0] in FORWARDED])
 
 
 def echoing(name: str) -> Behaviour:
-    """Make a service put what it was sent into its rows."""
+    """Make a service that writes the headers of its request into its rows."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        said, query = seen_in(request), request.url.params
+    def respond(request: httpx.Request) -> httpx.Response:
+        headers, query = headers_in(request), request.url.params
         if request.url.path == "/invoices":
-            return json_response({"items": [{**invoice(1), "number": said}]})
+            return json_response({"items": [{**invoice(1), "number": headers}]})
         keys = query.get_list("id" if name == "profile" else "userId")
-        happened = {"id": "1", "type": said, "occurredAt": "2026-01-01T00:00:00Z"}
+        happened = {"id": "1", "type": headers, "occurredAt": "2026-01-01T00:00:00Z"}
         return json_response(
             [
                 {
-                    "profile": profile_row(1, id=key, username=said, email=said),
-                    "billing": account_row(1, userId=key, plan=said),
+                    "profile": profile_row(1, id=key, username=headers, email=headers),
+                    "billing": account_row(1, userId=key, plan=headers),
                     "activity": activity_row(1, userId=key, events=[happened]),
                 }[name]
                 for key in keys
             ]
         )
 
-    return answer
+    return respond
 
 
 SOURCES = st.builds(
@@ -219,7 +221,7 @@ SOURCES = st.builds(
 )
 @given(
     sources=st.fixed_dictionaries(dict.fromkeys(("profile", "billing", "activity"), SOURCES)),
-    askers=companies(),
+    callers=groups_of_callers(),
     compiled=st.booleans(),
 )
 @example(
@@ -228,32 +230,32 @@ SOURCES = st.builds(
         "billing": SentIdentity("forward", (), cached=True),
         "activity": SentIdentity(cached=True),
     },
-    askers=[
-        Asker((("x-a", "bz"),), 1),
-        Asker((("x-ab", "z"),), 1),  # the same, where names and values run together
-        Asker((("x-a", "bz"), ("cookie", "a")), 1, (), 1),
-        Asker((("x-a", "b"), ("x-a", "z")), 2, ("billing:read",)),
-        Asker((("x-a", "b"), ("x-ab", "z")), 2, ("profile:read",)),
-        Asker((("x-a", "b"), ("x-ab", "y")), 2, ("profile:read",)),  # differs in the second alone
-        Asker((("x-a", "b"), ("connection", "X-A")), 2),
+    callers=[
+        FakeCaller((("x-a", "bz"),), 1),
+        FakeCaller((("x-ab", "z"),), 1),  # the same text, if names and values are joined
+        FakeCaller((("x-a", "bz"), ("cookie", "a")), 1, (), 1),
+        FakeCaller((("x-a", "b"), ("x-a", "z")), 2, ("billing:read",)),
+        FakeCaller((("x-a", "b"), ("x-ab", "z")), 2, ("profile:read",)),
+        FakeCaller((("x-a", "b"), ("x-ab", "y")), 2, ("profile:read",)),  # the second differs
+        FakeCaller((("x-a", "b"), ("connection", "X-A")), 2),
     ],
     compiled=True,
 )
-async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
+async def test_callers_with_different_identities_share_nothing_of_a_source(
     open_gateway: OpenGateway,
     services: FakeServices,
     clock: ManualClock,
     sources: Mapping[str, SentIdentity],
-    askers: Sequence[Asker],
+    callers: Sequence[FakeCaller],
     *,
     compiled: bool,
 ) -> None:
     for name, service in services.by_name.items():
         service.behaviour = echoing(name)
         service.requests.clear()
-    own = {number: user_id(100 + number) for number in range(len(askers))}
-    sends = [one.sends(FakeIssuer(clock)) for one in askers]
-    callers = {
+    own = {number: user_id(100 + number) for number in range(len(callers))}
+    sent_headers = [one.all_headers(FakeIssuer(clock)) for one in callers]
+    auth = {
         "mode": "jwt",
         "issuer": ISSUER,
         "audience": AUDIENCE,
@@ -262,7 +264,7 @@ async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
     }
     chosen = settings_for_fakes(
         sources={name: one.settings(name) for name, one in sources.items()},
-        auth=JwtCallers.model_validate(callers),
+        auth=JwtCallers.model_validate(auth),
         fastpath=FastpathSettings(compiled=compiled),
     )
     release = asyncio.Event()
@@ -272,30 +274,33 @@ async def test_callers_share_nothing_of_a_source_that_tells_them_apart(
 
     async with open_gateway(chosen) as gateway:
         services.before = hold
-        asking = [
+        queries = [
             asyncio.create_task(users_of(gateway, sent, SHARED, own[number]))
-            for number, sent in enumerate(sends)
+            for number, sent in enumerate(sent_headers)
         ]
-        await clock.settle()  # the calls of all are under way, or wait for these
+        await clock.settle()  # all calls have begun, or wait for others
         release.set()
-        answers = [*enumerate(await asyncio.gather(*asking))]
+        results = [*enumerate(await asyncio.gather(*queries))]
         calls = {name: [*service.requests] for name, service in services.by_name.items()}
-        for number, sent in enumerate(sends):  # and of what was kept, each finds its own
-            answers.append((number, await users_of(gateway, sent, SHARED, *own.values())))
+        # From the cache, each caller gets its own entries.
+        for number, sent in enumerate(sent_headers):
+            results.append((number, await users_of(gateway, sent, SHARED, *own.values())))
 
-    for number, users in answers:
+    for number, users in results:
         for user in users:
-            check(user, askers[number], sends[number], sources)
+            check(user, callers[number], sent_headers[number], sources)
     for name, requests in calls.items():
         for request in requests:
-            assert NEVER_SENT_ON.isdisjoint(request.headers)
+            assert NEVER_FORWARDED.isdisjoint(request.headers)
             keys = {*request.url.params.get_list("id"), *request.url.params.get_list("userId")}
             for number, key in own.items():
-                assert key not in keys or seen_in(request) == sources[name].is_sent(sends[number])
+                assert key not in keys or headers_in(request) == sources[name].expected_headers(
+                    sent_headers[number]
+                )
 
 
 async def users_of(gateway: GatewayClient, sent: Pairs, *ids: str) -> Sequence[Mapping[str, Any]]:
-    """Ask for users and their invoices as a caller."""
+    """Query users and their invoices as a caller."""
     headers = [(name.encode(), value.encode("latin-1")) for name, value in sent]
 
     async def ask(query: str) -> Sequence[Mapping[str, Any]]:
@@ -310,20 +315,23 @@ async def users_of(gateway: GatewayClient, sent: Pairs, *ids: str) -> Sequence[M
 
 
 def check(
-    user: Mapping[str, Any], asker: Asker, sends: Pairs, sources: Mapping[str, SentIdentity]
+    user: Mapping[str, Any],
+    caller: FakeCaller,
+    sent_headers: Pairs,
+    sources: Mapping[str, SentIdentity],
 ) -> None:
-    """See that an answer was made for who got it, and has what that one may see."""
+    """Check that a user was fetched for this caller, and has the fields that it may see."""
     profile, billing, activity = (
-        sources[name].is_sent(sends) for name in ("profile", "billing", "activity")
+        sources[name].expected_headers(sent_headers) for name in ("profile", "billing", "activity")
     )
     assert user["username"] == profile
-    assert user["email"] == (profile if asker.sees(user["id"], "profile:read") else None)
-    if not asker.sees(user["id"], "billing:read"):
+    assert user["email"] == (profile if caller.may_see(user["id"], "profile:read") else None)
+    if not caller.may_see(user["id"], "billing:read"):
         assert user["plan"] is user["invoices"] is None
     else:
         assert user["plan"] == billing
         assert user["invoices"]["edges"] == [{"node": {"number": billing}}]
-    if not asker.sees(user["id"], "activity:read"):
+    if not caller.may_see(user["id"], "activity:read"):
         assert user["events"] is None
     else:
         assert [one["type"] for one in user["events"]] == [activity]

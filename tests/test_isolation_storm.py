@@ -1,8 +1,8 @@
-"""A storm of requests over services that also say what nobody asked: no value is another user's.
+"""Many requests while services also send unsolicited responses: no value is of another user.
 
-The services run over real connections. After many answers they send a stray one: a whole answer,
-or a part of one, about another user, at once or while the connection is idle. Invoices name no
-user, so that nothing but the connection ties them to one. ``FUZZ_EXAMPLES=20000`` makes it long.
+The services use real connections. After many responses they send a stray one: a complete response
+for another user, or a part of it, at once or while the connection is idle. Invoices do not name
+their user, so only the connection assigns them. ``FUZZ_EXAMPLES=20000`` makes the test long.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from tests.fakes import (
 from tests.fakes.raw_server import RawConnection, RawServer, answered
 
 REQUESTS = int(os.environ.get("FUZZ_EXAMPLES", "300"))
-"""How many requests each gateway gets."""
+"""The number of requests to each gateway."""
 
 AT_ONCE = 20
-"""How many clients ask at the same time."""
+"""The number of clients that send requests at the same time."""
 
 STRAYS = 0.2
-"""The share of answers that a stray one follows."""
+"""The share of responses that a stray one follows."""
 
 USERS = [user_id(number) for number in range(1, 41)]
 
@@ -49,7 +49,7 @@ QUERY = """query ($ids: [ID!]!, $one: ID!) {
 
 
 def body_for(target: str) -> bytes:
-    """Write what a service has at a target; every value says whose it is."""
+    """Make the body of the response for a target. Each value names its user."""
     path, asked = urlsplit(target).path, parse_qs(urlsplit(target).query)
     if path == "/users":
         rows: object = [
@@ -75,7 +75,7 @@ def body_for(target: str) -> bytes:
 
 
 def straying(chance: random.Random) -> Callable[[RawConnection], None]:
-    """Make services that answer, and now and then say more than they were asked."""
+    """Make services that respond, and sometimes send a stray response, too."""
 
     def behave(peer: RawConnection) -> None:
         right = answered(body_for(peer.target), "Content-Type: application/json")
@@ -89,7 +89,7 @@ def straying(chance: random.Random) -> Callable[[RawConnection], None]:
         asked = len(peer.heads)
 
         def send_if_idle() -> None:
-            # What comes while an answer is awaited is the answer: no client can know better.
+            # A client that waits for a response has to take any data for it: send none then.
             if len(peer.heads) == asked and not peer.has_unread:
                 peer.send(stray)
 
@@ -102,7 +102,7 @@ def straying(chance: random.Random) -> Callable[[RawConnection], None]:
 
 
 def wrong_in(user: Mapping[str, Any]) -> Sequence[str]:
-    """List the values of a user that are another's."""
+    """List the values of a user that belong to another user."""
     key = user["id"]
     expected = {
         "username": f"name {key}",
@@ -125,9 +125,9 @@ def wrong_in(user: Mapping[str, Any]) -> Sequence[str]:
 
 
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("fast", [True, False], ids=["by the fast paths", "by the reference path"])
-async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast: bool) -> None:
-    chance, stream = random.Random(7), io.StringIO()  # noqa: S311 # the same storm each time
+@pytest.mark.parametrize("fast", [True, False], ids=["fast paths", "reference path"])
+async def test_no_value_of_another_user_is_returned_despite_stray_responses(*, fast: bool) -> None:
+    chance, stream = random.Random(7), io.StringIO()  # noqa: S311 # the same requests each time
     async with RawServer(straying(chance)).listening() as upstream:
         source = calm_source(base_url=upstream.base_url)
         settings = settings_for_fakes(
@@ -135,11 +135,11 @@ async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast:
             fastpath=FastpathSettings(enabled=fast),
         )
         app = make_app(settings, make_log(settings.log, stream=stream))
-        left, whole = iter(range(REQUESTS)), 0
+        remaining, complete = iter(range(REQUESTS)), 0
 
         async def ask(client: httpx.AsyncClient) -> None:
-            nonlocal whole
-            for _ in left:
+            nonlocal complete
+            for _ in remaining:
                 ids = chance.sample(USERS, 3)
                 variables = {"ids": ids, "one": chance.choice(USERS)}
                 response = await client.post(
@@ -152,7 +152,7 @@ async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast:
                 assert [user["id"] for user in found if user in users[:3]] == [
                     key for key, user in zip(ids, users, strict=False) if user is not None
                 ]
-                whole += "errors" not in response.json()
+                complete += "errors" not in response.json()
 
         async with (
             app.router.lifespan_context(app),
@@ -164,5 +164,5 @@ async def test_no_value_is_another_user_s_whatever_services_say_unasked(*, fast:
             for _ in range(AT_ONCE):
                 group.create_task(ask(client))
 
-    assert whole > REQUESTS / 10
+    assert complete > REQUESTS / 10
     assert "source.unasked_answer" in stream.getvalue()

@@ -1,4 +1,4 @@
-"""Code on a library's private parts is not used where the library is another one."""
+"""Code on private parts of a library is not used with another version of the library."""
 
 import io
 from importlib.metadata import version
@@ -29,39 +29,39 @@ class Owner:
 
 
 def requirement(*parts: str) -> Requirement:
-    """Need some parts."""
+    """Make a requirement of some parts."""
     return Requirement("wire", package="library", minor="3.14", parts={Owner: parts})
 
 
 @pytest.mark.parametrize("version", ["3.14", "3.14.0", "3.14.99"])
-def test_what_is_there_is_no_reason_to_step_aside(version: str) -> None:
+def test_a_requirement_is_met_by_the_version_and_all_parts(version: str) -> None:
     assert requirement("_slot", "_method").missing(lambda _: version) is None
 
 
 @pytest.mark.parametrize("version", ["3.13.9", "3.15.0", "4.14", "3.140"])
-def test_another_minor_version_is_a_reason(version: str) -> None:
+def test_a_requirement_is_not_met_by_another_minor_version(version: str) -> None:
     found = requirement().missing(lambda _: version)
 
     assert found == f"written for library 3.14, found {version}"
 
 
-def test_a_part_that_has_gone_is_a_reason() -> None:
+def test_a_requirement_is_not_met_if_a_part_is_missing() -> None:
     assert requirement("_slot", "_gone").missing(lambda _: "3.14.5") == "Owner has no _gone"
 
 
-def test_the_parts_of_each_class_are_looked_for() -> None:
+def test_the_parts_of_each_class_are_checked() -> None:
     needed = Requirement("wire", package="library", minor="3.14", parts={str: (), Owner: ("gone",)})
 
     assert needed.missing(lambda _: "3.14") == "Owner has no gone"
 
 
-def test_with_the_locked_versions_all_fast_paths_are_used() -> None:
+def test_all_fast_paths_are_used_with_the_locked_versions() -> None:
     settings = settings_for_fakes()
 
     assert usable(settings) == (settings, {})
 
 
-def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> None:
+def test_only_the_fast_paths_of_another_version_are_switched_off() -> None:
     settings, missing = usable(settings_for_fakes(), lambda _: "9.9")
 
     assert missing == {
@@ -82,7 +82,7 @@ def test_with_another_version_the_reference_is_used_and_the_rest_stays_on() -> N
     }
 
 
-def test_the_library_of_the_store_is_looked_at_where_there_is_a_store() -> None:
+def test_the_version_of_redis_is_checked_if_a_store_is_configured() -> None:
     store = StoreSettings(url="redis://127.0.0.1:1")
     settings, missing = usable(
         settings_for_fakes().model_copy(update={"store": store}),
@@ -93,7 +93,7 @@ def test_the_library_of_the_store_is_looked_at_where_there_is_a_store() -> None:
     assert not settings.fastpath.uses("store")
 
 
-def test_with_another_uvicorn_there_is_no_protocol_for_connections() -> None:
+def test_the_protocol_of_connections_refuses_another_uvicorn_version() -> None:
     settings = settings_for_fakes(fastpath=FastpathSettings(enabled=False))
 
     with pytest.raises(LibraryError) as refused:
@@ -105,13 +105,13 @@ def test_with_another_uvicorn_there_is_no_protocol_for_connections() -> None:
     )
 
 
-def test_what_is_switched_off_is_not_missed() -> None:
+def test_versions_are_not_checked_if_fast_paths_are_switched_off() -> None:
     off = settings_for_fakes(fastpath=FastpathSettings(enabled=False))
 
     assert usable(off, lambda _: "9.9") == (off, {})
 
 
-def test_the_log_says_once_what_steps_aside() -> None:
+def test_each_unavailable_fast_path_is_logged_once() -> None:
     settings, stream = settings_for_fakes(), io.StringIO()
 
     create_app(settings, make_log(settings.log, stream=stream), version_of=lambda _: "9.9")

@@ -1,4 +1,4 @@
-"""The gateway as a whole: what it opens, and that it closes it."""
+"""The gateway as a whole: its start and its stop, unknown requests and stale results."""
 
 import httpx
 import orjson
@@ -33,7 +33,7 @@ async def test_each_source_has_one_client_for_the_life_of_the_process(
     assert gateway.events("gateway.stopped")
 
 
-async def test_a_request_before_the_start_is_a_clear_bug_and_not_a_hang(
+async def test_a_request_before_the_start_is_an_internal_error(
     services: FakeServices,
 ) -> None:
     settings = settings_for_fakes()
@@ -46,7 +46,7 @@ async def test_a_request_before_the_start_is_a_clear_bug_and_not_a_hang(
     assert response.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
 
 
-async def test_an_address_that_nothing_serves_is_not_found(open_gateway: OpenGateway) -> None:
+async def test_an_unknown_path_is_not_found(open_gateway: OpenGateway) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
         response = await gateway.client.get("/nothing")
 
@@ -54,7 +54,9 @@ async def test_an_address_that_nothing_serves_is_not_found(open_gateway: OpenGat
     assert "/graphql" in response.json()["errors"][0]["message"]
 
 
-async def test_a_method_that_nothing_serves_is_told_which_one_is(open_gateway: OpenGateway) -> None:
+async def test_an_unsupported_method_is_refused_with_the_supported_ones(
+    open_gateway: OpenGateway,
+) -> None:
     async with open_gateway(settings_for_fakes()) as gateway:
         response = await gateway.client.delete("/healthz")
 
@@ -80,7 +82,7 @@ async def test_a_server_process_starts_from_the_environment(
     assert response.json() == {"status": "ready"}
 
 
-def test_a_server_process_that_cannot_start_says_why_in_one_event(
+def test_a_server_process_that_cannot_start_logs_the_reason_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("PROFILE", "BILLING", "ACTIVITY"):
@@ -98,28 +100,28 @@ def test_a_server_process_that_cannot_start_says_why_in_one_event(
     assert event["mistakes"][0].startswith("nowhere.json cannot be read: ")
 
 
-async def test_an_old_answer_during_an_outage_is_data_and_says_how_old_it_is(
+async def test_a_stale_result_during_an_outage_is_returned_with_its_age(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
     cache = CacheSettings(enabled=True, ttl=10, stale_if_error=300)
     settings = settings_for_fakes()
-    kept = calm_source(base_url="http://billing", contract="stale_ok", cache=cache)
-    sources = {**settings.sources, "billing": kept}
+    billing = calm_source(base_url="http://billing", contract="stale_ok", cache=cache)
+    sources = {**settings.sources, "billing": billing}
     query = f'{{ user(id: "{user_id(1)}") {{ username plan }} }}'
     async with open_gateway(settings.model_copy(update={"sources": sources})) as gateway:
         fresh = await gateway.query(query)
         clock.advance(5)
-        kept_answer = await gateway.query(query)
+        cached = await gateway.query(query)
         services.billing.behaviour = failing(503)
         clock.advance(36)
-        old = await gateway.query(query)
+        stale = await gateway.query(query)
         clock.advance(300)
         too_old = await gateway.query(query)
 
     user = {"username": "user1", "plan": "pro"}
-    assert fresh.body == kept_answer.body == {"data": {"user": user}}
-    assert old.body == {
+    assert fresh.body == cached.body == {"data": {"user": user}}
+    assert stale.body == {
         "data": {"user": user},
         "extensions": {"sources": {"billing": {"status": "stale", "ageMs": 41000}}},
     }

@@ -1,4 +1,4 @@
-"""What tests of tokens share."""
+"""Shared by the tests of tokens."""
 
 import httpx
 import pytest
@@ -13,13 +13,13 @@ QUERY = f'{{ user(id: "{user_id(1)}") {{ username }} }}'
 
 @pytest.fixture
 def issuer(clock: ManualClock, services: FakeServices) -> FakeIssuer:
-    """Give an identity provider, and a user to ask for."""
+    """Give an identity provider, and make one user known to the sources."""
     services.know(1)
     return FakeIssuer(clock)
 
 
 async def ask(gateway: GatewayClient, token: str | bytes | None = None) -> httpx.Response:
-    """Ask for a user, with a token."""
-    shown = token.encode() if isinstance(token, str) else token
-    headers = [] if shown is None else [(b"authorization", b"Bearer " + shown)]
+    """Query a user with a token."""
+    value = token.encode() if isinstance(token, str) else token
+    headers = [] if value is None else [(b"authorization", b"Bearer " + value)]
     return await gateway.client.post("/graphql", json={"query": QUERY}, headers=headers)

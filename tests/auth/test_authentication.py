@@ -1,4 +1,4 @@
-"""Who gets in, what the others are told, and that nothing of a token is told to anybody."""
+"""Authentication of requests: accepted and refused callers, and no token in any output."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ SECRET = "a secret for development, of more than 32 bytes"
 
 @pytest.fixture
 def issuer(clock: ManualClock, services: FakeServices) -> FakeIssuer:
-    """Give an identity provider, and a user to ask for."""
+    """Give an identity provider, and make one user known to the sources."""
     services.know(1)
     return FakeIssuer(clock)
 
@@ -45,11 +45,11 @@ async def post(
 
 
 def bearer(token: str) -> tuple[str, str]:
-    """Write the header that shows a token."""
+    """Make the header for a token."""
     return ("Authorization", f"Bearer {token}")
 
 
-def test_nobody_is_served_where_it_is_not_said_who_may_ask() -> None:
+def test_the_gateway_does_not_start_without_an_authentication_mode() -> None:
     settings = settings_for_fakes(auth=None)
 
     with pytest.raises(ConfigurationError, match=r"^GATEWAY_AUTH__MODE is missing: expected jwt"):
@@ -57,7 +57,7 @@ def test_nobody_is_served_where_it_is_not_said_who_may_ask() -> None:
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/graphql-response+json"])
-async def test_who_shows_nothing_is_told_what_to_send(
+async def test_a_request_without_a_token_is_refused_with_a_challenge(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, media_type: str
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -80,7 +80,7 @@ async def test_who_shows_nothing_is_told_what_to_send(
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
-async def test_the_scheme_is_written_in_any_case(
+async def test_the_scheme_of_a_token_is_case_insensitive(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, scheme: str
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -89,7 +89,7 @@ async def test_the_scheme_is_written_in_any_case(
     assert response.status_code == 200
 
 
-async def test_a_token_elsewhere_than_in_its_header_is_not_looked_at(
+async def test_a_token_outside_the_authorization_header_is_ignored(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -105,7 +105,7 @@ async def test_a_token_elsewhere_than_in_its_header_is_not_looked_at(
 
 
 @pytest.mark.parametrize("value", ["Basic YTpi", "Negotiate x", "Bearer", "Bearer ", "x", ""])
-async def test_what_is_no_bearer_token_is_refused(
+async def test_an_authorization_header_without_a_bearer_token_is_refused(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, value: str
 ) -> None:
     async with open_gateway(knowing(issuer, services, {"anonymous": True})) as gateway:
@@ -118,7 +118,7 @@ async def test_what_is_no_bearer_token_is_refused(
 @pytest.mark.parametrize(
     "scheme", ["Basic", "DPoP", "Token", "JWT", "Bearers", "Bear", "Bearer,", "Bearer:", "b", ""]
 )
-async def test_a_good_token_of_another_scheme_is_refused(
+async def test_a_valid_token_with_another_scheme_is_refused(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, scheme: str
 ) -> None:
     async with open_gateway(knowing(issuer, services, {"anonymous": True})) as gateway:
@@ -130,12 +130,12 @@ async def test_a_good_token_of_another_scheme_is_refused(
     assert not services.calls["profile"]
 
 
-async def test_two_authorization_headers_are_refused_even_where_one_is_good(
+async def test_two_authorization_headers_are_refused_even_if_one_is_valid(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
-        good = bearer(issuer.token())
-        responses = [await post(gateway, QUERY, good, other) for other in (good, bearer("x"))]
+        valid = bearer(issuer.token())
+        responses = [await post(gateway, QUERY, valid, other) for other in (valid, bearer("x"))]
 
     for response in responses:
         assert response.status_code == 400
@@ -143,7 +143,7 @@ async def test_two_authorization_headers_are_refused_even_where_one_is_good(
         assert 'error="invalid_request"' in response.headers["www-authenticate"]
 
 
-async def test_the_log_says_why_somebody_was_not_let_in(
+async def test_the_reason_of_a_refused_request_is_logged(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -156,18 +156,18 @@ async def test_the_log_says_why_somebody_was_not_let_in(
         assert [one["auth"] for one in gateway.events("gateway.opened")] == ["jwt"]
 
 
-async def test_where_it_is_allowed_one_may_ask_without_a_token_but_not_with_a_bad_one(
+async def test_anonymous_access_allows_a_missing_token_but_not_an_invalid_one(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     async with open_gateway(knowing(issuer, services, {"anonymous": True})) as gateway:
         without = await post(gateway)
-        bad = await post(gateway, QUERY, bearer(issuer.token(aud="another")))
+        invalid = await post(gateway, QUERY, bearer(issuer.token(aud="another")))
 
     assert without.json() == {"data": {"user": {"username": "user1"}}}
-    assert bad.status_code == 401
+    assert invalid.status_code == 401
 
 
-async def test_without_authentication_tokens_are_nobodys_business(
+async def test_tokens_are_ignored_without_authentication(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -178,7 +178,7 @@ async def test_without_authentication_tokens_are_nobodys_business(
     assert [one.status_code for one in responses] == [200, 200]
 
 
-async def test_page_and_health_are_open(
+async def test_graphiql_and_health_checks_need_no_token(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     settings = knowing(issuer, services, graphiql=True, introspection=True)
@@ -196,7 +196,7 @@ async def test_page_and_health_are_open(
     assert query.status_code == 401
 
 
-async def test_for_development_a_secret_signs_tokens(
+async def test_only_tokens_signed_with_the_configured_secret_are_accepted(
     open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
 ) -> None:
     services.know(1)
@@ -220,7 +220,7 @@ async def test_for_development_a_secret_signs_tokens(
     assert not issuer.asked
 
 
-async def test_the_command_that_makes_a_token_for_development_makes_one_that_is_good(
+async def test_the_documented_command_makes_a_valid_development_token(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -242,7 +242,7 @@ async def test_the_command_that_makes_a_token_for_development_makes_one_that_is_
     assert response.status_code == 200
 
 
-async def test_callers_are_counted_by_subject_and_those_without_by_address(
+async def test_the_quota_is_counted_by_subject_or_else_by_address(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     document = len(QUERY["query"]) // 4
@@ -255,16 +255,16 @@ async def test_callers_are_counted_by_subject_and_those_without_by_address(
             return (await post(gateway, QUERY, *headers)).status_code
 
         first = [await status(bearer(issuer.token(sub="a", jti=str(one)))) for one in range(3)]
-        nobody = [await status() for _ in range(3)]
+        anonymous = [await status() for _ in range(3)]
         address = await status(bearer(issuer.token(sub="127.0.0.1")))
         longest = [await status(bearer(issuer.token(sub="x" * 5_000 + end))) for end in "ab"]
 
-    # The first has paid for the document, and could pay for one operation more.
+    # The first request has paid for the document and for one operation. This is the whole quota.
     assert first == [200, 429, 429]
-    assert [*nobody, address, *longest] == [200] * 6
+    assert [*anonymous, address, *longest] == [200] * 6
 
 
-async def test_a_router_may_read_the_schema_where_nobody_else_may(
+async def test_only_a_router_with_its_token_may_read_the_schema(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     settings = knowing(issuer, services, router_token=SecretStr(ROUTER))
@@ -280,28 +280,28 @@ async def test_a_router_may_read_the_schema_where_nobody_else_may(
             await post(gateway, SERVICE, user, shown, shown),
         ]
         schema = await post(gateway, {"query": "{ __schema { types { name } } }"}, shown)
-        nobody = await post(gateway, SERVICE, ("X-Router-Token", "wrong"))
+        without_token = await post(gateway, SERVICE, ("X-Router-Token", "wrong"))
         public = await post(gateway, QUERY, shown)
         bad = await post(gateway, SERVICE, shown, bearer("x"))
 
     assert all("type User" in one.json()["data"]["_service"]["sdl"] for one in sdl)
     for one in (*others, schema):
         assert one.json()["errors"][0]["extensions"]["code"] == "INTROSPECTION_DISABLED"
-    assert nobody.status_code == 401
+    assert without_token.status_code == 401
     assert public.json() == {"data": {"user": {"username": "user1"}}}
     assert bad.status_code == 401
 
 
-async def test_a_router_is_known_without_authentication_too(open_gateway: OpenGateway) -> None:
+async def test_a_router_token_works_without_authentication_too(open_gateway: OpenGateway) -> None:
     async with open_gateway(settings_for_fakes(router_token=SecretStr(ROUTER))) as gateway:
-        told = await post(gateway, SERVICE, ("X-Router-Token", ROUTER))
+        response = await post(gateway, SERVICE, ("X-Router-Token", ROUTER))
         other = await post(gateway, SERVICE)
 
-    assert "sdl" in told.json()["data"]["_service"]
+    assert "sdl" in response.json()["data"]["_service"]
     assert other.json()["errors"][0]["extensions"]["code"] == "INTROSPECTION_DISABLED"
 
 
-async def test_a_batch_has_the_headers_of_what_was_refused_in_it(
+async def test_the_response_to_a_batch_has_the_headers_of_a_refused_operation(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
@@ -320,7 +320,7 @@ async def test_a_batch_has_the_headers_of_what_was_refused_in_it(
     assert response.headers["ratelimit-policy"].startswith('"cost"')
 
 
-async def test_pages_of_listed_origins_may_show_tokens_and_read_why_they_are_refused(
+async def test_allowed_origins_may_send_tokens_and_read_the_refusal(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     origin = "https://app.example.com"
@@ -345,7 +345,7 @@ async def test_pages_of_listed_origins_may_show_tokens_and_read_why_they_are_ref
     assert {"www-authenticate", "retry-after", "ratelimit"} <= {*exposed.split(", ")}
 
 
-async def test_nothing_of_a_token_is_in_the_log_in_answers_or_in_calls(
+async def test_no_part_of_a_token_is_in_logs_responses_or_upstream_calls(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     marks = {name: f"marker-{name}" for name in ("sub", "email", "scope", "jti", "aud", "iss")}
@@ -363,27 +363,27 @@ async def test_nothing_of_a_token_is_in_the_log_in_answers_or_in_calls(
             "marker-garbage",
             "marker-garbage." * 1_000,
         ]
-        answers = [await post(gateway, QUERY, bearer(one), shown) for one in tokens]
+        responses = [await post(gateway, QUERY, bearer(one), shown) for one in tokens]
         issuer.down = True
         clock.advance(11)
-        answers.append(await post(gateway, QUERY, bearer(tokens[4])))
-        answers.append(await post(gateway, QUERY, bearer(tokens[0]), bearer(tokens[1])))
-        answers.append(await post(gateway, QUERY, ("Authorization", "Basic marker-basic")))
+        responses.append(await post(gateway, QUERY, bearer(tokens[4])))
+        responses.append(await post(gateway, QUERY, bearer(tokens[0]), bearer(tokens[1])))
+        responses.append(await post(gateway, QUERY, ("Authorization", "Basic marker-basic")))
         log = gateway.log
 
-    told = [log, *(f"{one.headers}{one.text}" for one in answers)]
+    outputs = [log, *(f"{one.headers}{one.text}" for one in responses)]
     sent = [
         f"{one.url}{one.headers}{one.content!r}"
         for service in services.by_name.values()
         for one in service.requests
     ]
     secrets = ["marker", *(part for one in tokens[:6] for part in one.split("."))]
-    assert [one.status_code for one in answers] == [200, *[401] * 7, 503, 400, 401]
+    assert [one.status_code for one in responses] == [200, *[401] * 7, 503, 400, 401]
     assert sent
-    assert not [one for one in secrets if any(one in text for text in (*told, *sent))]
+    assert not [one for one in secrets if any(one in text for text in (*outputs, *sent))]
 
 
-async def test_a_token_goes_on_only_to_a_source_that_is_said_to_want_it_and_a_cookie_to_none(
+async def test_a_token_is_forwarded_only_if_configured_and_a_cookie_never(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     settings = knowing(issuer, services)
@@ -423,7 +423,7 @@ async def test_a_token_goes_on_only_to_a_source_that_is_said_to_want_it_and_a_co
         ({"user_claim": "https://example.com/uid"}, {"https://example.com/uid": user_id(1)}, False),
     ],
 )
-async def test_a_token_says_who_the_caller_is_and_what_it_may_see(
+async def test_a_token_names_the_user_and_the_scopes_of_the_caller(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
@@ -447,7 +447,7 @@ async def test_a_token_says_who_the_caller_is_and_what_it_may_see(
 @pytest.mark.parametrize(
     "claim", [1, 1.0, True, ["1"], [1], {"1": 1}, {"sub": "1"}, "", None, "1 ", " 1", "1\n", "+1"]
 )
-async def test_a_claim_that_is_not_the_text_of_a_user_s_id_names_no_user(
+async def test_a_claim_that_is_not_the_text_of_a_user_id_names_no_user(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, claim: object
 ) -> None:
     services.profile.rows["1"] = profile_row(1, id="1")
@@ -472,7 +472,7 @@ async def test_a_claim_that_is_not_the_text_of_a_user_s_id_names_no_user(
 
 
 @pytest.mark.parametrize("subject", [None, "x", "", "../admin", "\x00", "x" * 5_000])
-async def test_a_subject_that_is_no_users_id_is_no_user(
+async def test_a_subject_that_is_not_a_user_id_names_no_user(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, subject: str | None
 ) -> None:
     query = {"query": "{ me { username } }"}
@@ -487,19 +487,19 @@ async def test_a_subject_that_is_no_users_id_is_no_user(
     assert not bugs
 
 
-async def test_many_who_ask_at_once_are_each_who_they_are(
+async def test_concurrent_requests_are_each_authenticated_by_their_own_token(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
-        good, bad = bearer(issuer.token()), bearer(issuer.token(exp=1))
-        asking = [post(gateway, QUERY, good if one % 2 else bad) for one in range(40)]
-        statuses = [one.status_code for one in await asyncio.gather(*asking)]
+        valid, invalid = bearer(issuer.token()), bearer(issuer.token(exp=1))
+        requests = [post(gateway, QUERY, valid if one % 2 else invalid) for one in range(40)]
+        statuses = [one.status_code for one in await asyncio.gather(*requests)]
 
     assert statuses == [200 if one % 2 else 401 for one in range(40)]
     assert issuer.fetches == 1
 
 
-async def test_callers_are_counted_by_what_they_are(
+async def test_callers_are_counted_by_the_result_of_their_authentication(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     measured = recorded(clock.monotonic, traces=False)
@@ -520,7 +520,7 @@ async def test_callers_are_counted_by_what_they_are(
     }
 
 
-async def test_callers_that_cannot_be_recognized_without_keys_are_counted_apart(
+async def test_callers_that_cannot_be_verified_without_keys_are_counted_apart(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     measured = recorded(clock.monotonic, traces=False)

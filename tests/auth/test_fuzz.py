@@ -1,4 +1,4 @@
-"""Tokens and what issuers answer: whatever is in them, nobody gets in who should not, and no alarm.
+"""Random tokens and responses of issuers: no invalid token is accepted, and no error is logged.
 
 ``make fuzz`` does the same for longer.
 """
@@ -28,7 +28,7 @@ from tests.issuer import AUDIENCE, ISSUER, FakeIssuer, jwk, key_of, knowing, raw
 from tests.properties import examples
 
 EXAMPLES = examples(75, "FUZZ_EXAMPLES")
-"""How many tokens and documents are made of each kind."""
+"""The number of tokens and documents of each kind."""
 
 LEEWAY = 30
 
@@ -51,7 +51,7 @@ VALUES = st.sampled_from(
         *(b'"http://' + b"a" * 64 + b'.com/"', b'"http://[::1/"', b'"https://a:99999/"'),
     ]
 )
-"""JSON, and what is nearly JSON: texts, so that what no writer of JSON writes is among them."""
+"""JSON and nearly valid JSON, as bytes, because no library writes all of it."""
 
 WILD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -73,19 +73,21 @@ CLAIM_NAMES = st.sampled_from(
 
 
 def members(names: st.SearchStrategy[str]) -> st.SearchStrategy[Sequence[tuple[str, bytes]]]:
-    """Make members of an object; a name may be there twice."""
+    """Make members of an object. A name may occur twice."""
     return st.lists(st.tuples(names, ANY_VALUE), min_size=1, max_size=3)
 
 
-def written(good: Mapping[str, object], more: Sequence[tuple[str, bytes]], *, first: bool) -> bytes:
-    """Write an object, with members before its own or behind them."""
+def object_with(
+    good: Mapping[str, object], more: Sequence[tuple[str, bytes]], *, first: bool
+) -> bytes:
+    """Write an object with further members before or after its own."""
     own = [(name, json.dumps(value).encode()) for name, value in good.items()]
     pairs = [*more, *own] if first else [*own, *more]
     return b"{" + b", ".join(b'"%b": %b' % (name.encode(), value) for name, value in pairs) + b"}"
 
 
 def read(text: bytes) -> object:
-    """Read JSON as the token's own reader may, at its most lenient."""
+    """Read JSON at least as leniently as the reader of tokens."""
     try:
         return json.loads(text.decode("utf-8", "surrogateescape"), parse_int=float)
     except (ValueError, RecursionError):
@@ -93,7 +95,7 @@ def read(text: bytes) -> object:
 
 
 def is_good_header(text: bytes) -> bool:
-    """Tell whether a header may let somebody in (RFC 7515, section 4.1; RFC 8725)."""
+    """Return whether a token with this header may be accepted (RFC 7515, section 4.1; RFC 8725)."""
     header = read(text)
     if not isinstance(header, dict):
         return False
@@ -101,7 +103,7 @@ def is_good_header(text: bytes) -> bool:
     typ = found.get("typ")
     return (
         found.get("alg") == "ES256"
-        and found.get("kid") in (None, "first")  # a list cannot be looked for in a set
+        and found.get("kid") in (None, "first")  # a tuple, because a list has no hash
         and (typ is None or (isinstance(typ, str) and typ.lower() in TYPES))
         and "crit" not in found
         and found.get("b64", True) is True
@@ -109,7 +111,7 @@ def is_good_header(text: bytes) -> bool:
 
 
 def is_good_claims(text: bytes, now: float) -> bool:
-    """Tell whether claims may let somebody in (RFC 7519, section 4.1)."""
+    """Return whether a token with these claims may be accepted (RFC 7519, section 4.1)."""
     claims = read(text)
     if not isinstance(claims, dict):
         return False
@@ -139,20 +141,20 @@ def is_good_claims(text: bytes, now: float) -> bool:
 async def gateway(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway, which knows callers by the issuer's tokens, for all examples of a test."""
+    """Open a gateway that verifies tokens of the issuer, for all examples of a test."""
     async with open_gateway(knowing(issuer, services)) as opened:
         yield opened
 
 
-def is_calm(gateway: GatewayClient) -> bool:
-    """Tell whether the log has nothing that would wake an operator."""
+def has_no_errors(gateway: GatewayClient) -> bool:
+    """Return whether the log has no error."""
     return '"level":"error"' not in gateway.log and '"level":"critical"' not in gateway.log
 
 
 async def check(gateway: GatewayClient, token: str | bytes, *, may_be_good: bool) -> None:
-    """Show a token: it lets in only where it may, else the client is told, and no alarm raised."""
+    """Send a token: if it is not good, it is refused with a challenge. No error is logged."""
     response = await ask(gateway, token)
-    assert is_calm(gateway)
+    assert has_no_errors(gateway)
     if response.status_code == 200:
         assert may_be_good
         return
@@ -168,14 +170,14 @@ async def check(gateway: GatewayClient, token: str | bytes, *, may_be_good: bool
 @example(more=[("crit", b"1")], first=True)
 @example(more=[("x", b"[" * 2_500 + b"]" * 2_500)], first=False)
 @example(more=[("x", b"1" * 5_000)], first=False)
-async def test_a_header_of_any_members_that_is_rightly_signed_lets_nobody_in_by_accident(
+async def test_a_signed_token_with_a_random_header_is_accepted_only_if_valid(
     gateway: GatewayClient,
     issuer: FakeIssuer,
     more: Sequence[tuple[str, bytes]],
     *,
     first: bool,
 ) -> None:
-    header = written({"alg": "ES256", "kid": "first", "typ": "JWT"}, more, first=first)
+    header = object_with({"alg": "ES256", "kid": "first", "typ": "JWT"}, more, first=first)
     token = raw_token(header, json.dumps(issuer.claims()).encode(), issuer.keys["first"])
 
     await check(gateway, token, may_be_good=is_good_header(header))
@@ -190,7 +192,7 @@ async def test_a_header_of_any_members_that_is_rightly_signed_lets_nobody_in_by_
 @example(more=[("aud", b"[[]]")], first=False)
 @example(more=[("iss", json.dumps([ISSUER]).encode())], first=False)
 @example(more=[("sub", b'"\\ud800"')], first=False)
-async def test_claims_of_any_members_that_are_rightly_signed_let_nobody_in_by_accident(
+async def test_a_signed_token_with_random_claims_is_accepted_only_if_valid(
     gateway: GatewayClient,
     issuer: FakeIssuer,
     clock: ManualClock,
@@ -198,7 +200,7 @@ async def test_claims_of_any_members_that_are_rightly_signed_let_nobody_in_by_ac
     *,
     first: bool,
 ) -> None:
-    claims = written(issuer.claims(), more, first=first)
+    claims = object_with(issuer.claims(), more, first=first)
     token = raw_token(b'{"alg": "ES256", "kid": "first"}', claims, issuer.keys["first"])
 
     await check(gateway, token, may_be_good=is_good_claims(claims, clock.now().timestamp()))
@@ -209,7 +211,7 @@ async def test_claims_of_any_members_that_are_rightly_signed_let_nobody_in_by_ac
 @example(header=b"{}", claims=b"[]")
 @example(header=b'\xef\xbb\xbf{"alg": "ES256"}', claims=b"{}")
 @example(header='{"alg": "ES256"}'.encode("utf-16"), claims=b"{}")
-async def test_what_is_no_header_or_no_claims_is_refused_though_it_is_rightly_signed(
+async def test_a_signed_token_without_valid_header_or_claims_is_refused(
     gateway: GatewayClient,
     issuer: FakeIssuer,
     header: bytes,
@@ -229,7 +231,7 @@ ALPHABET = st.sampled_from([bytes([one]) for one in b"AZaz09-_+/=. \t,~\x80\xff"
 
 @st.composite
 def changed(draw: st.DrawFn, token: bytes) -> bytes:
-    """Change a token somewhere: in a character, in its parts, around it."""
+    """Change a character of a token, its parts, or the text around it."""
     parts = token.split(b".")
     at, one = draw(st.integers(0, len(token) - 1)), draw(st.integers(0, 2))
     head, part, tail = parts[:one], parts[one], parts[one + 1 :]
@@ -246,7 +248,7 @@ def changed(draw: st.DrawFn, token: bytes) -> bytes:
                 b".".join(draw(st.permutations(parts))),
                 b".".join(draw(st.lists(several, max_size=6))),
                 b".".join([*head, part + end, *tail]),
-                # Other characters may stand for the same bytes.
+                # Different characters can decode to the same bytes.
                 b".".join([*head, part[:-1] + bytes([part[-1] ^ 1]), *tail]),
             ]
         )
@@ -255,7 +257,7 @@ def changed(draw: st.DrawFn, token: bytes) -> bytes:
 
 @fuzz
 @given(data=st.data())
-async def test_a_good_token_that_is_changed_anywhere_is_refused(
+async def test_a_changed_token_is_refused(
     gateway: GatewayClient, issuer: FakeIssuer, data: st.DataObject
 ) -> None:
     good = issuer.token().encode()
@@ -271,7 +273,7 @@ ALGORITHMS = ("RS256", "PS512", "ES256", "ES512", "Ed25519", "EdDSA")
 async def many_keys(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> AsyncGenerator[GatewayClient]:
-    """Give the gateway over an issuer with a key of each kind, named like its algorithm."""
+    """Open the gateway with an issuer that has a key of each kind, named like its algorithm."""
     issuer.keys = {algorithm: key_of(algorithm) for algorithm in ALGORITHMS}
     async with open_gateway(knowing(issuer, services)) as opened:
         yield opened
@@ -280,17 +282,17 @@ async def many_keys(
 @fuzz
 @given(
     key=st.sampled_from(ALGORITHMS),
-    told=st.sampled_from([*ALGORITHMS, "RS384", "ES384", "HS256", "none"]),
+    stated=st.sampled_from([*ALGORITHMS, "RS384", "ES384", "HS256", "none"]),
     signature=st.binary(max_size=300) | st.integers(0, 600).map(bytes),
 )
-@example(key="ES256", told="ES256", signature=bytes(64))
-@example(key="ES256", told="ES256", signature=b"\xff" * 64)
-@example(key="RS256", told="RS256", signature=b"\xff" * 256)
-async def test_whatever_stands_in_place_of_a_signature_lets_nobody_in(
-    many_keys: GatewayClient, issuer: FakeIssuer, key: str, told: str, signature: bytes
+@example(key="ES256", stated="ES256", signature=bytes(64))
+@example(key="ES256", stated="ES256", signature=b"\xff" * 64)
+@example(key="RS256", stated="RS256", signature=b"\xff" * 256)
+async def test_a_token_with_a_random_signature_is_refused(
+    many_keys: GatewayClient, issuer: FakeIssuer, key: str, stated: str, signature: bytes
 ) -> None:
     claims = json.dumps(issuer.claims()).encode()
-    parts = (json.dumps({"alg": told, "kid": key}).encode(), claims, signature)
+    parts = (json.dumps({"alg": stated, "kid": key}).encode(), claims, signature)
     token = ".".join(base64.urlsafe_b64encode(one).decode().rstrip("=") for one in parts)
 
     await check(many_keys, token, may_be_good=False)
@@ -302,11 +304,11 @@ KEY_NAMES = st.sampled_from(
 KEYS = st.sampled_from(["ES256", "ES512", "RS256", "Ed25519"]).map(
     lambda algorithm: jwk(key_of(algorithm), kid="odd")
 )
-CLOSED = VALUES.filter(lambda text: text not in {b"{", b"]", b""}) | WILD
+COMPLETE_VALUES = VALUES.filter(lambda text: text not in {b"{", b"]", b""}) | WILD
 
 
 def is_too_deep(text: bytes) -> bool:
-    """Tell whether Python refuses JSON as too deep, which depends on its version."""
+    """Return whether Python refuses JSON as too deep, which depends on its version."""
     try:
         json.loads(text)
     except RecursionError:
@@ -316,12 +318,12 @@ def is_too_deep(text: bytes) -> bool:
     return False
 
 
-async def keys_of(*answers: bytes) -> KeySet | SourceFailure:
-    """Ask an issuer for its keys that answers one request after the other like this."""
+async def keys_of(*bodies: bytes) -> KeySet | SourceFailure:
+    """Request the keys of an issuer that sends these responses in order."""
     callers = {"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE}
-    if len(answers) == 1:
+    if len(bodies) == 1:
         callers["jwks_url"] = f"{ISSUER}keys"
-    rest = iter(answers)
+    rest = iter(bodies)
     transport = FakeTransport(lambda _: httpx.Response(200, content=next(rest)))
     return await Issuer(JwtCallers.model_validate(callers), transport, ManualClock()).keys()
 
@@ -329,18 +331,18 @@ async def keys_of(*answers: bytes) -> KeySet | SourceFailure:
 @fuzz
 @given(
     key=KEYS,
-    more=st.lists(st.tuples(KEY_NAMES, CLOSED), min_size=1, max_size=3),
-    bare=CLOSED,
+    more=st.lists(st.tuples(KEY_NAMES, COMPLETE_VALUES), min_size=1, max_size=3),
+    bare=COMPLETE_VALUES,
     first=st.booleans(),
 )
 @example(key={}, more=[("kid", b'"\\ud800"')], bare=b"null", first=True)
 @example(key={}, more=[("x5c", b'"\xff"')], bare=b"1" * 5_000, first=True)
 @example(key={}, more=[("n", b"[" * 300 + b"]" * 300)], bare=b"NaN", first=True)
-async def test_whatever_stands_among_the_keys_of_an_issuer_the_good_ones_serve(
+async def test_valid_keys_are_used_beside_random_keys_of_the_issuer(
     key: Mapping[str, object], more: Sequence[tuple[str, bytes]], bare: bytes, *, first: bool
 ) -> None:
     good = json.dumps(jwk(key_of("ES256"), kid="first")).encode()
-    odd = [written(key, more, first=False), bare]
+    odd = [object_with(key, more, first=False), bare]
     listed = b", ".join([*odd, good] if first else [good, *odd])
 
     body = b'{"keys": [' + listed + b"]}"
@@ -362,14 +364,14 @@ async def test_whatever_stands_among_the_keys_of_an_issuer_the_good_ones_serve(
 )
 @example(name="jwks_uri", value=b'"https://' + b"a" * 64 + b'/keys"', document=b"")
 @example(name="scopes_supported", value=b'"\\ud800"', document=b"[]")
-async def test_whatever_an_issuer_says_of_itself_or_gives_as_keys_is_keys_or_a_failure(
+async def test_random_discovery_documents_and_keys_give_keys_or_a_failure(
     name: str, value: bytes, document: bytes
 ) -> None:
     right = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}keys"}
     keys = json.dumps({"keys": [jwk(key_of("ES256"), kid="first")]}).encode()
 
     for discovery, published in (
-        (written(right, [(name, value)], first=False), keys),
+        (object_with(right, [(name, value)], first=False), keys),
         (document, keys),
         (json.dumps(right).encode(), document),
     ):
@@ -382,7 +384,7 @@ async def test_whatever_an_issuer_says_of_itself_or_gives_as_keys_is_keys_or_a_f
             assert found.find("first", "ES256") is not None
 
 
-ANSWER_HEADERS = st.lists(
+RESPONSE_HEADERS = st.lists(
     st.tuples(
         st.sampled_from([b"retry-after", b"content-type", b"content-encoding", b"date", b"x-a"]),
         st.sampled_from(
@@ -408,16 +410,16 @@ ANSWER_HEADERS = st.lists(
         max_size=3,
     ),
     status=st.sampled_from([200, 200, 200, 204, 302, 400, 401, 429, 500, 503]),
-    headers=ANSWER_HEADERS,
+    headers=RESPONSE_HEADERS,
 )
 @example(more=[("scope", b'"\\ud800"')], status=200, headers=[])
 @example(more=[("expires_in", b"1" * 5_000)], status=200, headers=[])
 @example(more=[], status=429, headers=[(b"retry-after", b"-jan-2020 00:00:00 GMT")])
-async def test_whatever_an_authorization_server_answers_is_a_token_or_a_failure(
+async def test_a_random_response_of_a_token_endpoint_is_a_token_or_a_failure(
     more: Sequence[tuple[str, bytes]], status: int, headers: Sequence[tuple[bytes, bytes]]
 ) -> None:
     good = {"access_token": "abc", "token_type": "Bearer", "expires_in": 3600}
-    body = written(good, more, first=False)
+    body = object_with(good, more, first=False)
     transport = FakeTransport(lambda _: httpx.Response(status, content=body, headers=[*headers]))
     auth = ClientCredentialsAuth.model_validate(
         {
@@ -428,11 +430,11 @@ async def test_whatever_an_authorization_server_answers_is_a_token_or_a_failure(
         }
     )
 
-    said = await AuthorizationServer("profile", auth, transport, ManualClock()).request_token()
+    result = await AuthorizationServer("profile", auth, transport, ManualClock()).request_token()
 
-    if isinstance(said, SourceFailure):
-        assert said.detail.startswith("token endpoint: ")
+    if isinstance(result, SourceFailure):
+        assert result.detail.startswith("token endpoint: ")
         return
     assert status == 200
-    assert is_bearer_token(said.token)
-    assert said.expires_in is None or 0 <= said.expires_in < float("inf")
+    assert is_bearer_token(result.token)
+    assert result.expires_in is None or 0 <= result.expires_in < float("inf")

@@ -1,4 +1,4 @@
-"""What an issuer may answer when it is asked for its keys."""
+"""Responses of an issuer to requests for its keys."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from tests.issuer import AUDIENCE, HOST, ISSUER, FakeIssuer, knowing
 
 
 @pytest.mark.parametrize(
-    ("said", "detail"),
+    ("changes", "detail"),
     [
         ({"issuer": "https://login.example.com"}, "its issuer is not the one of the settings"),
         ({"issuer": "https://evil.example.com/"}, "its issuer is not the one of the settings"),
@@ -30,14 +30,14 @@ from tests.issuer import AUDIENCE, HOST, ISSUER, FakeIssuer, knowing
         ({"jwks_uri": f"http://{HOST}/keys"}, "its jwks_uri is not https"),
     ],
 )
-async def test_a_discovery_document_that_does_not_fit_is_not_followed(
+async def test_an_invalid_discovery_document_is_not_followed(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
-    said: Mapping[str, object],
+    changes: Mapping[str, object],
     detail: str,
 ) -> None:
-    issuer.discovery = dict(said)
+    issuer.discovery = dict(changes)
 
     async with open_gateway(knowing(issuer, services)) as gateway:
         response = await ask(gateway, issuer.token())
@@ -50,7 +50,7 @@ async def test_a_discovery_document_that_does_not_fit_is_not_followed(
     assert not issuer.fetches
 
 
-async def test_with_the_address_of_the_keys_nothing_is_discovered(
+async def test_discovery_is_skipped_when_the_url_of_the_keys_is_set(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     changes = {"jwks_url": f"https://{HOST}/keys"}
@@ -63,7 +63,7 @@ async def test_with_the_address_of_the_keys_nothing_is_discovered(
 
 
 class WatchedBody(httpx.AsyncByteStream):
-    """The body of an answer that comes in pieces, and whether it was closed."""
+    """A response body in pieces that counts how often it is closed."""
 
     def __init__(self, pieces: Sequence[bytes], error: Exception | None) -> None:
         self.closed = 0
@@ -77,7 +77,7 @@ class WatchedBody(httpx.AsyncByteStream):
             raise self._error
 
     async def aclose(self) -> None:
-        """Be closed."""
+        """Count the call."""
         self.closed += 1
 
 
@@ -96,27 +96,27 @@ class WatchedBody(httpx.AsyncByteStream):
         (500, {}, [b"x"], None),
     ],
 )
-async def test_each_answer_of_an_issuer_is_closed_once_whatever_it_is(
+async def test_each_response_of_an_issuer_is_closed_once(
     at: str, status: int, headers: Mapping[str, str], pieces: Sequence[bytes], error: Exception
 ) -> None:
     bodies: list[WatchedBody] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        right = b'{"issuer": "%b", "jwks_uri": "%bkeys"}' % ((ISSUER.encode(),) * 2)
-        is_right = at == "keys" and request.url.path != "/keys"
-        bodies.append(WatchedBody([right], None) if is_right else WatchedBody(pieces, error))
-        if is_right:
+    def respond(request: httpx.Request) -> httpx.Response:
+        valid = b'{"issuer": "%b", "jwks_uri": "%bkeys"}' % ((ISSUER.encode(),) * 2)
+        is_valid = at == "keys" and request.url.path != "/keys"
+        bodies.append(WatchedBody([valid], None) if is_valid else WatchedBody(pieces, error))
+        if is_valid:
             return httpx.Response(200, stream=bodies[-1])
         return httpx.Response(status, headers=dict(headers), stream=bodies[-1])
 
     settings = JwtCallers.model_validate({"mode": "jwt", "issuer": ISSUER, "audience": AUDIENCE})
-    found = await Issuer(settings, FakeTransport(answer), ManualClock()).keys()
+    found = await Issuer(settings, FakeTransport(respond), ManualClock()).keys()
 
     assert isinstance(found, SourceFailure)
     assert [one.closed for one in bodies] == [1] * (2 if at == "keys" else 1)
 
 
-async def test_an_answer_that_is_not_waited_for_any_more_is_closed(
+async def test_a_response_is_closed_after_a_timeout_or_a_cancellation(
     clock: ManualClock,
 ) -> None:
     class Endless(WatchedBody):
@@ -146,12 +146,12 @@ async def test_an_answer_that_is_not_waited_for_any_more_is_closed(
 
 
 def redirecting(_: httpx.Request) -> httpx.Response:
-    """Lead elsewhere."""
+    """Redirect to another address."""
     return httpx.Response(302, headers={"location": f"{ISSUER}elsewhere"})
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("behaviour", "outcome"),
     [
         (redirecting, "SOURCE_MALFORMED"),
         (failing(500), "SOURCE_UNAVAILABLE"),
@@ -163,15 +163,15 @@ def redirecting(_: httpx.Request) -> httpx.Response:
         (saying(b" " * 262_145), "SOURCE_MALFORMED"),
     ],
 )
-async def test_an_answer_that_has_no_keys_is_none(
+async def test_authentication_is_unavailable_after_a_response_without_keys(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
-    answer: Behaviour,
+    behaviour: Behaviour,
     outcome: str,
 ) -> None:
     settings = knowing(issuer, services, {"jwks_url": f"https://{HOST}/keys"})
-    services.others[HOST] = answer
+    services.others[HOST] = behaviour
 
     async with open_gateway(settings) as gateway:
         response = await ask(gateway, issuer.token())

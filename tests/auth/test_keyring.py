@@ -1,4 +1,4 @@
-"""How the keys of an issuer are kept and renewed."""
+"""The keys of an issuer are cached and renewed."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from tests.issuer import FakeIssuer, key_of, knowing, signed
 
 
 def unavailable(response: httpx.Response) -> int:
-    """Check that it cannot be said who asks, and read when to come back."""
+    """Check that authentication is unavailable, and return the seconds until a retry."""
     [error] = response.json()["errors"]
     assert response.status_code == 503
     assert error["extensions"] == {"code": "AUTHENTICATION_UNAVAILABLE"}
@@ -28,24 +28,24 @@ def forged(issuer: FakeIssuer, name: str) -> str:
     return signed(issuer.claims(), key_of("ES256", 99), kid=name)
 
 
-async def test_the_keys_are_fetched_at_the_start_and_serve_all_requests(
+async def test_the_keys_are_fetched_once_at_the_start_for_all_requests(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
         await clock.settle()
         fetched = list(issuer.asked)
-        answers = await asyncio.gather(*(ask(gateway, issuer.token()) for _ in range(20)))
+        responses = await asyncio.gather(*(ask(gateway, issuer.token()) for _ in range(20)))
 
         [line] = gateway.events("auth.keys")
 
     assert fetched == ["/.well-known/openid-configuration", "/keys"] == issuer.asked
-    assert {one.status_code for one in answers} == {200}
+    assert {one.status_code for one in responses} == {200}
     assert line["outcome"] == "ok"
     assert line["keys"] == 1
     assert "duration_ms" in line
 
 
-async def test_a_key_that_is_new_is_fetched_once_for_all_who_need_it(
+async def test_a_new_key_is_fetched_once_for_all_waiting_requests(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -54,15 +54,15 @@ async def test_a_key_that_is_new_is_fetched_once_for_all_who_need_it(
         clock.advance(10)
         issuer.keys = {"second": key_of("ES256", 2)}
         new = issuer.token("second")
-        answers = await asyncio.gather(*(ask(gateway, new) for _ in range(30)))
+        responses = await asyncio.gather(*(ask(gateway, new) for _ in range(30)))
         retired = await ask(gateway, old)
 
-    assert {one.status_code for one in answers} == {200}
+    assert {one.status_code for one in responses} == {200}
     assert issuer.fetches == 2
     assert retired.status_code == 401
 
 
-async def test_a_flood_of_keys_that_are_not_known_costs_one_fetch_in_a_while(
+async def test_many_tokens_with_unknown_keys_cause_one_fetch_per_interval(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -81,7 +81,7 @@ async def test_a_flood_of_keys_that_are_not_known_costs_one_fetch_in_a_while(
     assert good.status_code == 200
 
 
-async def test_old_keys_are_fetched_again_behind_while_they_serve(
+async def test_old_keys_are_used_while_they_are_renewed_in_the_background(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     release = asyncio.Event()
@@ -98,17 +98,17 @@ async def test_old_keys_are_fetched_again_behind_while_they_serve(
         await ask(gateway, token)
         young = len(issuer.asked)
         clock.advance(1)
-        answers = [await ask(gateway, token) for _ in range(5)]
+        responses = [await ask(gateway, token) for _ in range(5)]
         await clock.settle()
         release.set()
         await clock.settle()
 
     assert young == 2
-    assert {one.status_code for one in answers} == {200}
+    assert {one.status_code for one in responses} == {200}
     assert issuer.fetches == 2
 
 
-async def test_keys_serve_for_a_day_while_the_issuer_is_down_and_no_longer(
+async def test_keys_are_used_for_at_most_a_day_while_the_issuer_is_down(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -132,7 +132,7 @@ async def test_keys_serve_for_a_day_while_the_issuer_is_down_and_no_longer(
     assert outcomes == ["ok", "SOURCE_UNAVAILABLE", "ok"]
 
 
-async def test_a_token_of_a_key_that_cannot_be_looked_up_is_not_called_bad(
+async def test_a_token_with_a_new_key_gets_503_while_the_issuer_is_down(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -147,7 +147,7 @@ async def test_a_token_of_a_key_that_cannot_be_looked_up_is_not_called_bad(
     assert known.status_code == 200
 
 
-async def test_once_the_issuer_is_back_a_key_that_is_not_known_is_a_bad_one_again(
+async def test_a_token_with_an_unknown_key_gets_401_after_the_issuer_is_back(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -164,15 +164,15 @@ async def test_once_the_issuer_is_back_a_key_that_is_not_known_is_a_bad_one_agai
     assert issuer.fetches == 2
 
 
-async def test_keys_are_fetched_in_the_name_of_no_request(
+async def test_a_fetch_of_keys_is_logged_without_a_request_id(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
         await ask(gateway, issuer.token())
         clock.advance(10)
-        await ask(gateway, forged(issuer, "x"))  # waits for them
+        await ask(gateway, forged(issuer, "x"))  # waits for the keys
         clock.advance(600)
-        await ask(gateway, issuer.token())  # has them renewed behind
+        await ask(gateway, issuer.token())  # renews the keys in the background
         await clock.settle()
 
         lines = gateway.events("auth.keys")
@@ -182,7 +182,7 @@ async def test_keys_are_fetched_in_the_name_of_no_request(
 
 
 @pytest.mark.parametrize("state", ["hangs", "down", "hangs for a request"])
-async def test_nothing_goes_on_once_the_gateway_has_stopped(
+async def test_no_task_is_left_after_the_gateway_has_stopped(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
@@ -199,19 +199,19 @@ async def test_nothing_goes_on_once_the_gateway_has_stopped(
     before = asyncio.all_tasks()
     async with open_gateway(knowing(issuer, services)) as gateway:
         await clock.settle()
-        asking = [asyncio.create_task(ask(gateway, issuer.token()))]
+        requests = [asyncio.create_task(ask(gateway, issuer.token()))]
         await clock.settle()
         clock.advance(10)
         if state == "hangs for a request":
-            asking.append(asyncio.create_task(ask(gateway, forged(issuer, "x"))))
+            requests.append(asyncio.create_task(ask(gateway, forged(issuer, "x"))))
         await clock.settle()
-    await asyncio.wait(asking)
+    await asyncio.wait(requests)
 
     assert asyncio.all_tasks() == before
-    assert asking[-1].result().status_code == 503
+    assert requests[-1].result().status_code == 503
 
 
-async def test_an_issuer_that_is_down_at_the_start_is_asked_until_it_answers(
+async def test_an_issuer_that_is_down_at_the_start_is_retried_until_it_responds(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     issuer.down = True
@@ -236,7 +236,7 @@ async def test_an_issuer_that_is_down_at_the_start_is_asked_until_it_answers(
     assert not services.calls["billing"]
 
 
-async def test_an_issuer_that_goes_down_later_leaves_the_gateway_ready(
+async def test_the_gateway_stays_ready_when_the_issuer_goes_down_later(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
@@ -250,7 +250,7 @@ async def test_an_issuer_that_goes_down_later_leaves_the_gateway_ready(
     assert ready.status_code == 200
 
 
-async def test_an_issuer_that_does_not_answer_in_time_is_not_waited_for(
+async def test_a_fetch_of_keys_ends_at_its_timeout(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     never = asyncio.Event()
@@ -261,10 +261,10 @@ async def test_an_issuer_that_does_not_answer_in_time_is_not_waited_for(
 
     services.before = hold
     async with open_gateway(knowing(issuer, services)) as gateway:
-        asking = asyncio.create_task(ask(gateway, issuer.token()))
+        request = asyncio.create_task(ask(gateway, issuer.token()))
         await clock.settle()
         clock.advance(2)
-        response = await asking
+        response = await request
 
         [line] = gateway.events("auth.keys")
 
@@ -272,7 +272,7 @@ async def test_an_issuer_that_does_not_answer_in_time_is_not_waited_for(
     assert line["outcome"] == "SOURCE_TIMEOUT"
 
 
-async def test_whoever_gives_up_waiting_for_keys_takes_them_from_nobody(
+async def test_a_cancelled_request_does_not_cancel_the_fetch_for_other_requests(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     release = asyncio.Event()
@@ -283,20 +283,20 @@ async def test_whoever_gives_up_waiting_for_keys_takes_them_from_nobody(
 
     services.before = hold
     async with open_gateway(knowing(issuer, services)) as gateway:
-        impatient = asyncio.create_task(ask(gateway, issuer.token()))
-        patient = asyncio.create_task(ask(gateway, issuer.token()))
+        cancelled = asyncio.create_task(ask(gateway, issuer.token()))
+        waiting = asyncio.create_task(ask(gateway, issuer.token()))
         await clock.settle()
-        impatient.cancel()
+        cancelled.cancel()
         await clock.settle()
         release.set()
-        response = await patient
+        response = await waiting
 
-    assert impatient.cancelled()
+    assert cancelled.cancelled()
     assert response.status_code == 200
     assert issuer.fetches == 1
 
 
-async def test_the_gateway_stops_while_keys_are_being_fetched(
+async def test_the_gateway_stops_during_a_fetch_of_keys(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     never = asyncio.Event()

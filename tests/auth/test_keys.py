@@ -1,4 +1,4 @@
-"""Which of the keys that an issuer publishes are used, and for what."""
+"""The published keys of an issuer: which are used, and for which algorithms."""
 
 import json
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ def dumps(value: object) -> bytes:
 
 
 def read(*keys: object, algorithms: tuple[Algorithm, ...] = ALL) -> set[tuple[str | None, str]]:
-    """Read a set of keys: which are there, and for what."""
+    """Read a key set, and return the names and algorithms of its usable keys."""
     return set(read_keys(dumps({"keys": keys}), algorithms).by_use)
 
 
-def test_a_key_is_for_the_algorithms_of_its_type_and_curve() -> None:
+def test_a_key_is_used_for_the_algorithms_of_its_type_and_curve() -> None:
     assert read(EC) == {("ec", "ES256")}
     assert {use for _, use in read(RSA)} == {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
     assert {use for _, use in read(jwk(key_of("Ed25519"), kid="ed"))} == {"Ed25519", "EdDSA"}
     assert read(RSA, algorithms=("RS256",)) == {("rsa", "RS256")}
 
 
-def test_a_key_that_is_for_one_algorithm_is_for_no_other() -> None:
+def test_a_key_with_an_alg_is_used_only_for_this_algorithm() -> None:
     assert read({**RSA, "alg": "PS256"}) == {("rsa", "PS256")}
 
 
@@ -62,14 +62,14 @@ def test_a_key_that_is_for_one_algorithm_is_for_no_other() -> None:
         "key",
     ],
 )
-def test_a_key_that_is_no_good_does_no_harm_to_the_others(bad: object) -> None:
-    assert read(bad, {**EC, "kid": "good"}) == {("good", "ES256")}
+def test_an_unusable_key_does_not_affect_the_others(bad: object) -> None:
+    assert read(bad, {**EC, "kid": "valid"}) == {("valid", "ES256")}
     with pytest.raises(MalformedError, match="none of its 1 keys can be used"):
         read(bad)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "members",
     [
         {"key_ops": ["verify"]},
         {"key_ops": ["verify"], "use": "sig"},
@@ -77,8 +77,8 @@ def test_a_key_that_is_no_good_does_no_harm_to_the_others(bad: object) -> None:
         {"x5c": 7, "x5t": None, "oth": [], "d": "AAAA"},
     ],
 )
-def test_what_else_an_issuer_says_of_a_key_does_not_spoil_it(said: Mapping[str, object]) -> None:
-    assert read({**EC, **said}) == {("ec", "ES256")}
+def test_a_key_with_additional_members_is_used(members: Mapping[str, object]) -> None:
+    assert read({**EC, **members}) == {("ec", "ES256")}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_else_an_issuer_says_of_a_key_does_not_spoil_it(said: Mapping[str, 
         b'{"kty": "EC", "kid": NaN, "x": 1e999}',
     ],
 )
-def test_a_key_that_a_strict_reader_of_json_refuses_does_no_harm_to_the_others(bad: bytes) -> None:
+def test_a_key_with_invalid_json_values_does_not_affect_the_others(bad: bytes) -> None:
     keys = read_keys(b'\xef\xbb\xbf{"keys": [%b, %b]}' % (bad, dumps(EC)), ALL)
 
     assert set(keys.by_use) == {("ec", "ES256")}
@@ -103,12 +103,12 @@ def test_an_rsa_key_that_is_too_short_is_not_used() -> None:
     modulus = jwk(short)["n"]
     assert isinstance(modulus, str)
 
-    for key in (jwk(short), {**jwk(short), "n": "A" * 344 + modulus}):  # zeros make it no longer
+    for key in (jwk(short), {**jwk(short), "n": "A" * 344 + modulus}):  # leading zeros do not count
         with pytest.raises(MalformedError):
             read(key)
 
 
-def test_a_set_is_read_up_to_a_number_of_keys() -> None:
+def test_a_key_set_is_read_up_to_a_maximum_number_of_keys() -> None:
     filler: list[Mapping[str, str]] = [{"kty": "x"}] * (MAX_KEYS - 1)
 
     assert read(*filler, EC) == {("ec", "ES256")}
@@ -116,7 +116,7 @@ def test_a_set_is_read_up_to_a_number_of_keys() -> None:
         read(*filler, {"kty": "x"}, EC)
 
 
-def test_of_two_keys_with_one_name_the_first_counts() -> None:
+def test_the_first_of_two_keys_with_the_same_name_is_used() -> None:
     keys = read_keys(dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="ec")]}), ALL)
 
     found = keys.find("ec", "ES256")
@@ -125,7 +125,7 @@ def test_of_two_keys_with_one_name_the_first_counts() -> None:
     assert found.get("x") == EC["x"]
 
 
-def test_a_token_without_a_name_is_of_the_one_key_there_is() -> None:
+def test_a_token_without_a_kid_uses_the_only_key_of_its_algorithm() -> None:
     one = read_keys(dumps({"keys": [EC, RSA]}), ("ES256", "RS256"))
     two = read_keys(dumps({"keys": [EC, jwk(key_of("ES256", 2), kid="b")]}), ("ES256",))
 
@@ -133,7 +133,7 @@ def test_a_token_without_a_name_is_of_the_one_key_there_is() -> None:
     assert two.find(None, "ES256") is None
 
 
-def test_where_the_issuer_names_no_keys_the_name_in_a_token_means_nothing() -> None:
+def test_the_kid_of_a_token_is_ignored_when_the_keys_have_no_names() -> None:
     keys = read_keys(dumps({"keys": [{**EC, "kid": None}]}), ALL)
 
     assert keys.find("anything", "ES256") is not None
@@ -156,9 +156,9 @@ NAMES = st.sampled_from(["kty", "kid", "use", "key_ops", "alg", "crv", "n", "e",
     whole=st.sampled_from([EC, RSA, jwk(key_of("ES512"), kid="p"), jwk(key_of("EdDSA"), kid="o")]),
     changes=st.dictionaries(NAMES, PARTS, min_size=1, max_size=4),
 )
-def test_whatever_an_issuer_publishes_the_good_keys_serve(
+def test_a_valid_key_is_used_beside_a_random_one(
     whole: Mapping[str, object], changes: Mapping[str, object]
 ) -> None:
-    good = jwk(key_of("ES256", 3), kid="the good one")
+    valid = jwk(key_of("ES256", 3), kid="valid")
 
-    assert ("the good one", "ES256") in read({**whole, **changes}, good)
+    assert ("valid", "ES256") in read({**whole, **changes}, valid)

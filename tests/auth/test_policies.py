@@ -1,4 +1,4 @@
-"""Who may see what, through HTTP: compiled and interpreted, by every way into the graph."""
+"""Policies of fields over HTTP: compiled and interpreted, for each root field."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -29,26 +29,26 @@ FIELDS = "username email plan loginCount lastSeenAt"
 OWN, OTHER = user_id(1), user_id(2)
 USERS = "query($ids: [ID!]!) { users(ids: $ids) { %s } }"
 
-HIDDEN = "FORBIDDEN"
+FORBIDDEN = "FORBIDDEN"
 
 
 @pytest.fixture(params=EVERY, ids=str)
 def ways(request: pytest.FixtureRequest) -> Ways:
-    """Have every test done in all ways."""
+    """Run every test in all ways."""
     ways: Ways = request.param
     return ways
 
 
 @pytest.fixture
 async def gateway(open_gateway: OpenGateway, services: FakeServices) -> Any:  # noqa: ANN401 # a fixture's
-    """Open the gateway to callers who say who they are."""
+    """Open the gateway, with callers that are given by headers."""
     services.know(*range(1, 5))
     async with open_gateway(settings_for_fakes(explain=True), by_headers) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("may", ["public", "self", "hr:read", "self or hr:read"])
-def test_where_callers_are_not_known_each_of_them_sees_every_field(may: str) -> None:
+def test_every_field_is_visible_without_authentication(may: str) -> None:
     policies = Policies({"salary": policy_of(may)})
 
     assert policies.rights(EVERYBODY).allows("salary", own=False)
@@ -69,7 +69,7 @@ def test_where_callers_are_not_known_each_of_them_sees_every_field(may: str) -> 
         (OWN, ("activity:read", "something:else"), ""),
     ],
 )
-async def test_a_field_that_one_may_not_see_is_null_with_an_error_at_its_place(
+async def test_a_forbidden_field_is_null_with_an_error_at_its_path(
     gateway: GatewayClient, subject: str | None, scopes: tuple[str, ...], hidden: str
 ) -> None:
     reply = await gateway.query_as(
@@ -79,10 +79,10 @@ async def test_a_field_that_one_may_not_see_is_null_with_an_error_at_its_place(
     user = reply.data["user"]
     assert list(user) == FIELDS.split()
     assert {name for name, value in user.items() if value is None} == set(hidden.split())
-    assert reply.codes == {f"user.{name}": HIDDEN for name in hidden.split()}
+    assert reply.codes == {f"user.{name}": FORBIDDEN for name in hidden.split()}
 
 
-async def test_a_refusal_says_whom_the_field_is_for(gateway: GatewayClient) -> None:
+async def test_the_error_of_a_forbidden_field_names_its_audience(gateway: GatewayClient) -> None:
     reply = await gateway.query_as(headers_of(OTHER), f'{{ user(id: "{OWN}") {{ plan }} }}')
 
     [error] = reply.errors
@@ -90,11 +90,11 @@ async def test_a_refusal_says_whom_the_field_is_for(gateway: GatewayClient) -> N
         "message": "plan is for the user itself and callers with the scope billing:read",
         "locations": [{"line": 1, "column": 54}],
         "path": ["user", "plan"],
-        "extensions": {"code": HIDDEN},
+        "extensions": {"code": FORBIDDEN},
     }
 
 
-async def test_of_many_users_only_the_own_one_is_asked_about(
+async def test_a_source_is_asked_only_for_users_whose_fields_are_allowed(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     ids = [user_id(number) for number in (2, 1, 3, 1)]
@@ -107,12 +107,12 @@ async def test_of_many_users_only_the_own_one_is_asked_about(
         {"username": "user3", "plan": None},
         {"username": "user1", "plan": "pro"},
     ]
-    assert reply.codes == {"users.0.plan": HIDDEN, "users.2.plan": HIDDEN}
+    assert reply.codes == {"users.0.plan": FORBIDDEN, "users.2.plan": FORBIDDEN}
     assert services.billing.batches == [[OWN]]
     assert [sorted(batch) for batch in services.profile.batches] == [sorted(set(ids))]
 
 
-async def test_a_source_of_which_nothing_may_be_seen_is_not_called(
+async def test_a_source_with_only_forbidden_fields_is_not_called(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     services.billing.behaviour = failing(503)
@@ -121,11 +121,11 @@ async def test_a_source_of_which_nothing_may_be_seen_is_not_called(
     reply = await gateway.query_as(headers_of(OWN), query)
 
     assert reply.data["user"] == {"plan": None, "balance": None, "loginCount": None}
-    assert set(reply.codes.values()) == {HIDDEN}
-    assert services.calls == {"profile": 1, "billing": 0, "activity": 0}  # whether it exists
+    assert set(reply.codes.values()) == {FORBIDDEN}
+    assert services.calls == {"profile": 1, "billing": 0, "activity": 0}  # is the user known?
 
 
-async def test_what_is_hidden_of_a_user_that_does_not_exist_is_no_error(
+async def test_a_forbidden_field_of_an_unknown_user_is_not_an_error(
     gateway: GatewayClient,
 ) -> None:
     reply = await gateway.query_as(headers_of(OWN), f'{{ user(id: "{user_id(9)}") {{ plan }} }}')
@@ -133,7 +133,7 @@ async def test_what_is_hidden_of_a_user_that_does_not_exist_is_no_error(
     assert reply.body == {"data": {"user": None}}
 
 
-async def test_aliases_fragments_and_conditions_are_no_way_around(
+async def test_aliases_fragments_and_conditions_do_not_bypass_policies(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     query = (
@@ -147,11 +147,11 @@ async def test_aliases_fragments_and_conditions_are_no_way_around(
     keys = ["username", "a", "plan", "events", "b", "balance"]
     assert reply.data["user"] == dict.fromkeys(keys)
     assert list(reply.data["user"]) == keys
-    assert reply.codes == {f"user.{key}": HIDDEN for key in keys}
+    assert reply.codes == {f"user.{key}": FORBIDDEN for key in keys}
     assert services.calls == {"profile": 1, "billing": 0, "activity": 0}
 
 
-async def test_a_hidden_field_says_nothing_of_its_arguments_and_loads_no_page(
+async def test_a_forbidden_field_checks_no_arguments_and_loads_no_page(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     query = (
@@ -161,22 +161,24 @@ async def test_a_hidden_field_says_nothing_of_its_arguments_and_loads_no_page(
 
     reply = await gateway.query_as(headers_of(OWN), query)
 
-    assert reply.codes == {"user.events": HIDDEN, "user.invoices": HIDDEN}
+    assert reply.codes == {"user.events": FORBIDDEN, "user.invoices": FORBIDDEN}
     assert services.billing.requests == []
 
 
-async def test_own_invoices_are_shown(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_only_the_own_invoices_of_a_caller_are_returned(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
     services.billing.invoices = {user_id(number): [invoice(number)] for number in (1, 2)}
     query = USERS % "invoices { edges { node { total { amount } } } }"
 
     reply = await gateway.query_as(headers_of(OWN), query, ids=[OTHER, OWN])
 
     assert [user["invoices"] is None for user in reply.data["users"]] == [True, False]
-    assert reply.codes == {"users.0.invoices": HIDDEN}
+    assert reply.codes == {"users.0.invoices": FORBIDDEN}
     assert {one.url.params["userId"] for one in services.billing.requests} == {OWN}
 
 
-async def test_representations_of_a_router_are_no_way_around(
+async def test_entity_representations_do_not_bypass_policies(
     gateway: GatewayClient, services: FakeServices
 ) -> None:
     query = (
@@ -190,13 +192,13 @@ async def test_representations_of_a_router_are_no_way_around(
         {"username": "user2", "plan": None},
         {"username": "user1", "plan": "pro"},
     ]
-    assert reply.codes == {"_entities.0.plan": HIDDEN}
+    assert reply.codes == {"_entities.0.plan": FORBIDDEN}
     assert services.billing.batches == [[OWN]]
 
 
-@pytest.mark.parametrize("told", ["always", "never"])
-async def test_of_a_thousand_representations_only_the_own_ones_show_what_is_hidden(
-    open_gateway: OpenGateway, services: FakeServices, told: str
+@pytest.mark.parametrize("directives", ["always", "never"])
+async def test_protected_fields_are_null_for_other_users_in_many_representations(
+    open_gateway: OpenGateway, services: FakeServices, directives: str
 ) -> None:
     for name, service in services.by_name.items():
         service.rows = {user_id(number): marked_rows(number)[name] for number in range(999)}
@@ -208,8 +210,10 @@ async def test_of_a_thousand_representations_only_the_own_ones_show_what_is_hidd
     named = [{"__typename": "User", "id": user_id(number)} for number in numbers]
     wrong = {"__typename": "User", "id": "no id"}
 
-    # The schema may be without directives for routers; the policies are the same.
-    async with open_gateway(settings_for_fakes(security_directives=told), by_headers) as gateway:
+    # The schema for routers may have no directives. The policies are the same.
+    async with open_gateway(
+        settings_for_fakes(security_directives=directives), by_headers
+    ) as gateway:
         reply = await gateway.query_as(headers_of(OWN), query, r=[*named, wrong])
 
     assert reply.data["_entities"] == [
@@ -225,7 +229,7 @@ async def test_of_a_thousand_representations_only_the_own_ones_show_what_is_hidd
     ]
     hidden = {f"_entities.{place}.loginCount" for place in range(999)}
     hidden |= {f"_entities.{place}.plan" for place, number in enumerate(numbers) if number != 1}
-    assert reply.codes == {**dict.fromkeys(hidden, HIDDEN), "_entities.999": "BAD_USER_INPUT"}
+    assert reply.codes == {**dict.fromkeys(hidden, FORBIDDEN), "_entities.999": "BAD_USER_INPUT"}
     assert services.billing.batches == [[OWN]]
     assert services.activity.batches == []
     assert sorted({key for batch in services.profile.batches for key in batch}) == sorted(
@@ -233,7 +237,9 @@ async def test_of_a_thousand_representations_only_the_own_ones_show_what_is_hidd
     )
 
 
-async def test_one_document_shows_each_caller_what_is_theirs(gateway: GatewayClient) -> None:
+async def test_one_document_returns_only_the_allowed_fields_to_each_caller(
+    gateway: GatewayClient,
+) -> None:
     seen: list[list[str | None]] = []
     for subject, scopes in [(None, "billing:read"), (OTHER, ""), (OWN, ""), (None, "billing:read")]:
         reply = await gateway.query_as(
@@ -244,15 +250,15 @@ async def test_one_document_shows_each_caller_what_is_theirs(gateway: GatewayCli
     assert seen == [["pro", "pro"], [None, "pro"], ["pro", None], ["pro", "pro"]]
 
 
-async def test_what_was_kept_for_one_caller_is_not_shown_to_another(
+async def test_a_cached_record_does_not_reveal_forbidden_fields(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.know(1)
-    kept = settings_for_fakes()
+    cached = settings_for_fakes()
     billing = calm_source(base_url="http://billing", cache=CacheSettings(enabled=True))
-    kept = kept.model_copy(update={"sources": {**kept.sources, "billing": billing}})
+    cached = cached.model_copy(update={"sources": {**cached.sources, "billing": billing}})
     query = f'{{ user(id: "{OWN}") {{ plan }} }}'
-    async with open_gateway(kept, by_headers) as gateway:
+    async with open_gateway(cached, by_headers) as gateway:
         mine = await gateway.query_as(headers_of(OWN), query)
         theirs = await gateway.query_as(headers_of(OTHER), query)
         granted = await gateway.query_as(headers_of(OTHER, "billing:read"), query)
@@ -261,7 +267,7 @@ async def test_what_was_kept_for_one_caller_is_not_shown_to_another(
     assert services.calls["billing"] == 1
 
 
-async def test_a_service_that_can_send_fewer_fields_is_not_asked_for_hidden_ones(
+async def test_a_source_with_field_selection_is_not_asked_for_forbidden_fields(
     open_gateway: OpenGateway, services: FakeServices
 ) -> None:
     services.profile, services.activity = profile, _ = SelectingProfile(""), SelectingActivity("")
@@ -270,11 +276,13 @@ async def test_a_service_that_can_send_fewer_fields_is_not_asked_for_hidden_ones
         query = f'{{ user(id: "{OTHER}") {{ username email }} }}'
         reply = await gateway.query_as(headers_of(OWN), query)
 
-    assert reply.codes == {"user.email": HIDDEN}
+    assert reply.codes == {"user.email": FORBIDDEN}
     assert profile.asked == [["id", "login"]]
 
 
-async def test_me_is_whom_the_token_names(gateway: GatewayClient, services: FakeServices) -> None:
+async def test_me_is_the_user_named_by_the_token(
+    gateway: GatewayClient, services: FakeServices
+) -> None:
     reply = await gateway.query_as(
         headers_of(OWN), f'{{ me {{ id username plan }} other: user(id: "{OTHER}") {{ plan }} }}'
     )
@@ -283,7 +291,7 @@ async def test_me_is_whom_the_token_names(gateway: GatewayClient, services: Fake
         "me": {"id": OWN, "username": "user1", "plan": "pro"},
         "other": {"plan": None},
     }
-    assert reply.codes == {"other.plan": HIDDEN}
+    assert reply.codes == {"other.plan": FORBIDDEN}
     assert services.calls == {"profile": 1, "billing": 1, "activity": 0}
 
 
@@ -294,7 +302,7 @@ async def test_me_is_whom_the_token_names(gateway: GatewayClient, services: Fake
         ("client-7", "BAD_USER_INPUT", "the token names no user: its subject is not a user id"),
     ],
 )
-async def test_me_is_an_error_for_who_is_no_user(
+async def test_me_is_an_error_for_a_caller_that_is_not_a_user(
     gateway: GatewayClient, services: FakeServices, subject: str | None, code: str, message: str
 ) -> None:
     reply = await gateway.query_as(headers_of(subject), "{ me { username } }")
@@ -305,37 +313,39 @@ async def test_me_is_an_error_for_who_is_no_user(
     assert services.calls == {"profile": 0, "billing": 0, "activity": 0}
 
 
-async def test_me_is_null_for_a_user_whom_no_source_knows(gateway: GatewayClient) -> None:
+async def test_me_is_null_for_an_unknown_user(gateway: GatewayClient) -> None:
     reply = await gateway.query_as(headers_of(user_id(9)), "{ me { username plan } }")
 
     assert reply.body == {"data": {"me": None}}
 
 
-async def test_all_or_nothing_counts_what_is_hidden_as_an_error(gateway: GatewayClient) -> None:
+async def test_a_forbidden_field_is_an_error_that_halts_the_operation(
+    gateway: GatewayClient,
+) -> None:
     body = {"query": f'{{ user(id: "{OTHER}") {{ username plan }} }}', "onError": "HALT"}
 
     response = await gateway.client.post("/graphql", json=body, headers=headers_of(OWN))
 
     assert response.json()["data"] is None
-    assert [one["extensions"]["code"] for one in response.json()["errors"]] == [HIDDEN]
+    assert [one["extensions"]["code"] for one in response.json()["errors"]] == [FORBIDDEN]
 
 
-async def test_an_explanation_tells_what_is_hidden_and_whom_it_is_of(
+async def test_an_explanation_lists_the_forbidden_fields_and_the_keys(
     gateway: GatewayClient,
 ) -> None:
     reply = await gateway.query_as(
         {**headers_of(OWN), "x-gateway-explain": "1"}, USERS % "username plan", ids=[OTHER, OWN]
     )
 
-    told = reply.body["extensions"]["explain"]
-    assert [(one["ids"], one["hidden"]) for one in told["fields"]] == [(1, []), (1, ["plan"])]
-    assert {one["name"]: one["keys"] for one in told["sources"]} == {
+    explained = reply.body["extensions"]["explain"]
+    assert [(one["ids"], one["hidden"]) for one in explained["fields"]] == [(1, []), (1, ["plan"])]
+    assert {one["name"]: one["keys"] for one in explained["sources"]} == {
         "profile": [OWN, OTHER],
         "billing": [OWN],
     }
 
 
-MARKED: Mapping[str, tuple[str, str]] = {
+PROTECTED: Mapping[str, tuple[str, str]] = {
     "email": ("profile", "profile:read"),
     "locale": ("profile", "profile:read"),
     "createdAt": ("profile", "profile:read"),
@@ -346,31 +356,31 @@ MARKED: Mapping[str, tuple[str, str]] = {
     "loginCount": ("activity", "activity:read"),
     "events": ("activity", "activity:read"),
 }
-"""Fields that not everyone sees: their source, and the scope that shows them."""
+"""Protected fields, with their source and the scope that allows them."""
 
 SELECTED = [
     *("email", "locale", "createdAt", "plan", "balance { amount }", "renewsAt", "lastSeenAt"),
     *("loginCount", "events { id }"),
 ]
-"""All of these as a document selects them."""
+"""The selections of all protected fields."""
 
 ALWAYS_BY_SCOPE = {"loginCount"}
 NUMBERS = range(1, 6)
 
 
 def marker(field: str, number: int) -> int:
-    """Make a number that stands for a field of a user and for nothing else."""
-    return 700_000_000 + 1_000 * list(MARKED).index(field) + number
+    """Make a number that is unique to a field of a user."""
+    return 700_000_000 + 1_000 * list(PROTECTED).index(field) + number
 
 
 def moment_of(mark: int) -> str:
-    """Write a moment that is at no other time."""
+    """Write a time that is unique to a marker."""
     return f"2001-01-01T00:00:00.{mark % 1_000_000:06d}"
 
 
 def marked_rows(number: int) -> Mapping[str, Row]:
-    """Make rows of a user in which every value can be recognized."""
-    mark = {field: marker(field, number) for field in MARKED}
+    """Make the rows of a user, with a marker in each protected value."""
+    mark = {field: marker(field, number) for field in PROTECTED}
 
     def moment(field: str) -> str:
         return f"{moment_of(mark[field])}Z"
@@ -407,24 +417,24 @@ def marked_rows(number: int) -> Mapping[str, Row]:
     }
 
 
-def hidden_from(subject: str | None, scopes: Collection[str]) -> Iterator[tuple[str, int]]:
-    """List which field of which user a caller may not see, by the words of the documentation."""
-    for field, (_, scope) in MARKED.items():
+def forbidden_for(subject: str | None, scopes: Collection[str]) -> Iterator[tuple[str, int]]:
+    """List the fields and users that a caller may not see, according to the documentation."""
+    for field, (_, scope) in PROTECTED.items():
         for number in NUMBERS:
             own = user_id(number) == subject and field not in ALWAYS_BY_SCOPE
             if scope not in scopes and not own:
                 yield field, number
 
 
-def signs_of(field: str, number: int) -> Collection[str]:
-    """List what a value would be recognized by."""
+def texts_of(field: str, number: int) -> Collection[str]:
+    """List the texts that show that a value is present."""
     mark = marker(field, number)
     return {str(mark), moment_of(mark)}
 
 
 @st.composite
 def operations(draw: st.DrawFn) -> tuple[str, Mapping[str, object]]:
-    """Make operations over everything that a user has."""
+    """Make operations over all fields of a user."""
     query = Writing(draw).operation()
     if draw(st.booleans()):
         query = query.replace("{", "{ me { email plan events { id } loginCount } ", 1)
@@ -454,32 +464,32 @@ def operations(draw: st.DrawFn) -> tuple[str, Mapping[str, object]]:
     operation=operations(),
     subject=st.sampled_from([None, "client-7", *(user_id(one) for one in NUMBERS)]),
     scopes=st.frozensets(st.sampled_from(["profile:read", "billing:read", "activity:read"])),
-    told=st.sampled_from(["always", "never"]),
+    directives=st.sampled_from(["always", "never"]),
 )
-async def test_nothing_that_is_hidden_is_ever_told_logged_or_asked_for(
+async def test_forbidden_values_are_never_returned_logged_or_requested(
     open_gateway: OpenGateway,
     services: FakeServices,
     operation: tuple[str, Mapping[str, object]],
     subject: str | None,
     scopes: frozenset[str],
     *,
-    told: str,
+    directives: str,
 ) -> None:
     for name, service in services.by_name.items():
         service.rows = {user_id(number): marked_rows(number)[name] for number in NUMBERS}
         service.requests.clear()
     query, variables = operation
-    with_directives = settings_for_fakes(security_directives=told)
+    with_directives = settings_for_fakes(security_directives=directives)
     async with open_gateway(with_directives, by_headers) as gateway:
-        # Those who see everything come first, so that whatever is kept is kept by then.
-        everyone = headers_of(OWN, *{scope for _, scope in MARKED.values()})
+        # A caller with all scopes comes first, so that the caches are full.
+        everyone = headers_of(OWN, *{scope for _, scope in PROTECTED.values()})
         await gateway.query_as(everyone, query, **variables)
         for service in services.by_name.values():
             service.requests.clear()
 
         reply = await gateway.query_as(headers_of(subject, *scopes), query, **variables)
 
-        hidden = set(hidden_from(subject, scopes))
+        hidden = set(forbidden_for(subject, scopes))
         shown = reply.response.text + gateway.log
         calls = [
             (name, key)
@@ -489,11 +499,11 @@ async def test_nothing_that_is_hidden_is_ever_told_logged_or_asked_for(
         ]
 
     for field, number in hidden:
-        assert not any(sign in shown for sign in signs_of(field, number)), (field, number)
+        assert not any(text in shown for text in texts_of(field, number)), (field, number)
     unseen = {
         (source, user_id(number))
         for source in ("billing", "activity")
         for number in NUMBERS
-        if all((field, number) in hidden for field, (one, _) in MARKED.items() if one == source)
+        if all((field, number) in hidden for field, (one, _) in PROTECTED.items() if one == source)
     }
     assert unseen.isdisjoint(calls)

@@ -1,4 +1,4 @@
-"""Policies by themselves; what they do to answers is in ``test_policies.py``."""
+"""Policies alone. ``test_policies.py`` tests their effect on responses."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from app.auth.policies import PUBLIC, Policy, scoped, self_or
         (scoped("a:read"), False, False, True, False),
     ],
 )
-def test_who_may_see_a_field(
+def test_a_policy_allows_a_field_by_owner_and_scope(
     policy: Policy,
     of_others: bool,  # noqa: FBT001 # columns of the table
     of_own: bool,  # noqa: FBT001
@@ -26,7 +26,7 @@ def test_who_may_see_a_field(
     assert policy.allows(("a", "a:rea", "a:read:all"), own=False) is with_another
 
 
-def test_a_policy_says_whom_the_field_is_for() -> None:
+def test_a_policy_describes_its_audience() -> None:
     assert PUBLIC.audience == "everyone"
     assert self_or("a:read").audience == "the user itself and callers with the scope a:read"
     assert scoped("a:read").audience == "callers with the scope a:read"

@@ -15,19 +15,19 @@ from tests.npm import node_with, running
 
 FOLDER = Path(__file__).parent / "provider"
 WAIT = 20.0
-"""Seconds that an answer may take."""
+"""Seconds that a response may take."""
 
 QUERY = {"query": f'{{ user(id: "{user_id(1)}") {{ username }} }}'}
 
 
 class ProviderStarted(BaseModel):
-    """What the provider tells when it answers."""
+    """The first line that the provider prints."""
 
     issuer: str = Field(description="Its address.")
 
 
 class Granted(BaseModel):
-    """What it gives to a program."""
+    """A response of the token endpoint."""
 
     access_token: str = Field(description="A token.")
 
@@ -40,24 +40,24 @@ def node() -> NodePrograms:
 
 @asynccontextmanager
 async def provider(node: NodePrograms, algorithm: str, audience: str) -> AsyncGenerator[str]:
-    """Run the provider, and tell where it is."""
+    """Run the provider, and return its address."""
     async with running(node, FOLDER, "provider.mjs", algorithm, audience) as line:
         yield ProviderStarted.model_validate_json(line).issuer
 
 
 def gateway(issuer: str) -> AbstractAsyncContextManager[str]:
-    """Serve the gateway, which is told who gives tokens out, and no more of that."""
+    """Serve the gateway with only the issuer and the audience of the provider configured."""
     auth = {
         "GATEWAY_AUTH__MODE": "jwt",
         "GATEWAY_AUTH__ISSUER": issuer,
         "GATEWAY_AUTH__AUDIENCE": "user-gateway",
-        "GATEWAY_AUTH__TIMEOUT": "30",  # a busy machine takes its time
+        "GATEWAY_AUTH__TIMEOUT": "30",  # a busy machine is slow
     }
     return serve_over_demo(auth)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_does_not(
+async def test_a_token_of_a_real_provider_is_accepted_and_a_changed_one_refused(
     node: NodePrograms, algorithm: str
 ) -> None:
     async with (
@@ -88,7 +88,7 @@ async def test_a_token_of_a_real_provider_lets_a_program_in_and_a_changed_one_do
     assert "the token's signature is wrong" in changed.headers["www-authenticate"]
 
 
-async def test_a_token_that_a_real_provider_gave_for_another_audience_lets_nobody_in(
+async def test_a_token_of_a_real_provider_for_another_audience_is_refused(
     node: NodePrograms,
 ) -> None:
     async with (

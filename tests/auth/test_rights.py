@@ -1,4 +1,4 @@
-"""What a caller may see, by itself; what it does to answers is in ``test_policies.py``."""
+"""The rights of a caller alone. ``test_policies.py`` tests their effect on responses."""
 
 import pytest
 from graphql import GraphQLField, GraphQLString
@@ -28,7 +28,7 @@ FIELDS = ("name", "plan", "count")
         (Caller("a", frozenset({"all:read"})), {"name", "count"}, {"name", "plan", "count"}),
     ],
 )
-def test_what_a_caller_sees_of_others_and_of_itself(
+def test_rights_give_the_visible_fields_of_the_own_user_and_of_others(
     caller: Caller, of_others: set[str], of_own: set[str]
 ) -> None:
     rights = POLICIES.rights(caller)
@@ -37,19 +37,19 @@ def test_what_a_caller_sees_of_others_and_of_itself(
     assert rights.visible(FIELDS, own=True) == of_own
 
 
-def test_scopes_that_no_policy_names_make_no_difference() -> None:
+def test_scopes_that_no_policy_uses_are_ignored() -> None:
     some, other = (POLICIES.rights(Caller("a", frozenset({"billing:read", more}))) for more in "xy")
 
     assert some.scopes == other.scopes == {"billing:read"}
 
 
-def test_a_refusal_says_whom_the_field_is_for() -> None:
+def test_a_refusal_names_the_audience_of_the_field() -> None:
     error = refusal("plan", POLICIES.rights(NOBODY).policies["plan"])
 
     assert error.code == "FORBIDDEN"
     assert error.message == "plan is for the user itself and callers with the scope billing:read"
 
 
-def test_a_field_of_which_nobody_has_said_who_may_see_it_stops_the_start() -> None:
+def test_a_field_without_a_policy_is_an_error_at_the_start() -> None:
     with pytest.raises(TypeError, match="plan has no policy: declare it"):
         enforce({"plan": GraphQLField(GraphQLString)}, {"name": PUBLIC})

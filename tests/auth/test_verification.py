@@ -1,4 +1,4 @@
-"""Which tokens let somebody in."""
+"""The verification of tokens: which are accepted."""
 
 import base64
 import hmac
@@ -20,25 +20,25 @@ from tests.issuer import AUDIENCE, FakeIssuer, jwk, key_of, knowing, signed
 from tests.properties import examples
 
 
-def why(response: httpx.Response) -> str:
-    """Read why a token is refused; the answer has to be right all over."""
+def refusal_reason(response: httpx.Response) -> str:
+    """Check the refusal of a token, and return the reason."""
     [error] = response.json()["errors"]
     assert response.status_code == 401
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
     challenge = response.headers["www-authenticate"]
     start = 'Bearer realm="user-gateway", error="invalid_token", error_description="'
     assert challenge.startswith(start)
-    told = challenge.removeprefix(start).removesuffix('"')
+    reason = challenge.removeprefix(start).removesuffix('"')
     assert error["message"] == (
-        f"{told}: send Authorization: Bearer and a token of the identity provider"
+        f"{reason}: send Authorization: Bearer and a token of the identity provider"
     )
-    return str(told)
+    return str(reason)
 
 
 @pytest.mark.parametrize(
     "algorithm", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"]
 )
-async def test_a_token_of_the_issuer_lets_somebody_in(
+async def test_a_token_of_the_issuer_is_accepted_with_each_algorithm(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, algorithm: str
 ) -> None:
     issuer.keys, issuer.algorithm = {"first": key_of(algorithm)}, algorithm
@@ -50,7 +50,7 @@ async def test_a_token_of_the_issuer_lets_somebody_in(
 
 
 @pytest.mark.parametrize(
-    ("claims", "told"),
+    ("claims", "reason"),
     [
         ({"iss": "https://login.example.com"}, "not valid here because of its claim iss"),
         ({"iss": None}, "lacks one of iss, aud and exp"),
@@ -71,22 +71,22 @@ async def test_a_token_of_the_issuer_lets_somebody_in(
         ({"cnf": {"jkt": "x"}}, "bound to a key"),
     ],
 )
-async def test_a_token_that_says_something_else_is_refused(
+async def test_a_token_with_invalid_claims_is_refused(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
     claims: Mapping[str, object],
-    told: str,
+    reason: str,
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
         response = await ask(gateway, issuer.token(**claims))
 
-    assert told in why(response)
+    assert reason in refusal_reason(response)
     assert not services.calls["profile"]
 
 
 @pytest.mark.parametrize("audience", [AUDIENCE, ["other", AUDIENCE]])
-async def test_one_of_several_audiences_is_enough(
+async def test_a_token_needs_only_one_of_the_accepted_audiences(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, audience: object
 ) -> None:
     changes = {"audience": ("third", AUDIENCE)}
@@ -108,7 +108,7 @@ async def test_one_of_several_audiences_is_enough(
         ("iat", 31, False),
     ],
 )
-async def test_clocks_may_differ_by_the_leeway_and_no_more(
+async def test_the_times_of_a_token_may_differ_by_the_leeway_and_no_more(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
@@ -125,7 +125,7 @@ async def test_clocks_may_differ_by_the_leeway_and_no_more(
     assert response.status_code == (200 if good else 401)
 
 
-async def test_without_leeway_a_token_ends_when_it_says(
+async def test_a_token_expires_exactly_at_its_exp_without_leeway(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, clock: ManualClock
 ) -> None:
     async with open_gateway(knowing(issuer, services, {"leeway": 0})) as gateway:
@@ -136,10 +136,10 @@ async def test_without_leeway_a_token_ends_when_it_says(
         after = await ask(gateway, token)
 
     assert before.status_code == 200
-    assert why(after) == "the token has expired"
+    assert refusal_reason(after) == "the token has expired"
 
 
-async def test_an_algorithm_that_is_not_in_the_list_is_refused(
+async def test_an_algorithm_outside_the_configured_list_is_refused(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     issuer.keys = {"first": key_of("ES256"), "second": key_of("RS256")}
@@ -149,10 +149,10 @@ async def test_an_algorithm_that_is_not_in_the_list_is_refused(
         bad = await ask(gateway, signed(issuer.claims(), key_of("RS256"), "RS256", kid="second"))
 
     assert good.status_code == 200
-    assert "an algorithm that is not accepted here" in why(bad)
+    assert "an algorithm that is not accepted here" in refusal_reason(bad)
 
 
-async def test_a_key_that_is_for_one_algorithm_signs_by_no_other(
+async def test_a_key_verifies_no_other_algorithm_than_its_own(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     key = key_of("RS256")
@@ -166,20 +166,20 @@ async def test_a_key_that_is_for_one_algorithm_signs_by_no_other(
         ]
 
     assert good.status_code == 200
-    assert {why(one) for one in bad} == {"the token is signed with an unknown key"}
+    assert {refusal_reason(one) for one in bad} == {"the token is signed with an unknown key"}
 
 
 def encoded(value: bytes) -> str:
-    """Write bytes as tokens have them."""
+    """Encode bytes as base64url without padding."""
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 def unsigned(claims: Mapping[str, object], **header: object) -> str:
-    """Write a token with an empty signature."""
+    """Make a token with an empty signature."""
     return f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}."
 
 
-async def test_what_the_public_key_signs_as_if_it_were_a_secret_is_refused(
+async def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     issuer.keys, issuer.algorithm = {"first": key_of("RS256")}, "RS256"
@@ -187,25 +187,27 @@ async def test_what_the_public_key_signs_as_if_it_were_a_secret_is_refused(
     text = unsigned(issuer.claims(), alg="HS256", kid="first").rstrip(".")
 
     async with open_gateway(knowing(issuer, services)) as gateway:
-        told = [
-            why(await ask(gateway, f"{text}.{encoded(hmac.digest(form, text.encode(), 'sha256'))}"))
+        reasons = [
+            refusal_reason(
+                await ask(gateway, f"{text}.{encoded(hmac.digest(form, text.encode(), 'sha256'))}")
+            )
             for form in (public, public.strip())
         ]
 
-    assert told == ["the token is signed with an algorithm that is not accepted here"] * 2
+    assert reasons == ["the token is signed with an algorithm that is not accepted here"] * 2
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", "HS256", "RS1", "dir", "ES256K"])
-async def test_a_token_without_a_signature_is_refused_whatever_it_calls_that(
+async def test_an_unsigned_token_is_refused_with_any_unaccepted_algorithm(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, algorithm: str
 ) -> None:
     async with open_gateway(knowing(issuer, services)) as gateway:
         response = await ask(gateway, unsigned(issuer.claims(), alg=algorithm, kid="first"))
 
-    assert "an algorithm that is not accepted here" in why(response)
+    assert "an algorithm that is not accepted here" in refusal_reason(response)
 
 
-async def test_a_key_that_a_token_brings_along_is_not_used(
+async def test_a_key_in_the_header_of_a_token_is_not_used(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     own = key_of("ES256", 7)
@@ -217,7 +219,7 @@ async def test_a_key_that_a_token_brings_along_is_not_used(
     ]
 
     async with open_gateway(knowing(issuer, services)) as gateway:
-        answers = [
+        responses = [
             await ask(gateway, signed(issuer.claims(), own, kid="first", **header))
             for header in brought
         ]
@@ -228,13 +230,15 @@ async def test_a_key_that_a_token_brings_along_is_not_used(
             ),
         )
 
-    assert {why(answer) for answer in answers} == {"the token's signature is wrong"}
+    assert {refusal_reason(response) for response in responses} == {
+        "the token's signature is wrong"
+    }
     assert good.status_code == 200
     assert set(issuer.asked) == {"/.well-known/openid-configuration", "/keys"}
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "reason"),
     [
         ({"crit": ["exp"]}, "requires an extension"),
         ({"crit": ["b64"], "b64": False}, "requires an extension"),
@@ -256,23 +260,23 @@ async def test_a_key_that_a_token_brings_along_is_not_used(
         ({"alg": ["ES256"]}, "is not a JWT"),
     ],
 )
-async def test_a_header_that_wants_something_else_is_refused(
+async def test_a_token_with_an_unsupported_header_is_refused(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
     header: Mapping[str, object],
-    told: str,
+    reason: str,
 ) -> None:
     token = unsigned(issuer.claims(), **{"alg": "ES256", "kid": "first", **header})
 
     async with open_gateway(knowing(issuer, services)) as gateway:
         response = await ask(gateway, token + "AAAA")
 
-    assert told in why(response)
+    assert reason in refusal_reason(response)
 
 
 @pytest.mark.parametrize("typ", ["JWT", "at+jwt", "application/at+JWT"])
-async def test_a_token_may_say_that_it_is_one(
+async def test_a_token_may_have_the_typ_of_a_jwt_or_an_access_token(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer, typ: str
 ) -> None:
     token = signed(issuer.claims(), issuer.keys["first"], kid="first", typ=typ)
@@ -283,7 +287,7 @@ async def test_a_token_may_say_that_it_is_one(
     assert response.status_code == 200
 
 
-async def test_a_token_is_read_up_to_its_limit(
+async def test_a_token_is_accepted_up_to_the_maximum_length(
     open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
     def padded(length: int) -> str:
@@ -298,7 +302,7 @@ async def test_a_token_is_read_up_to_its_limit(
         over = await ask(gateway, padded(MAX_TOKEN + 3))
 
     assert good.status_code == 200
-    assert why(over) == "the token is longer than 8192 characters"
+    assert refusal_reason(over) == "the token is longer than 8192 characters"
 
 
 _DEEP = base64.urlsafe_b64encode(b"[" * 5_000).decode()
@@ -328,7 +332,7 @@ TOKENS = st.one_of(
     max_examples=examples(20),
 )
 @given(tokens=st.lists(TOKENS, min_size=50, max_size=100), cut=st.integers(0, 300))
-async def test_whatever_is_shown_as_a_token_is_refused_and_breaks_nothing(
+async def test_random_tokens_are_refused_without_an_internal_error(
     open_gateway: OpenGateway,
     services: FakeServices,
     issuer: FakeIssuer,
@@ -342,7 +346,7 @@ async def test_whatever_is_shown_as_a_token_is_refused_and_breaks_nothing(
     clean = [b"".join(one.translate(None, b"\r\n\0").split(b"\n")) for one in tokens]
 
     async with open_gateway(knowing(issuer, services)) as gateway:
-        answers = [await ask(gateway, token) for token in clean]
+        responses = [await ask(gateway, token) for token in clean]
 
-        assert {answer.status_code for answer in answers} == {401}
+        assert {response.status_code for response in responses} == {401}
         assert "http.bug" not in gateway.log

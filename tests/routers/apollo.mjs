@@ -2,9 +2,9 @@
  * Apollo's JavaScript gateway over the gateway under test and the reviews.
  *
  * It reads the schemas of both by `_service`, composes them by Apollo's composer, and serves the
- * supergraph. Prints `{ url }` when it does, or `{ refused }` when it does not start.
+ * supergraph. Prints `{ url }` when it serves, or `{ refused }` when it does not start.
  *
- * Arguments: the address of the gateway under test, and what it knows a router by.
+ * Arguments: the address of the gateway under test, and its router token.
  */
 import { ApolloGateway, IntrospectAndCompose, RemoteGraphQLDataSource } from '@apollo/gateway';
 import { ApolloServer } from '@apollo/server';
@@ -13,7 +13,7 @@ import { serveReviews } from './reviews.mjs';
 
 const [users, token] = process.argv.slice(2);
 
-/** Asks a subgraph with the caller's own token. */
+/** Sends the token of the caller to a subgraph. */
 class ForTheCaller extends RemoteGraphQLDataSource {
   willSendRequest({ request, context }) {
     if (context.authorization) request.http.headers.set('authorization', context.authorization);

@@ -1,7 +1,7 @@
 /**
- * Builds the schema in the file of the first argument, as clients' tools do.
+ * Builds the schema in the file of the first argument, like the tools of clients.
  *
- * Prints `{ types }`, the names of its types, or `{ refused }` where graphql-js does not take it.
+ * Prints `{ types }`, the names of its types, or `{ refused }` if graphql-js refuses it.
  */
 import { readFileSync } from 'node:fs';
 import { buildSchema } from 'graphql';

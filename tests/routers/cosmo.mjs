@@ -3,7 +3,7 @@
  *
  * Prints `{ url }` with the address of the first subgraph when they compose, or `{ refused }`.
  *
- * Arguments: the address of the gateway under test, and what it knows a router by.
+ * Arguments: the address of the gateway under test, and its router token.
  */
 import { federateSubgraphs, ROUTER_COMPATIBILITY_VERSION_ONE } from '@wundergraph/composition';
 import { parse } from 'graphql';

@@ -5,7 +5,7 @@
  * the supergraph. It enforces `@authenticated` and `@requiresScopes` where the schema has them.
  * Prints `{ url }` when it serves, or `{ refused }` when it does not start.
  *
- * Arguments: the address of the gateway under test, and what it knows a router by.
+ * Arguments: the address of the gateway under test, and its router token.
  */
 import { createServer } from 'node:http';
 import { createGatewayRuntime } from '@graphql-hive/gateway-runtime';
@@ -15,12 +15,12 @@ import { SDL, serveReviews } from './reviews.mjs';
 
 const [users, token] = process.argv.slice(2);
 
-const answer = await fetch(users, {
+const response = await fetch(users, {
   method: 'POST',
   headers: { 'Content-Type': 'application/json', 'X-Router-Token': token },
   body: JSON.stringify({ query: '{ _service { sdl } }' }),
 });
-const { sdl } = (await answer.json()).data._service;
+const { sdl } = (await response.json()).data._service;
 const { supergraphSdl, errors } = composeServices([
   { name: 'users', url: users, typeDefs: parse(sdl) },
   { name: 'reviews', url: await serveReviews(), typeDefs: parse(SDL) },
@@ -30,7 +30,7 @@ if (errors?.length) {
   process.exit(0);
 }
 
-/** Reads who asks. The token is checked by the gateway under test, and here only read. */
+/** Reads the claims of the caller. The gateway under test verifies the token. */
 function claimsOf(request) {
   const payload = request.headers.get('authorization')?.split('.')[1];
   return payload ? JSON.parse(Buffer.from(payload, 'base64url').toString()) : null;

@@ -1,4 +1,4 @@
-/** A second subgraph: reviews, whose authors are users that the gateway under test knows. */
+/** A second subgraph: reviews, whose authors are users of the gateway under test. */
 import { createServer } from 'node:http';
 import { buildSubgraphSchema } from '@apollo/subgraph';
 import { graphql, parse } from 'graphql';
@@ -38,7 +38,7 @@ const schema = buildSubgraphSchema({
   },
 });
 
-/** Serves the subgraph on a free port, and gives its address. */
+/** Serves the subgraph on a free port, and returns its address. */
 export async function serveReviews() {
   const server = createServer(async (request, response) => {
     let body = '';

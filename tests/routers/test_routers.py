@@ -1,7 +1,7 @@
-"""The gateway as a subgraph of real federation gateways of npm, composed by two composers.
+"""The gateway as a subgraph of real federation routers from npm, composed by their composers.
 
-Each reads the schema from the running gateway by ``_service``, composes it with that of a second
-subgraph, whose reviews name their authors by key, and answers queries over both.
+Each router reads the schema of the running gateway by ``_service``, composes it with the schema of
+a second subgraph, whose reviews name their authors by key, and executes queries over both.
 """
 
 import io
@@ -35,10 +35,10 @@ FOLDER = Path(__file__).parent
 ROUTER_TOKEN = "the-token-of-the-router"
 SECRET = "a secret for development, of more than 32 bytes"
 INSTALL = 240.0
-"""Seconds that npm may take where `make test` has not installed the routers: they are large."""
+"""Seconds that npm may take if `make test` has not installed the routers, which are large."""
 
 PATIENCE = 60.0
-"""Seconds that an answer may take: a router starts in a process of its own."""
+"""Seconds that a response may take. A router starts in its own process."""
 
 pytestmark = pytest.mark.timeout(INSTALL + PATIENCE)
 
@@ -50,10 +50,10 @@ query($first: Int!) {
 
 
 class RouterStarted(BaseModel):
-    """What a router tells at its start.
+    """The first line that a router prints.
 
     Attributes:
-        url: Where it answers, if it does.
+        url: Its address, if it starts.
         refused: Why it does not start, if it does not.
     """
 
@@ -62,11 +62,11 @@ class RouterStarted(BaseModel):
 
 
 class Built(BaseModel):
-    """What graphql-js tells of a schema.
+    """The result of graphql-js for a schema.
 
     Attributes:
         types: Its types, if it could be built.
-        refused: Why not, if not.
+        refused: Why it could not be built.
     """
 
     types: frozenset[str] = Field(default=frozenset())
@@ -75,7 +75,7 @@ class Built(BaseModel):
 
 @pytest.fixture(scope="module")
 def node() -> NodePrograms:
-    """Give Node with the routers installed: the one of this project, since they need a new one."""
+    """Give the Node of this project, with the routers installed. They need a recent version."""
     return node_with(FOLDER, search_path="", install=INSTALL)
 
 
@@ -124,7 +124,7 @@ async def ask(
 
 
 def jwt_settings(**changes: object) -> Settings:
-    """Make settings by which callers show tokens, and callers without one see what is public."""
+    """Make settings with tokens. Callers without a token see public fields only."""
     auth: Mapping[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}
     callers = JwtCallers.model_validate({"mode": "jwt", "anonymous": True, **auth})
     return settings_for_fakes(auth=callers, **changes)
@@ -138,7 +138,7 @@ def token_of(number: int, *scopes: str) -> str:
 
 
 def author(number: int, *, plan: str | None = "pro", logins: bool = True) -> Mapping[str, object]:
-    """Write a review whose author both subgraphs know."""
+    """Make a review with the fields of its author from both subgraphs."""
     return {
         "text": f"Review {number}",
         "author": {
@@ -165,7 +165,7 @@ WITHOUT_DIRECTIVES = jwt_settings(security_directives="never")
         pytest.param("hive.mjs", WITHOUT_DIRECTIVES, id="hive without directives"),
     ],
 )
-async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
+async def test_a_router_joins_more_users_than_one_query_may_have(
     node: NodePrograms, services: FakeServices, program: str, settings: Settings, ways: Ways
 ) -> None:
     token = token_of(1, "billing:read", "activity:read")
@@ -188,26 +188,26 @@ async def test_a_router_starts_and_joins_more_users_than_one_query_may_name(
         pytest.param("hive.mjs", WITHOUT_DIRECTIVES, id="hive without directives"),
     ],
 )
-async def test_what_callers_may_not_see_is_hidden_whatever_the_schema_tells_a_router(
+async def test_forbidden_fields_are_null_with_and_without_security_directives(
     node: NodePrograms, services: FakeServices, program: str, settings: Settings, ways: Ways
 ) -> None:
     async with router(node, program, services, ways.of(settings)) as started:
         mine = await ask(started, REVIEWS, token_of(2), first=3)
-        nobodys = await ask(started, REVIEWS, None, first=3)
+        anonymous = await ask(started, REVIEWS, None, first=3)
 
     def seen_by(user: int | None) -> Mapping[str, object]:
         plans = {number: "pro" if number == user else None for number in (1, 2, 3)}
         return {"reviews": [author(n, plan=plan, logins=False) for n, plan in plans.items()]}
 
     assert mine.data == seen_by(2)
-    assert nobodys.data == seen_by(None)
+    assert anonymous.data == seen_by(None)
     assert mine.errors
-    assert nobodys.errors
+    assert anonymous.errors
     assert services.billing.batches == [[user_id(2)]]
     assert services.activity.batches == []
 
 
-async def test_apollo_s_javascript_gateway_does_not_start_with_security_directives(
+async def test_apollo_gateway_does_not_start_with_security_directives(
     node: NodePrograms, services: FakeServices
 ) -> None:
     async with router(node, "apollo.mjs", services, jwt_settings()) as started:
@@ -226,7 +226,7 @@ async def test_apollo_s_javascript_gateway_does_not_start_with_security_directiv
         pytest.param(WITHOUT_DIRECTIVES, id="without directives"),
     ],
 )
-async def test_cosmo_composes_the_schema_with_that_of_another_subgraph(
+async def test_cosmo_composes_the_schema_with_another_subgraph(
     node: NodePrograms, services: FakeServices, settings: Settings
 ) -> None:
     async with router(node, "cosmo.mjs", services, settings) as composed:
@@ -235,7 +235,7 @@ async def test_cosmo_composes_the_schema_with_that_of_another_subgraph(
     assert composed.refused is None
 
 
-async def test_graphql_js_builds_the_schema_for_clients_and_refuses_that_for_routers(
+async def test_graphql_js_builds_the_client_schema_and_refuses_the_router_schema(
     node: NodePrograms, tmp_path: Path
 ) -> None:
     schema = build_schema()

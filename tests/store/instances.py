@@ -1,4 +1,4 @@
-"""Several gateways in one process that share a store: each is as good as one on a machine alone."""
+"""Several gateways in one process that share a store. Each works like one on its own machine."""
 
 import asyncio
 import io
@@ -58,10 +58,10 @@ class Instance:
     """One gateway.
 
     Attributes:
-        client: What reaches it.
-        services: What it asks, which may be the same as others ask.
-        telemetry: What it measures.
-        admin: What reaches its admin port.
+        client: A client of its endpoint.
+        services: The services that it calls. Gateways can have the same ones.
+        telemetry: Its metrics and traces.
+        admin: A client of its admin port.
     """
 
     client: GatewayClient
@@ -69,24 +69,24 @@ class Instance:
     telemetry: Telemetry
     admin: httpx.AsyncClient
 
-    async def invalidate(self, what: Mapping[str, Sequence[str]]) -> httpx.Response:
-        """Have it invalidate."""
-        return await self.admin.post("/cache/invalidate", json=what, headers=ALLOWED)
+    async def invalidate(self, invalidation: Mapping[str, Sequence[str]]) -> httpx.Response:
+        """Send an invalidation to its admin port."""
+        return await self.admin.post("/cache/invalidate", json=invalidation, headers=ALLOWED)
 
     async def names(self, *numbers: int) -> Sequence[str | None]:
-        """Ask for the names of users."""
+        """Query the names of users."""
         reply = await self.client.query(NAMES, ids=[user_id(number) for number in numbers])
         users: list[Mapping[str, Any] | None] = reply.data["users"]
         return [None if user is None else user["displayName"] for user in users]
 
     @property
-    def asked(self) -> list[list[int]]:
-        """The users of each call for profiles."""
-        batches = self.services.profile.batches
-        return [[int(key.rpartition("-")[2]) for key in batch] for batch in batches]
+    def batches(self) -> list[list[int]]:
+        """The users of each batch that was sent to profile."""
+        sent = self.services.profile.batches
+        return [[int(key.rpartition("-")[2]) for key in batch] for batch in sent]
 
     def cached(self, result: str) -> float:
-        """Count the keys that were looked up in the cache of profiles: hits, misses or stale."""
+        """Count the keys that were looked up in the cache of profiles, by hit, miss or stale."""
         [metric] = [
             one
             for one in self.telemetry.metrics.registry.snapshot().metrics
@@ -95,7 +95,7 @@ class Instance:
         return sum(one.value for one in metric.points if one.attributes == ("profile", result))
 
     def lookups(self, result: str) -> float:
-        """Count the keys that were looked up in the store, by what became of it."""
+        """Count the keys that were looked up in the store, by result."""
         points = self.telemetry.metrics.store_lookups.points()
         return sum(one.value for one in points if one.attributes[-1] == result)
 
@@ -141,7 +141,7 @@ def client_of(app: ASGIApp) -> httpx.AsyncClient:
 async def instances(
     count: int, settings: Settings, services: FakeServices | None = None, *, ways: Ways = SHORT
 ) -> AsyncGenerator[Sequence[Instance]]:
-    """Open several gateways; each asks its own services, or all ask the same."""
+    """Open several gateways. Each has its own services, or all have the given ones."""
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(instance(settings, services, ways=ways))
@@ -149,16 +149,16 @@ async def instances(
         ]
 
 
-async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again whether something is so, each time by a command to a server."""
-    while not await is_so():
+async def until(is_true: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a condition is true. Each check lets the event loop run."""
+    while not await is_true():
         pass
 
 
 async def stored(server: StoreServer, count: int) -> None:
-    """Wait until a store has so many keys."""
+    """Wait until a store has this number of keys."""
 
-    async def has_them() -> bool:
+    async def has_all() -> bool:
         return int((await server.command("DBSIZE"))[1:]) == count
 
-    await until(has_them)
+    await until(has_all)

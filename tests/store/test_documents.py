@@ -1,4 +1,4 @@
-"""A document that a client has sent to one gateway, another gateway knows by its hash."""
+"""Persisted documents are shared between gateways through the store."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ NAME: Mapping[str, Any] = {
 
 
 def settings_of(server: StoreServer, **changes: object) -> Settings:
-    """Make settings of a gateway that keeps documents."""
+    """Make the settings of a gateway with persisted documents."""
     store = server.settings(rate_limits=False, **changes)
     return settings_for_fakes(persisted=PersistedSettings(enabled=True)).model_copy(
         update={"store": store}
@@ -29,13 +29,13 @@ def settings_of(server: StoreServer, **changes: object) -> Settings:
 
 
 async def post(one: Instance, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Send a request, and return the answer."""
+    """Send a request, and return the body of the response."""
     response: httpx.Response = await one.client.client.post("/graphql", json=body)
-    answer: Mapping[str, Any] = response.json()
-    return answer
+    result: Mapping[str, Any] = response.json()
+    return result
 
 
-async def test_what_one_gateway_was_sent_another_finds_by_its_hash() -> None:
+async def test_a_document_sent_to_one_gateway_is_found_by_hash_at_another() -> None:
     async with running_store() as server, instances(2, settings_of(server)) as (one, other):
         for each in (one, other):
             each.services.know(1)
@@ -47,24 +47,24 @@ async def test_what_one_gateway_was_sent_another_finds_by_its_hash() -> None:
         assert await post(other, NAME) == {"data": {"user": {"displayName": "User 1"}}}
 
 
-async def test_another_text_under_the_hash_is_not_executed() -> None:
+async def test_a_stored_text_that_does_not_match_its_hash_is_not_executed() -> None:
     async with running_store() as server, instances(2, settings_of(server)) as (one, other):
         await post(one, {**NAME, "query": DOCUMENT})
         await stored(server, 1)
         await server.set(f"user-gateway:d:{hash_of(DOCUMENT)}", b"{ __typename }")
 
-        answer = await post(other, NAME)
+        result = await post(other, NAME)
 
-        assert answer["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+        assert result["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
 
 
-async def test_documents_are_not_shared_if_the_settings_say_so() -> None:
+async def test_documents_are_not_shared_when_the_setting_is_off() -> None:
     async with (
         running_store() as server,
         instances(2, settings_of(server, documents=False)) as (one, other),
     ):
         await post(one, {**NAME, "query": DOCUMENT})
 
-        answer = await post(other, NAME)
+        result = await post(other, NAME)
 
-        assert answer["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+        assert result["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"

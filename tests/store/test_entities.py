@@ -1,4 +1,4 @@
-"""What one gateway has fetched, another finds in the store."""
+"""Entries of the entity cache are shared between gateways through the store."""
 
 import asyncio
 import math
@@ -30,7 +30,7 @@ pytestmark = needs_store
 
 
 @pytest.mark.parametrize("ways", BOTH, ids=str)
-async def test_what_one_gateway_has_fetched_another_does_not_fetch(ways: Ways) -> None:
+async def test_an_entry_fetched_by_one_gateway_is_not_fetched_by_another(ways: Ways) -> None:
     async with running_store() as server:
         settings = settings_for(server, cached_source())
         async with instances(2, settings, ways=ways) as (one, other):
@@ -42,12 +42,12 @@ async def test_what_one_gateway_has_fetched_another_does_not_fetch(ways: Ways) -
             assert await other.names(1, 2, 3) == names
             assert await other.names(1, 2, 3) == names  # from its memory
 
-            assert (one.asked, other.asked) == ([[1, 2, 3]], [])
+            assert (one.batches, other.batches) == ([[1, 2, 3]], [])
             assert (one.lookups("miss"), other.lookups("hit")) == (3, 3)
             assert await server.calls("mget") == 1
 
 
-async def test_what_only_one_has_is_fetched_with_nothing_else() -> None:
+async def test_only_the_keys_that_the_store_does_not_have_are_fetched() -> None:
     async with (
         running_store() as server,
         instances(2, settings_for(server, cached_source())) as (one, other),
@@ -58,10 +58,10 @@ async def test_what_only_one_has_is_fetched_with_nothing_else() -> None:
         await stored(server, 1)
 
         assert await other.names(1, 2) == ["User 1", "User 2"]
-        assert other.asked == [[2]]
+        assert other.batches == [[2]]
 
 
-async def test_a_gateway_with_another_contract_does_not_read_the_same_entries() -> None:
+async def test_entries_are_not_shared_between_different_source_contracts() -> None:
     async with running_store() as server:
         plain = settings_for(server, cached_source())
         fields = {"fields": {"id": "id", "displayName": "username"}}
@@ -75,7 +75,7 @@ async def test_a_gateway_with_another_contract_does_not_read_the_same_entries() 
             assert await other.names(1) == ["user1"]
 
 
-async def test_what_cannot_be_read_is_not_there() -> None:
+async def test_an_unreadable_entry_is_fetched_again() -> None:
     async with running_store() as server:
         settings = settings_for(server, cached_source())
         async with instance(settings) as one:
@@ -90,10 +90,10 @@ async def test_what_cannot_be_read_is_not_there() -> None:
             async with instance(settings) as other:
                 other.services.know(1)
                 assert await other.names(1) == ["User 1"]
-                assert (other.asked, other.lookups("unreadable")) == ([[1]], 1)
+                assert (other.batches, other.lookups("unreadable")) == ([[1]], 1)
 
 
-async def test_an_entry_that_is_a_list_is_not_there_and_is_replaced() -> None:
+async def test_an_entry_of_another_redis_type_is_a_miss_and_is_replaced() -> None:
     async with running_store() as server:
         settings = settings_for(server, cached_source())
         async with instance(settings) as one:
@@ -107,12 +107,12 @@ async def test_an_entry_that_is_a_list_is_not_there_and_is_replaced() -> None:
         async with instance(settings) as other:
             other.services.know(1)
             assert await other.names(1) == ["User 1"]
-            assert (other.asked, other.lookups("miss")) == ([[1]], 1)
+            assert (other.batches, other.lookups("miss")) == ([[1]], 1)
             await until(lambda: has_type(server, key, b"+string"))
             assert len(await server.get(key)) == len(whole)
 
 
-async def test_what_the_store_confirms_is_used_until_the_store_has_another_or_it_is_old() -> None:
+async def test_a_local_entry_is_used_until_the_store_has_another_or_it_expires() -> None:
     async with running_store() as server:
         source = cached_source(ttl=2)
         mine = settings_for(server, source, local_ttl=0.001)
@@ -123,9 +123,9 @@ async def test_what_the_store_confirms_is_used_until_the_store_has_another_or_it
             await one.names(1)
             await stored(server, 1)
             for _ in range(5):
-                await passed(0.002)
+                await wait_seconds(0.002)
                 assert await one.names(1) == ["User 1"]
-            assert (one.asked, one.lookups("hit")) == ([[1]], 5)
+            assert (one.batches, one.lookups("hit")) == ([[1]], 5)
 
             await other.names(1)
             await stored(server, 2)
@@ -133,11 +133,11 @@ async def test_what_the_store_confirms_is_used_until_the_store_has_another_or_it
             [newer] = await server.keys("theirs:e:profile:*")
             await server.set(key, await server.get(newer))
             assert await one.names(1) == ["New"]
-            assert one.asked == [[1]]
+            assert one.batches == [[1]]
 
-            await passed(2)  # the server keeps this value for longer than it is fresh
+            await wait_seconds(2)  # the server keeps this value for longer than it is fresh
             assert await one.names(1) == ["User 1"]
-            assert one.asked == [[1]] * 2
+            assert one.batches == [[1]] * 2
 
 
 async def has_type(server: StoreServer, key: str, kind: bytes) -> bool:
@@ -153,11 +153,11 @@ async def test_several_gateways_renew_a_stale_entry_once() -> None:
         async with instances(4, settings_for(server, source), services) as several:
             await several[0].names(1)
             await stored(server, 1)
-            await passed(0.06)
+            await wait_seconds(0.06)
             services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
             async with asyncio.TaskGroup() as group:
-                answers = [group.create_task(one.names(1)) for one in several for _ in range(3)]
-            assert {answer.result()[0] for answer in answers} <= {"User 1", "New"}
+                replies = [group.create_task(one.names(1)) for one in several for _ in range(3)]
+            assert {reply.result()[0] for reply in replies} <= {"User 1", "New"}
             await until(lambda: has_called(services, 2))
             for one in several:
                 await one.names(1)
@@ -165,7 +165,7 @@ async def test_several_gateways_renew_a_stale_entry_once() -> None:
             assert services.profile.batches == [[user_id(1)]] * 2
 
 
-async def test_an_entry_that_gets_old_in_memory_is_renewed_at_once_and_counts_as_stale() -> None:
+async def test_an_entry_that_becomes_stale_in_memory_is_renewed_and_counted_stale() -> None:
     renewal = asyncio.Event()
     async with running_store() as server:
         source = cached_source(ttl=0.05, stale_while_revalidate=600)
@@ -175,7 +175,7 @@ async def test_an_entry_that_gets_old_in_memory_is_renewed_at_once_and_counts_as
             services.know(1)
             await one.names(1)
             await stored(server, 1)
-            await passed(0.06)
+            await wait_seconds(0.06)
 
             async def wait(_: httpx.Request) -> None:
                 await renewal.wait()
@@ -183,7 +183,7 @@ async def test_an_entry_that_gets_old_in_memory_is_renewed_at_once_and_counts_as
             services.before = wait
             services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
             assert await one.names(1) == ["User 1"]
-            assert await one.names(1) == ["User 1"]  # the store is not asked again for this one
+            assert await one.names(1) == ["User 1"]  # this one is not looked up in the store again
             assert one.lookups("hit") == 1
             assert (one.cached("miss"), one.cached("stale"), one.cached("hit")) == (1, 2, 0)
 
@@ -192,10 +192,10 @@ async def test_an_entry_that_gets_old_in_memory_is_renewed_at_once_and_counts_as
 
             renewal.set()
             await until(is_renewed)
-            assert one.asked == [[1]] * 2
+            assert one.batches == [[1]] * 2
 
 
-async def test_an_old_record_of_another_gateway_helps_out_when_the_source_fails() -> None:
+async def test_a_stale_record_of_another_gateway_is_used_when_the_source_fails() -> None:
     async with running_store() as server:
         source = cached_source(ttl=0.05, stale_if_error=600)
         async with instances(2, settings_for(server, source)) as (one, other):
@@ -203,7 +203,7 @@ async def test_an_old_record_of_another_gateway_helps_out_when_the_source_fails(
             other.services.profile.behaviour = failing(503)
             await one.names(1)
             await stored(server, 1)
-            await passed(0.06)
+            await wait_seconds(0.06)
 
             reply = await other.client.query(NAMES, ids=[user_id(1)])
 
@@ -211,7 +211,7 @@ async def test_an_old_record_of_another_gateway_helps_out_when_the_source_fails(
             assert not reply.errors
 
 
-async def test_what_the_source_no_longer_allows_to_keep_is_removed_from_both_levels() -> None:
+async def test_an_entry_is_removed_from_both_levels_after_a_no_store_response() -> None:
     services = FakeServices()
     services.know(1)
     async with running_store() as server:
@@ -219,11 +219,11 @@ async def test_what_the_source_no_longer_allows_to_keep_is_removed_from_both_lev
         async with instances(2, settings, services) as (one, other):
             await one.names(1)
             await stored(server, 1)
-            await passed(0.06)
+            await wait_seconds(0.06)
             services.profile.behaviour = with_header("Cache-Control", "no-store", profile_row(1))
 
             async def is_removed() -> bool:
-                await one.names(1)  # a renewal whose lease came too late is begun again
+                await one.names(1)  # a renewal whose lease came too late is started again
                 return await server.keys("*:e:*") == []
 
             await until(is_removed)
@@ -236,7 +236,7 @@ async def test_what_the_source_no_longer_allows_to_keep_is_removed_from_both_lev
 @pytest.mark.parametrize(
     "header", [("Vary", "*"), ("Cache-Control", "private"), ("Cache-Control", "no-store")], ids=str
 )
-async def test_what_the_source_does_not_allow_to_keep_is_not_stored(
+async def test_a_response_that_must_not_be_cached_is_not_stored(
     header: tuple[str, str],
 ) -> None:
     async with (
@@ -247,11 +247,11 @@ async def test_what_the_source_does_not_allow_to_keep_is_not_stored(
             each.services.profile.behaviour = with_header(*header, profile_row(1))
             await each.names(1)
 
-        assert (one.asked, other.asked) == ([[1]], [[1]])
+        assert (one.batches, other.batches) == ([[1]], [[1]])
         assert await server.keys("*:e:*") == []
 
 
-async def test_one_caller_gets_nothing_that_was_stored_for_another() -> None:
+async def test_a_private_entry_of_one_caller_is_not_used_for_another() -> None:
     async with running_store() as server:
         auth = NoAuth(forward_headers=("X-Tenant",))
         source = cached_source().model_copy(update={"auth": auth})
@@ -265,10 +265,10 @@ async def test_one_caller_gets_nothing_that_was_stored_for_another() -> None:
             await other.client.query_as({"X-Tenant": "b"}, NAMES, **ids)
             await other.client.query_as({"X-Tenant": "a"}, NAMES, **ids)
 
-            assert (one.asked, other.asked) == ([[1]], [[1]])
+            assert (one.batches, other.batches) == ([[1]], [[1]])
 
 
-async def test_without_its_store_a_gateway_answers_from_the_source_and_from_memory() -> None:
+async def test_a_gateway_without_its_store_uses_the_source_and_its_memory() -> None:
     async with running_store() as server:
         settings = settings_for(server, cached_source(), timeout=0.02)
         async with instance(settings) as one:
@@ -284,7 +284,7 @@ async def test_without_its_store_a_gateway_answers_from_the_source_and_from_memo
             assert await one.names(9) == ["User 9"]
             assert await one.names(9) == ["User 9"]
 
-            assert one.asked == [[number] for number in range(10)]
+            assert one.batches == [[number] for number in range(10)]
             assert len(one.client.events("store.unavailable")) == 1
 
 
@@ -315,32 +315,32 @@ def test_an_entry_is_read_as_it_was_written(
     is_long: bool,  # noqa: FBT001 # a generated value
 ) -> None:
     row = None if name is None else name.encode("utf-8", "replace") * (100 if is_long else 1)
-    entry = StoredEntry(key_of("u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
+    entry = StoredEntry(entry_key("u"), 1, 2, (math.inf, 0.0, 1.5, True), tuple(tags), ("a",), row)
 
     written = write_entry(entry)
-    owners = [key_of(user) for user in "uvw"]
+    owners = [entry_key(user) for user in "uvw"]
     assert read_entries([written, written, None], owners) == [entry, None, None]
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_no_bytes_are_more_than_not_readable(
+def test_random_bytes_are_read_as_a_missing_entry(
     value: bytes,
     is_plain: bool,  # noqa: FBT001 # a generated value
 ) -> None:
-    entry = StoredEntry(key_of("u"), 1, 2, None, (), None, b"{}")
+    entry = StoredEntry(entry_key("u"), 1, 2, None, (), None, b"{}")
     wrong = b"\x01" + value if is_plain else value
-    found = read_entries([wrong, write_entry(entry)], [EntryKey("", UserId("u")), key_of("u")])
+    found = read_entries([wrong, write_entry(entry)], [EntryKey("", UserId("u")), entry_key("u")])
 
     assert found == [None, entry]
 
 
-def key_of(user: str) -> EntryKey:
+def entry_key(user: str) -> EntryKey:
     """Make the key of an entry."""
     return EntryKey("i", UserId(user))
 
 
 def with_header(name: str, value: str, row: Mapping[str, object]) -> Behaviour:
-    """Answer with one row, and one more header."""
+    """Respond with one row, and one more header."""
 
     def behave(_: httpx.Request) -> httpx.Response:
         response = json_response([row])
@@ -351,11 +351,11 @@ def with_header(name: str, value: str, row: Mapping[str, object]) -> Behaviour:
 
 
 async def has_called(services: FakeServices, count: int) -> bool:
-    """Return whether profile was called so often; the event loop goes round meanwhile."""
+    """Return whether profile was called so often. The event loop runs once before."""
     await asyncio.sleep(0)
     return len(services.profile.batches) >= count
 
 
-async def passed(seconds: float) -> None:
-    """Let real time pass: the ages of what is stored are real."""
+async def wait_seconds(seconds: float) -> None:
+    """Wait in real time, because the ages of stored entries are real."""
     await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""What was invalidated is not used any more: by no gateway, from no level, after a second."""
+"""Invalidated entries are not used by any gateway, from any level, after a second."""
 
 import asyncio
 import random
@@ -43,7 +43,7 @@ USER = user_id(1)
 
 
 @pytest.mark.parametrize(
-    ("what", "forgets"),
+    ("invalidation", "removes"),
     [
         ({"users": [USER]}, True),
         ({"users": [USER.upper()]}, True),
@@ -57,23 +57,23 @@ USER = user_id(1)
     ],
     ids=str,
 )
-async def test_what_is_named_is_fetched_again_and_nothing_else(
-    what: Mapping[str, Sequence[str]],
-    forgets: bool,  # noqa: FBT001 # a column of the table
+async def test_only_invalidated_entries_are_fetched_again(
+    invalidation: Mapping[str, Sequence[str]],
+    removes: bool,  # noqa: FBT001 # a column of the table
 ) -> None:
     async with instance(local_settings()) as one:
         one.services.profile.behaviour = tagged("Cache-Tag", "red, blue")
         await one.names(1)
-        reply = await one.invalidate(what)
+        reply = await one.invalidate(invalidation)
         await one.names(1)
 
         assert reply.json() == {"status": "ok", "processes": 1}
-        assert one.asked == [[1]] * (1 + forgets)
+        assert one.batches == [[1]] * (1 + removes)
         await one.names(1)
-        assert one.asked == [[1]] * (1 + forgets)
+        assert one.batches == [[1]] * (1 + removes)
 
 
-async def test_tags_may_be_separated_by_spaces_and_too_many_are_not_kept() -> None:
+async def test_tags_are_split_at_spaces_and_too_many_prevent_caching() -> None:
     async with instance(local_settings()) as one:
         one.services.profile.behaviour = tagged("Surrogate-Key", "red blue")
         await one.names(1)
@@ -82,11 +82,11 @@ async def test_tags_may_be_separated_by_spaces_and_too_many_are_not_kept() -> No
         await one.names(1)
         await one.names(1)
 
-        assert one.asked == [[1]] * 3
+        assert one.batches == [[1]] * 3
 
 
 @pytest.mark.parametrize(
-    ("body", "what"),
+    ("body", "message"),
     [
         (b"", "it cannot be read as JSON"),
         (b"[]", "object"),
@@ -102,7 +102,9 @@ async def test_tags_may_be_separated_by_spaces_and_too_many_are_not_kept() -> No
         (b'{"users": ["1"], "users": ["2"]}', 'duplicate key "users"'),
     ],
 )
-async def test_a_wrong_invalidation_is_refused_and_forgets_nothing(body: bytes, what: str) -> None:
+async def test_an_invalid_invalidation_is_refused_and_removes_nothing(
+    body: bytes, message: str
+) -> None:
     async with instance(local_settings()) as one:
         one.services.know(1)
         await one.names(1)
@@ -110,10 +112,10 @@ async def test_a_wrong_invalidation_is_refused_and_forgets_nothing(body: bytes, 
         await one.names(1)
 
         assert response.status_code == 400
-        message = response.json()["errors"][0]["message"]
-        assert what in message
-        assert "expected" in message
-        assert one.asked == [[1]]
+        found = response.json()["errors"][0]["message"]
+        assert message in found
+        assert "expected" in found
+        assert one.batches == [[1]]
 
 
 async def test_only_a_client_with_the_token_may_invalidate() -> None:
@@ -123,9 +125,7 @@ async def test_only_a_client_with_the_token_may_invalidate() -> None:
         assert response.status_code == 401
 
 
-async def test_a_call_that_was_on_its_way_is_not_joined_and_does_not_bring_the_old_value_back() -> (
-    None
-):
+async def test_a_call_from_before_an_invalidation_is_not_joined_or_cached() -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     async with instance(local_settings()) as one:
         services = one.services
@@ -154,7 +154,7 @@ async def test_a_call_that_was_on_its_way_is_not_joined_and_does_not_bring_the_o
 
 @needs_store
 @pytest.mark.parametrize("by", ["gateway", "message"])
-async def test_all_gateways_forget(by: str) -> None:
+async def test_an_invalidation_reaches_all_gateways(by: str) -> None:
     services = FakeServices()
     services.know(1)
     async with (
@@ -173,13 +173,13 @@ async def test_all_gateways_forget(by: str) -> None:
             await server.command("XADD", LOG, "*", "message", f'{{"users": ["{USER}"]}}')
 
         for one in several:
-            await until(partial(answers, one, "New"))
-        # One has fetched it, and others if they came before it was stored.
+            await until(partial(returns_name, one, "New"))
+        # One gateway fetched it. Others did, too, if they looked it up before it was stored.
         assert len(services.profile.batches) in {2, 3, 4}
 
 
 @needs_store
-async def test_a_gateway_that_starts_later_knows_what_was_invalidated_before() -> None:
+async def test_a_gateway_that_starts_later_applies_earlier_invalidations() -> None:
     services = FakeServices()
     services.know(1)
     async with running_store() as server:
@@ -194,7 +194,7 @@ async def test_a_gateway_that_starts_later_knows_what_was_invalidated_before() -
 
 
 @needs_store
-async def test_what_is_no_invalidation_is_logged_and_has_no_effect() -> None:
+async def test_an_invalid_message_is_logged_and_has_no_effect() -> None:
     async with (
         running_store() as server,
         instance(settings_for(server, cached_source())) as one,
@@ -206,25 +206,27 @@ async def test_what_is_no_invalidation_is_logged_and_has_no_effect() -> None:
         await until(lambda: length_is(one.client.events("cache.invalidation_refused"), 2))
         await one.names(1)
 
-        assert one.asked == [[1]]
+        assert one.batches == [[1]]
 
 
-async def test_a_body_that_is_too_long_or_cut_short_is_refused_without_a_traceback() -> None:
+async def test_a_body_that_is_too_long_or_incomplete_is_refused() -> None:
     async with instance(local_settings()) as one:
         long = b'{"users": ["' + b"x" * 1_100_000 + b'"]}'
         refused = await one.admin.post("/cache/invalidate", content=long, headers=ALLOWED)
         assert refused.status_code == 413
         assert "expected several requests" in refused.json()["errors"][0]["message"]
 
-        async def gone() -> AsyncGenerator[bytes]:
+        async def disconnecting() -> AsyncGenerator[bytes]:
             yield b'{"users": ["'
             raise ClientDisconnect
 
-        response = await one.admin.post("/cache/invalidate", content=gone(), headers=ALLOWED)
+        response = await one.admin.post(
+            "/cache/invalidate", content=disconnecting(), headers=ALLOWED
+        )
         assert response.status_code == 400
 
 
-async def test_ids_with_any_characters_are_forgotten() -> None:
+async def test_ids_with_any_characters_can_be_invalidated() -> None:
     async with instance(local_settings()) as one:
         for user in ("'; DROP", "\0", "\u202e", "a\r\nb", "\U0001f600" * 1_000, "*", "a:b"):
             assert (await one.invalidate({"users": [user]})).status_code == 200
@@ -233,7 +235,7 @@ async def test_ids_with_any_characters_are_forgotten() -> None:
         await one.names(1)
         assert (await one.invalidate({"users": many})).status_code == 200
         await one.names(1)
-        assert one.asked == [[1]] * 2
+        assert one.batches == [[1]] * 2
         half = await one.admin.post(
             "/cache/invalidate", content=b'{"users": ["\\ud800"]}', headers=ALLOWED
         )
@@ -241,9 +243,7 @@ async def test_ids_with_any_characters_are_forgotten() -> None:
 
 
 @needs_store
-async def test_a_log_that_another_program_has_overwritten_is_told_once_and_nothing_stale_used() -> (
-    None
-):
+async def test_an_overwritten_log_is_reported_once_and_refuses_invalidations() -> None:
     async with running_store() as server, instance(settings_for(server, cached_source())) as one:
         one.services.know(1)
         await server.set(LOG, b"x")
@@ -258,7 +258,7 @@ async def test_a_log_that_another_program_has_overwritten_is_told_once_and_nothi
 
 
 @needs_store
-async def test_without_its_store_a_gateway_forgets_alone_and_says_so() -> None:
+async def test_a_gateway_without_its_store_invalidates_alone_and_returns_503() -> None:
     async with running_store() as server, instance(settings_for(server, cached_source())) as one:
         one.services.know(1)
         await one.names(1)
@@ -268,12 +268,12 @@ async def test_without_its_store_a_gateway_forgets_alone_and_says_so() -> None:
 
         assert response.status_code == 503
         assert "the shared store could not be told" in response.json()["errors"][0]["message"]
-        assert one.asked == [[1]] * 2
+        assert one.batches == [[1]] * 2
 
 
 USERS = range(4)
 WITHIN = 1.0
-"""Seconds in which all have to forget."""
+"""Seconds within which all gateways have to apply an invalidation."""
 
 
 @dataclass
@@ -282,7 +282,7 @@ class Change:
 
     Attributes:
         users: The users.
-        version: What they say since then.
+        version: The version of these users since the change.
         acknowledged: When the invalidation was acknowledged.
     """
 
@@ -293,12 +293,12 @@ class Change:
 
 @dataclass
 class Reading:
-    """What one gateway said of a user.
+    """A user as one gateway returned it.
 
     Attributes:
-        began: When it was asked.
+        began: When the query was sent.
         user: The user.
-        version: What it said.
+        version: The version that was returned.
         by: The number of the gateway.
     """
 
@@ -309,7 +309,7 @@ class Reading:
 
 
 class ChangingServices(FakeServices):
-    """Services whose users change, and whose answers take a while to arrive."""
+    """Services whose users change, and whose responses arrive with a delay."""
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
@@ -317,7 +317,7 @@ class ChangingServices(FakeServices):
         self._chance = chance
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
-        """Answer what is so now, and let the answer arrive later."""
+        """Respond with the current versions, after a delay."""
         keys = request.url.params.get_list("id")
         users = [int(key.rpartition("-")[2]) for key in keys]
         response = json_response(
@@ -330,16 +330,16 @@ class ChangingServices(FakeServices):
 
 @dataclass
 class Trial:
-    """Gateways that are read all the time, while users change and the store breaks.
+    """Gateways that are queried all the time, while users change and the store fails.
 
     Attributes:
         server: The store.
         wire: The network between the last gateway and the store.
         services: The source of all gateways.
         several: The gateways.
-        chance: Makes what is random.
+        chance: The random choices.
         changes: The changes that were acknowledged.
-        readings: All that was read.
+        readings: All users that were returned.
     """
 
     server: StoreServer
@@ -351,7 +351,7 @@ class Trial:
     readings: list[Reading] = field(default_factory=list[Reading])
 
     async def read(self, number: int) -> None:
-        """Ask one gateway for some users, again and again."""
+        """Query some users at one gateway, again and again."""
         while True:
             users = self.chance.sample(USERS, self.chance.randint(1, 3))
             began = time.monotonic()
@@ -360,10 +360,10 @@ class Trial:
             await asyncio.sleep(self.chance.choice([0.001, 0.01]))
 
     async def change(self, way: str) -> None:
-        """Change some users, and invalidate them in some way."""
+        """Change some users, and invalidate them in one of the ways."""
         user = self.chance.choice(USERS)
         team = [one for one in USERS if one % 2 == user % 2]
-        users, what = {
+        users, invalidation = {
             "user": ([user], {"users": [user_id(user)]}),
             "narrow": ([user], {"users": [user_id(user)], "sources": ["profile"]}),
             "message": ([user], {"users": [user_id(user)]}),
@@ -379,7 +379,7 @@ class Trial:
                 await self.server.command("XADD", LOG, "*", "message", text)
             ).startswith(b"$")
         else:
-            response = await self.chance.choice(self.several).invalidate(what)
+            response = await self.chance.choice(self.several).invalidate(invalidation)
             is_acknowledged = response.status_code == 200
         if is_acknowledged:
             self.changes.append(Change(users, version, time.monotonic()))
@@ -402,7 +402,7 @@ class Trial:
             self.server.go_on()
 
     def stale(self) -> Sequence[Reading]:
-        """List the readings of what should have been forgotten."""
+        """List the readings of entries that had been invalidated."""
         return [
             one
             for one in self.readings
@@ -430,7 +430,7 @@ STEPS = st.lists(
 @hypothesis.given(seed=st.integers(0, 2**32), steps=STEPS)
 @hypothesis.example(seed=1, steps=["cut", "user", "tag", "message"])
 @hypothesis.example(seed=2, steps=["source", "flush", "user", "restart", "message", "narrow"])
-async def test_nothing_stale_is_read_a_second_after_an_acknowledged_invalidation(
+async def test_no_stale_value_is_read_a_second_after_an_acknowledged_invalidation(
     seed: int, steps: Sequence[str]
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 # nothing is secret
@@ -472,7 +472,7 @@ async def test_nothing_stale_is_read_a_second_after_an_acknowledged_invalidation
 
 
 def tagged(name: str, value: str) -> Callable[[httpx.Request], httpx.Response]:
-    """Answer with the first user and tags."""
+    """Respond with the first user and tags."""
 
     def behave(_: httpx.Request) -> httpx.Response:
         response = json_response([profile_row(1)])
@@ -483,11 +483,11 @@ def tagged(name: str, value: str) -> Callable[[httpx.Request], httpx.Response]:
 
 
 async def length_is(found: Sequence[object], length: int) -> bool:
-    """Return whether a list has so many items; the event loop goes round meanwhile."""
+    """Return whether a list has so many items. The event loop runs once before."""
     await asyncio.sleep(0)
     return len(found) == length
 
 
-async def answers(one: Instance, name: str) -> bool:
-    """Return whether a gateway answers with a name."""
+async def returns_name(one: Instance, name: str) -> bool:
+    """Return whether a gateway returns a name for the first user."""
     return await one.names(1) == [name]

@@ -1,4 +1,4 @@
-"""Callers have one quota at all gateways together, and one at each while there is no store."""
+"""The quota of a caller counts for all gateways together, or for each without a store."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,28 +17,28 @@ from tests.stores import StoreServer, needs_store, running_store
 
 DAY = 86_400
 DOCUMENT = len(NAMES) // 4
-"""What it costs to prepare the document, once at each gateway."""
+"""The cost of the preparation of the document, once at each gateway."""
 
 
 def settings_of(server: StoreServer, quota: int, **store: object) -> Settings:
-    """Make settings of a gateway with a quota."""
+    """Make the settings of a gateway with a quota."""
     limits = LimitsSettings(rate=RateSettings(quota=quota, window=DAY))
     return settings_for_fakes(limits=limits).model_copy(update={"store": server.settings(**store)})
 
 
 async def ask(one: Instance, cost: int = 1) -> httpx.Response:
-    """Ask for something of a cost."""
+    """Send a query of this cost."""
     body = {"query": NAMES, "variables": {"ids": [user_id(1)] * cost}}
     return await one.client.client.post("/graphql", json=body)
 
 
-async def statuses(*asked: Instance) -> Sequence[int]:
-    """Ask gateways, one after the other, and return the statuses."""
-    return [(await ask(one)).status_code for one in asked]
+async def statuses(*several: Instance) -> Sequence[int]:
+    """Query gateways, one after the other, and return the statuses."""
+    return [(await ask(one)).status_code for one in several]
 
 
 @needs_store
-async def test_the_quota_is_that_of_all_gateways_together() -> None:
+async def test_all_gateways_share_one_quota() -> None:
     async with (
         running_store() as server,
         instances(2, settings_of(server, 2 * DOCUMENT + 3), FakeServices()) as (one, other),
@@ -61,15 +61,15 @@ async def test_each_gateway_counts_alone_while_the_store_fails() -> None:
 
 
 @needs_store
-async def test_many_requests_at_once_take_no_more_than_the_quota() -> None:
+async def test_concurrent_requests_use_no_more_than_the_quota() -> None:
     async with (
         running_store() as server,
         instances(3, settings_of(server, 3 * DOCUMENT + 23), FakeServices()) as several,
     ):
         assert await statuses(*several) == [200] * 3  # each has prepared the document
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(ask(one)) for _ in range(20) for one in several]
-        found = [one.result().status_code for one in asked]
+            requests = [group.create_task(ask(one)) for _ in range(20) for one in several]
+        found = [one.result().status_code for one in requests]
 
         assert found.count(200) == 20
 
@@ -86,7 +86,7 @@ async def test_many_requests_at_once_take_no_more_than_the_quota() -> None:
         (b"1e300", 429),
     ],
 )
-async def test_a_bucket_with_a_strange_value_costs_a_caller_no_more_than_the_window(
+async def test_an_invalid_bucket_limits_a_caller_for_the_window_at_most(
     value: bytes, expected: int
 ) -> None:
     async with (
@@ -103,7 +103,7 @@ async def test_a_bucket_with_a_strange_value_costs_a_caller_no_more_than_the_win
 
 
 @needs_store
-async def test_a_bucket_that_is_a_list_is_counted_by_each_gateway_alone() -> None:
+async def test_a_bucket_of_another_redis_type_is_counted_in_memory() -> None:
     async with running_store() as server, instance(settings_of(server, DOCUMENT + 2)) as one:
         await ask(one)
         [key] = await server.keys("*:rate:*")
@@ -116,7 +116,7 @@ async def test_a_bucket_that_is_a_list_is_counted_by_each_gateway_alone() -> Non
 
 
 @needs_store
-async def test_limits_are_not_shared_if_the_settings_say_so() -> None:
+async def test_limits_are_not_shared_when_the_setting_is_off() -> None:
     async with (
         running_store() as server,
         instance(settings_of(server, DOCUMENT + 1, rate_limits=False)) as one,
@@ -135,7 +135,7 @@ COSTS = st.lists(st.tuples(st.floats(0, 20), st.integers(1, 10)), max_size=30)
         *((1.2567443272316394, 1), (4.6337761257958405, 10), (0.0, 1)),
     ]
 )
-def test_no_caller_gets_more_than_a_full_bucket_and_what_refills_it(
+def test_a_caller_gets_at_most_a_full_bucket_and_its_refill(
     steps: Sequence[tuple[float, int]],
 ) -> None:
     now, granted = 0.0, 0.0
@@ -148,6 +148,6 @@ def test_no_caller_gets_more_than_a_full_bucket_and_what_refills_it(
         assert 0 <= state.remaining <= 10
         assert 0 <= state.reset_after <= 20
         if state.limited:
-            # It is not refused any more after that.
+            # A call after that time is not limited.
             after = state_of(state.reset_after - state.retry_after, cost, quota=10, window=20)
             assert not after.limited or abs(after.retry_after) < 1e-6

@@ -1,4 +1,4 @@
-"""A store gives what it was given, and costs no more than its time when it does not."""
+"""A store returns the stored values. A failing one takes no more time than its timeout."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ BOTH_WAYS = pytest.mark.parametrize("commands", [LibraryCommands, DirectCommands
 
 
 class OpenStore:
-    """A store, and what it logs."""
+    """A store and its log."""
 
     def __init__(self, store: SharedStore, log: io.StringIO) -> None:
         self.store = store
@@ -45,7 +45,7 @@ class OpenStore:
 
     @property
     def events(self) -> list[tuple[str, Any]]:
-        """What was logged, with the reason."""
+        """The logged events, with their reasons."""
         lines: list[Mapping[str, Any]] = [*map(orjson.loads, self._log.getvalue().splitlines())]
         return [(line["event"], line.get("reason")) for line in lines]
 
@@ -75,7 +75,7 @@ def kind_of(result: object) -> StoreFailureKind | None:
 @needs_store
 @BOTH_WAYS
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_store_gives_what_it_was_given(commands: MakeCommands, name: str) -> None:
+async def test_a_store_returns_the_stored_values(commands: MakeCommands, name: str) -> None:
     async with running_store(name) as server, opened(server.settings(), commands) as one:
         await one.put("a", b"1")
         assert await one.get("a", "b") == [b"1", None]
@@ -96,7 +96,7 @@ async def test_a_store_gives_what_it_was_given(commands: MakeCommands, name: str
 
 @needs_store
 @BOTH_WAYS
-async def test_a_store_that_hangs_costs_its_time_and_then_nothing_and_is_logged_once(
+async def test_a_hanging_store_is_not_used_after_timeouts_and_is_logged_once(
     commands: MakeCommands,
 ) -> None:
     async with running_store() as server, opened(server.settings(timeout=FAST), commands) as one:
@@ -111,13 +111,13 @@ async def test_a_store_that_hangs_costs_its_time_and_then_nothing_and_is_logged_
         assert time.monotonic() - began < FAST
         server.go_on()
         while kind_of(await one.get("a")) is not None:
-            await server.command("PING")  # takes its time
+            await server.command("PING")  # wait a little
         assert one.events[:2] == [("store.unavailable", "timeout"), ("store.available", None)]
 
 
 @needs_store
 @BOTH_WAYS
-async def test_a_full_store_can_be_read_and_says_once_that_it_is_full(
+async def test_a_full_store_can_be_read_and_is_logged_once(
     commands: MakeCommands,
 ) -> None:
     async with running_store() as server, opened(server.settings(), commands) as one:
@@ -132,7 +132,7 @@ async def test_a_full_store_can_be_read_and_says_once_that_it_is_full(
 
 
 @BOTH_WAYS
-async def test_a_store_that_is_not_there_is_a_value(
+async def test_an_unreachable_store_is_returned_as_a_failure(
     commands: MakeCommands,
 ) -> None:
     settings = StoreSettings(url="redis://127.0.0.1:1", timeout=1.0)
@@ -144,15 +144,15 @@ async def test_a_store_that_is_not_there_is_a_value(
 
 
 @needs_store
-async def test_what_is_stored_by_another_program_is_no_answer() -> None:
+async def test_a_value_of_another_redis_type_is_returned_as_a_failure() -> None:
     async with running_store() as server, opened(server.settings()) as one:
         await server.command("SADD", "log", "x")
         failed = await one.store.insist("follow", lambda client: client.read_log("log", "0-0", 1))
         assert kind_of(failed) is StoreFailureKind.REFUSED
 
 
-def test_a_connection_that_closes_while_it_is_opened_is_a_failure_of_the_connection() -> None:
-    # uvloop's own exception. The moment cannot be met on purpose.
+def test_a_connection_closed_while_it_opens_is_a_connection_failure() -> None:
+    # uvloop raises this exception at a moment that a test cannot produce.
     with pytest.raises(StoreError) as found, translated():
         raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
 
@@ -160,23 +160,21 @@ def test_a_connection_that_closes_while_it_is_opened_is_a_failure_of_the_connect
 
 
 @needs_store
-async def test_reads_of_one_turn_are_one_command_and_each_gets_its_own_values() -> None:
+async def test_reads_of_one_turn_are_one_command_and_get_their_own_values() -> None:
     async with running_store() as server, opened(server.settings()) as one:
         await one.put("a", b"1")
         await one.put("b", b"2")
-        asked = ["a", "b"], ["missing"], ["b", "a", "b"]
-        answers = [asyncio.get_running_loop().create_future() for _ in asked]
-        for keys, answer in zip(asked, answers, strict=True):
-            one.store.reads.add(keys, answer.set_result)
+        reads = ["a", "b"], ["missing"], ["b", "a", "b"]
+        results = [asyncio.get_running_loop().create_future() for _ in reads]
+        for keys, result in zip(reads, results, strict=True):
+            one.store.reads.add(keys, result.set_result)
 
-        assert await asyncio.gather(*answers) == [[b"1", b"2"], [None], [b"2", b"1", b"2"]]
+        assert await asyncio.gather(*results) == [[b"1", b"2"], [None], [b"2", b"1", b"2"]]
         assert await server.calls("mget") == 1
 
 
 @needs_store
-async def test_writes_that_come_together_are_one_command_and_what_is_removed_is_not_stored() -> (
-    None
-):
+async def test_writes_of_one_turn_are_one_command_without_removed_keys() -> None:
     async with running_store() as server, opened(server.settings()) as one:
         for key, value in ("a", b"0"), ("a", b"1"), ("b", b"2"), ("c", b"3"):
             one.store.writes.add([StoredValue(key, value, 10_000)])
@@ -190,7 +188,7 @@ async def test_writes_that_come_together_are_one_command_and_what_is_removed_is_
 
 @needs_store
 @BOTH_WAYS
-async def test_connections_that_the_store_has_closed_cost_no_command(
+async def test_commands_succeed_after_the_store_has_closed_connections(
     commands: MakeCommands,
 ) -> None:
     async with running_store() as server, opened(server.settings(), commands) as one:

@@ -1,4 +1,4 @@
-"""A gateway on a full core keeps its store: its own lag is not the store's."""
+"""The time limit of a command does not count the lag of a busy event loop."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from tests.stores import needs_store, running_store
 MakeLoop = Callable[[], AbstractEventLoop]
 
 AT_ONCE = 8
-"""Commands at the same time: more than open the circuit, if they fail."""
+"""Commands at the same time. So many failures open the circuit breaker."""
 
 LAG = 1.5 * FAST
 """Seconds for which the loop is blocked in each of its turns."""
@@ -29,13 +29,13 @@ LOOPS = pytest.mark.parametrize(
 
 
 @contextmanager
-def full_core() -> Generator[None]:
-    """Block the loop in each of its turns for longer than the store has time."""
+def busy_loop() -> Generator[None]:
+    """Block the loop in each of its turns for longer than the timeout of the store."""
     loop = get_running_loop()
     is_over = False
 
     def block() -> None:
-        time.sleep(LAG)  # what computes for so long
+        time.sleep(LAG)  # like a long computation
         if not is_over:
             loop.call_soon(block)
 
@@ -60,11 +60,11 @@ async def connect(one: OpenStore) -> None:
 
 @needs_store
 @LOOPS
-def test_a_store_that_answers_is_used_by_a_gateway_on_a_full_core(make_loop: MakeLoop) -> None:
+def test_a_store_that_responds_is_used_on_a_busy_loop(make_loop: MakeLoop) -> None:
     async def ask() -> None:
         async with running_store() as server, opened(server.settings(timeout=FAST)) as one:
             await connect(one)
-            with full_core():
+            with busy_loop():
                 assert await several(one) == [[b"1"]] * AT_ONCE
             assert one.store.is_usable
 
@@ -74,19 +74,19 @@ def test_a_store_that_answers_is_used_by_a_gateway_on_a_full_core(make_loop: Mak
 
 @needs_store
 @LOOPS
-def test_a_store_that_hangs_is_given_up_by_a_gateway_on_a_full_core(make_loop: MakeLoop) -> None:
+def test_a_hanging_store_times_out_on_a_busy_loop(make_loop: MakeLoop) -> None:
     async def ask() -> None:
         async with running_store() as server, opened(server.settings(timeout=FAST)) as one:
             await connect(one)
             server.pause()
             began = get_running_loop().time()
-            with full_core():
+            with busy_loop():
                 found = await several(one)
                 took = get_running_loop().time() - began
-                while one.store.is_usable:  # those that were answered count, too
+                while one.store.is_usable:  # earlier successes count, too
                     await several(one)
             assert {kind_of(each) for each in found} == {StoreFailureKind.TIMEOUT}
-            turns = STEPS + TURNS + 2  # and those that begin the commands, and hand the results on
+            turns = STEPS + TURNS + 2  # the start of the commands and the results take turns, too
             assert took < FAST + turns * 2 * LAG  # twice: this machine may be busy
             server.go_on()
 
@@ -94,7 +94,7 @@ def test_a_store_that_hangs_is_given_up_by_a_gateway_on_a_full_core(make_loop: M
         runner.run(ask())
 
 
-async def test_a_time_limit_is_as_long_as_it_says_on_a_loop_that_is_not_late() -> None:
+async def test_a_time_limit_is_exact_on_a_loop_without_lag() -> None:
     clock, ended = ManualClock(), list[float]()
     TimeLimit(0.02, clock, lambda: ended.append(clock.seconds))
     clock.advance(0.019)
@@ -105,7 +105,7 @@ async def test_a_time_limit_is_as_long_as_it_says_on_a_loop_that_is_not_late() -
     assert len(ended) == 1
 
 
-async def test_a_step_that_comes_late_counts_only_for_its_own_length() -> None:
+async def test_a_late_step_counts_only_for_its_own_length() -> None:
     clock, ended = ManualClock(), list[float]()
     TimeLimit(0.02, clock, lambda: ended.append(clock.seconds))
     clock.stall(1.0)
@@ -117,7 +117,7 @@ async def test_a_step_that_comes_late_counts_only_for_its_own_length() -> None:
     assert len(ended) == 1
 
 
-async def test_a_time_limit_that_is_cancelled_ends_at_no_time() -> None:
+async def test_a_cancelled_time_limit_never_ends() -> None:
     clock, ended = ManualClock(), list[float]()
     for passed in (0.0, 0.006, 0.02):  # at once, between two steps, and in the turns after the last
         limit = TimeLimit(0.02, clock, lambda: ended.append(clock.seconds))

@@ -1,4 +1,4 @@
-"""Stores that are a cluster, that Sentinels know, or that use TLS and a password."""
+"""Stores as a cluster, behind Sentinels, and with TLS and a password."""
 
 import asyncio
 import re
@@ -49,7 +49,7 @@ async def is_ready(server: StoreServer) -> bool:
     return "cluster_state:ok" in await server.info("CLUSTER", "INFO")
 
 
-async def test_a_cluster_is_a_store(tmp_path: Path) -> None:
+async def test_a_cluster_can_be_the_store(tmp_path: Path) -> None:
     file = str(tmp_path / "nodes.conf")
     async with running_store(
         "", "--cluster-enabled", "yes", "--cluster-config-file", file
@@ -59,7 +59,7 @@ async def test_a_cluster_is_a_store(tmp_path: Path) -> None:
         await check_store(StoreSettings(url=f"redis+cluster://127.0.0.1:{server.port}"))
 
 
-async def test_sentinels_know_where_the_store_is(tmp_path: Path) -> None:
+async def test_the_address_of_the_store_is_read_from_a_sentinel(tmp_path: Path) -> None:
     async with running_store() as server:
         file = tmp_path / "sentinel.conf"
         file.write_text(f"sentinel monitor users 127.0.0.1 {server.port} 1\n", encoding="utf-8")
@@ -68,14 +68,14 @@ async def test_sentinels_know_where_the_store_is(tmp_path: Path) -> None:
             await check_store(StoreSettings(url=url))
 
 
-async def test_a_sentinel_that_is_down_costs_no_time(tmp_path: Path) -> None:
+async def test_a_sentinel_that_is_down_does_not_delay_the_connection(tmp_path: Path) -> None:
     async with running_store() as server:
         file = tmp_path / "sentinel.conf"
         file.write_text(f"sentinel monitor users 127.0.0.1 {server.port} 1\n", encoding="utf-8")
         async with running_store("", "--sentinel", file=file) as sentinel:
             hosts = f"127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}"
             client = connect(StoreSettings(url=f"redis+sentinel://{hosts}/users"))
-            async with asyncio.timeout(2):  # tried again and again, it took four seconds
+            async with asyncio.timeout(2):  # with retries, it took four seconds
                 assert await client.get_many(["a"]) == [None]
             await client.close()
 
@@ -89,7 +89,7 @@ async def test_a_sentinel_that_is_down_costs_no_time(tmp_path: Path) -> None:
         ("redis://store.invalid:{port}", "connecting to store.invalid:"),
     ],
 )
-async def test_what_keeps_from_connecting_is_said_in_words(url: str, words: str) -> None:
+async def test_a_failed_connection_has_a_readable_reason_without_keys(url: str, words: str) -> None:
     client = connect(StoreSettings(url=url.format(port=free_port())))
     with pytest.raises(StoreError) as failed:
         await client.get_many(["canary"])
@@ -100,7 +100,7 @@ async def test_what_keeps_from_connecting_is_said_in_words(url: str, words: str)
     assert "object at" not in failed.value.failure.detail
 
 
-async def test_words_about_a_command_are_left_out(tmp_path: Path) -> None:
+async def test_the_detail_of_a_refused_command_has_no_keys(tmp_path: Path) -> None:
     file = tmp_path / "store.conf"
     file.write_text("rename-command MGET NOTHING\n", encoding="utf-8")
     async with running_store(file=file) as server:
@@ -113,7 +113,7 @@ async def test_words_about_a_command_are_left_out(tmp_path: Path) -> None:
     assert "canary" not in failed.value.failure.detail
 
 
-async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -> None:
+async def test_a_store_may_require_tls_and_a_password(certificates: Certificates) -> None:
     async with (
         running_store("", "--requirepass", "secret") as server,
         StoreWire(server.port).opened(certificates.server("localhost")) as wire,
@@ -124,24 +124,24 @@ async def test_a_store_may_want_tls_and_a_password(certificates: Certificates) -
             "tls": {"ca_file": certificates.ca_file},
         }
         await check_store(StoreSettings.model_validate(values))
-        wrong = connect(StoreSettings.model_validate({**values, "password": "wrong"}))
+        with_wrong_password = connect(StoreSettings.model_validate({**values, "password": "wrong"}))
         with pytest.raises(StoreError) as refused:
-            await wrong.get_many(["a"])
+            await with_wrong_password.get_many(["a"])
         assert refused.value.failure.kind is StoreFailureKind.CONNECTION
         assert "invalid username-password pair" in refused.value.failure.detail
-        stranger = connect(StoreSettings.model_validate({**values, "tls": None}))
-        with pytest.raises(StoreError) as distrusted:
-            await stranger.get_many(["a"])
-        assert distrusted.value.failure.kind is StoreFailureKind.CONNECTION
-        assert "certificate verify failed" in distrusted.value.failure.detail
-        for one in (wrong, stranger):
+        without_ca = connect(StoreSettings.model_validate({**values, "tls": None}))
+        with pytest.raises(StoreError) as untrusted:
+            await without_ca.get_many(["a"])
+        assert untrusted.value.failure.kind is StoreFailureKind.CONNECTION
+        assert "certificate verify failed" in untrusted.value.failure.detail
+        for one in (with_wrong_password, without_ca):
             await one.close()
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations" / "caching-and-store.md"
 
 
-async def test_the_rights_that_the_page_lists_are_enough(tmp_path: Path) -> None:
+async def test_the_documented_rights_are_enough(tmp_path: Path) -> None:
     [listed] = [
         line for line in PAGE.read_text("utf-8").split("\n\n") if "needs these commands" in line
     ]

@@ -1,4 +1,4 @@
-"""No answer is taken that nobody asked for, and no connection is used on which one came."""
+"""Unsolicited data is never used as a response, and its connection is not used again."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -41,24 +41,24 @@ HEADERS = (("Host", "service"),)
 OTHER = answered(b"/other")
 
 WAYS = ["plain", "tls", "proxy", "tunnel"]
-"""How the upstream is reached; by ``proxy`` it is one itself."""
+"""How the upstream is reached. With ``proxy``, the upstream is the proxy itself."""
 
 STRAYS = {
-    "an answer": OTHER,
-    "two answers": OTHER * 2,
-    "an answer that ends the connection": answered(b"/other", "Connection: close"),
-    "an answer in chunks": chunked(b"/other"),
-    "half a head": OTHER[:20],
-    "half a body": OTHER[:-3],
-    "one byte of an answer": OTHER[:1],
-    "an answer that announces another": b"HTTP/1.1 103 Early Hints\r\n\r\n",
-    "a time-out": answered(b"", "Connection: close", status="408 Request Timeout"),
-    "no HTTP": b"\x00\xff",
-    "a body": b"/other",
+    "a response": OTHER,
+    "two responses": OTHER * 2,
+    "a response that closes the connection": answered(b"/other", "Connection: close"),
+    "a chunked response": chunked(b"/other"),
+    "a part of a head": OTHER[:20],
+    "a part of a body": OTHER[:-3],
+    "one byte of a response": OTHER[:1],
+    "an interim response": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    "a response 408": answered(b"", "Connection: close", status="408 Request Timeout"),
+    "not HTTP": b"\x00\xff",
+    "a body without a head": b"/other",
     "a line end": b"\r\n",
     "a line feed": b"\n",
 }
-"""What comes without having been asked for."""
+"""Data that the upstream sends without a request."""
 
 
 @asynccontextmanager
@@ -70,7 +70,7 @@ async def reached(
     hasty: bool = False,
     **changes: Any,  # noqa: ANN401 # any setting of a source
 ) -> AsyncGenerator[tuple[RawServer, "WireClient"]]:
-    """Run an upstream, and open a wire that leads to it."""
+    """Run an upstream, and open a wire to it."""
     encrypted = way in {"tls", "tunnel"}
     tls = certificates.server() if encrypted else None
     async with (
@@ -92,21 +92,21 @@ async def reached(
 
 
 class WireClient:
-    """Asks by a wire, and tells what came of it."""
+    """Sends requests over a wire, and returns the bodies of the responses."""
 
     def __init__(self, wire: Wire, base: str) -> None:
         self.wire = wire
         self._base = base
 
     async def get(self, target: str, method: str = "GET") -> bytes | None:
-        """Have a request answered; gives the body, or nothing where it failed."""
+        """Send a request. Return the body, or ``None`` if the request fails."""
         try:
-            return await self.must(target, method)
+            return await self.send(target, method)
         except FOREIGN:
             return None
 
-    async def must(self, target: str, method: str = "GET", body: bytes = b"") -> bytes:
-        """Have a request answered that must not fail."""
+    async def send(self, target: str, method: str = "GET", body: bytes = b"") -> bytes:
+        """Send a request that has to succeed, and return the body."""
         sized = (*HEADERS, ("Content-Length", str(len(body)))) if body else HEADERS
         incoming = await self.wire.exchange(
             method, self._base, target, sized, body, repeatable=method != "POST"
@@ -117,59 +117,59 @@ class WireClient:
             await incoming.aclose()
 
 
-def own(target: str) -> tuple[bytes, bytes]:
-    """Tell which bodies are of the request for a target: a proxy is sent the whole address."""
+def bodies_of(target: str) -> tuple[bytes, bytes]:
+    """Return the bodies that belong to a target: a proxy gets the whole URL."""
     return target.encode(), f"http://service{target}".encode()
 
 
-# What nobody asked for
+# Unsolicited data
 
 
 @pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
 @pytest.mark.parametrize("way", WAYS)
-async def test_what_follows_an_answer_in_the_same_read_is_never_the_next_one(
+async def test_data_behind_a_response_is_not_taken_for_the_next_response(
     way: str, stray: bytes, certificates: Certificates
 ) -> None:
     def behave(peer: RawConnection) -> None:
         peer.send(answered(peer.target.encode()) + (stray if peer.number == 0 else b""))
 
-    async with reached(way, behave, certificates) as (upstream, asked):
-        first = await asked.get("/1")
-        assert await asked.get("/2") in own("/2")
+    async with reached(way, behave, certificates) as (upstream, client):
+        first = await client.get("/1")
+        assert await client.get("/2") in bodies_of("/2")
 
-    assert first is None or first in own("/1")
+    assert first is None or first in bodies_of("/1")
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
 @pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
 @pytest.mark.parametrize("way", WAYS)
-async def test_what_comes_while_a_connection_is_idle_closes_it(
+async def test_data_on_an_idle_connection_closes_it(
     way: str, stray: bytes, certificates: Certificates
 ) -> None:
-    async with reached(way, echo, certificates) as (upstream, asked):
-        assert await asked.get("/1") in own("/1")
+    async with reached(way, echo, certificates) as (upstream, client):
+        assert await client.get("/1") in bodies_of("/1")
         upstream.peers[0].send(stray)
         await until(lambda: not upstream.peers[0].is_open)
-        assert await asked.get("/2") in own("/2")
-        assert asked.wire.take_strays() == 1
+        assert await client.get("/2") in bodies_of("/2")
+        assert client.wire.take_strays() == 1
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
 @pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
 @pytest.mark.parametrize("way", ["plain", "tls", "proxy"])
-async def test_what_comes_in_the_tick_in_which_the_next_request_is_written_is_not_its_answer(
+async def test_data_before_the_next_request_is_not_taken_for_its_response(
     way: str, stray: bytes, certificates: Certificates
 ) -> None:
-    async with reached(way, echo, certificates) as (upstream, asked):
-        assert await asked.get("/1") in own("/1")
-        upstream.peers[0].send(stray)  # it waits in our socket now, and nobody has read it
-        assert await asked.get("/2") in own("/2")
+    async with reached(way, echo, certificates) as (upstream, client):
+        assert await client.get("/1") in bodies_of("/1")
+        upstream.peers[0].send(stray)  # it is in our socket now, and still unread
+        assert await client.get("/2") in bodies_of("/2")
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
-async def test_the_rest_of_what_began_too_early_is_never_an_answer(
+async def test_a_response_that_began_before_its_request_is_never_used(
     certificates: Certificates,
 ) -> None:
     for cut in range(1, len(OTHER)):
@@ -182,50 +182,50 @@ async def test_the_rest_of_what_began_too_early_is_never_an_answer(
             else:
                 echo(peer)
 
-        async with reached("plain", behave, certificates) as (_, asked):
-            assert await asked.get("/1") in (b"/1", None)
-            assert await asked.get("/2") == b"/2"
+        async with reached("plain", behave, certificates) as (_, client):
+            assert await client.get("/1") in (b"/1", None)
+            assert await client.get("/2") == b"/2"
 
 
 FRAMES = {
-    "of a length": answered(b"[1]"),
+    "with a length": answered(b"[1]"),
     "empty": answered(b""),
-    "with a line end in it": answered(b"[1]\r\n"),
-    "of a line end alone": answered(b"\n"),
-    "of line ends alone": answered(b"\r\n\r\n"),
-    "in chunks": chunked(b"[", b"1]"),
-    "in chunks that end with a line": chunked(b"[1]\n"),
-    "in no chunk": chunked(),
-    "in chunks with a trailer": chunked(b"[1]", trailer=b"X-Sum: 1\r\n"),
-    "after others": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n"
+    "ending with a line end": answered(b"[1]\r\n"),
+    "only a line feed": answered(b"\n"),
+    "only line ends": answered(b"\r\n\r\n"),
+    "chunked": chunked(b"[", b"1]"),
+    "chunked, ending with a line feed": chunked(b"[1]\n"),
+    "chunked and empty": chunked(),
+    "chunked, with a trailer": chunked(b"[1]", trailer=b"X-Sum: 1\r\n"),
+    "after interim responses": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n"
     + answered(b"[1]"),
-    "without content": answered(b"", status="204 No Content", sized=False),
-    "not modified": answered(b"", "Content-Length: 9", status="304 Not Modified", sized=False),
+    "204 without content": answered(b"", status="204 No Content", sized=False),
+    "304 not modified": answered(b"", "Content-Length: 9", status="304 Not Modified", sized=False),
 }
-"""Right answers, by what their body is like."""
+"""Valid responses, by the framing of their bodies."""
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("pieces", ["in one piece", "byte by byte"])
-async def test_a_connection_is_used_again_after_an_answer_that_has_ended(
+async def test_a_connection_is_reused_after_a_complete_response(
     frame: bytes, pieces: str, certificates: Certificates
 ) -> None:
     tasks: list[asyncio.Task[None]] = []
 
-    async def drip(peer: RawConnection) -> None:
+    async def send_slowly(peer: RawConnection) -> None:
         for byte in frame:
             peer.send(bytes([byte]))
             await settle()
 
     def behave(peer: RawConnection) -> None:
         if pieces == "byte by byte":
-            tasks.append(asyncio.create_task(drip(peer)))
+            tasks.append(asyncio.create_task(send_slowly(peer)))
         else:
             peer.send(frame)
 
-    async with reached("plain", behave, certificates) as (upstream, asked):
-        first = await asked.must("/1")
-        assert await asked.must("/2") == first
+    async with reached("plain", behave, certificates) as (upstream, client):
+        first = await client.send("/1")
+        assert await client.send("/2") == first
 
     assert [len(peer.heads) for peer in upstream.peers] == [2]
 
@@ -233,23 +233,23 @@ async def test_a_connection_is_used_again_after_an_answer_that_has_ended(
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("stray", [b"x", b"\n", b"\r\n", OTHER, OTHER[:9]])
 @pytest.mark.parametrize("when", ["while idle", "in the same read"])
-async def test_a_connection_is_not_used_again_whatever_the_answer_was_like_that_something_follows(
+async def test_a_connection_is_not_reused_after_data_behind_a_response(
     frame: bytes, stray: bytes, when: str, certificates: Certificates
 ) -> None:
     def behave(peer: RawConnection) -> None:
         peer.send(frame if when == "while idle" or peer.number else frame + stray)
 
-    async with reached("plain", behave, certificates) as (upstream, asked):
-        await asked.get("/1")
+    async with reached("plain", behave, certificates) as (upstream, client):
+        await client.get("/1")
         if when == "while idle":
             upstream.peers[0].send(stray)
-        await asked.must("/2")
+        await client.send("/2")
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
 @pytest.mark.parametrize("stray", [b"", b"[1]", OTHER, b"\r\n"])
-async def test_nothing_follows_an_answer_to_head_whatever_its_length_says(
+async def test_a_response_to_head_has_no_body_despite_its_content_length(
     stray: bytes, certificates: Certificates
 ) -> None:
     def behave(peer: RawConnection) -> None:
@@ -257,9 +257,9 @@ async def test_nothing_follows_an_answer_to_head_whatever_its_length_says(
         if peer.number == 0:
             peer.send(stray)
 
-    async with reached("plain", behave, certificates) as (upstream, asked):
+    async with reached("plain", behave, certificates) as (upstream, client):
         for _ in range(2):
-            assert await asked.get("/1", "HEAD") in (b"", None)
+            assert await client.get("/1", "HEAD") in (b"", None)
 
     assert [len(peer.heads) for peer in upstream.peers] == ([1, 1] if stray else [2])
 
@@ -275,66 +275,68 @@ async def test_nothing_follows_an_answer_to_head_whatever_its_length_says(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ],
 )
-async def test_a_connection_is_not_used_again_where_the_answer_refuses_that(
+async def test_a_connection_is_not_reused_when_the_response_forbids_it(
     refusal: bytes, certificates: Certificates
 ) -> None:
-    def behave(peer: RawConnection) -> None:  # which stays open for all that
+    def behave(peer: RawConnection) -> None:  # it leaves the connection open
         peer.send(refusal if peer.number == 0 else answered(b"[2]"))
 
-    async with reached("plain", behave, certificates) as (upstream, asked):
-        await asked.must("/1")
-        assert await asked.must("/2") == b"[2]"
+    async with reached("plain", behave, certificates) as (upstream, client):
+        await client.send("/1")
+        assert await client.send("/2") == b"[2]"
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
 @pytest.mark.parametrize("greeting", [OTHER, OTHER[:9], b"220 mail.internal ESMTP\r\n", b"\r\n"])
-async def test_a_service_that_speaks_before_it_is_asked_is_not_listened_to(greeting: bytes) -> None:
+async def test_data_before_the_first_request_makes_the_source_unavailable(greeting: bytes) -> None:
     async with (
         RawServer(echo, greeting=greeting).listening() as upstream,
         asking(upstream.base_url) as service,
     ):
-        told = await service.get("/1")
+        result = await service.get("/1")
 
-    assert isinstance(told, SourceFailure)
-    assert told.code is Code.SOURCE_UNAVAILABLE
-    assert told.detail == "UnaskedAnswerError"
+    assert isinstance(result, SourceFailure)
+    assert result.code is Code.SOURCE_UNAVAILABLE
+    assert result.detail == "UnaskedAnswerError"
     assert upstream.targets == []
 
 
-# What did not end
+# Incomplete exchanges
 
 
-@pytest.mark.parametrize("said", [b"", OTHER[:9], OTHER[:-2]], ids=["nothing", "a head", "a body"])
+@pytest.mark.parametrize(
+    "begun", [b"", OTHER[:9], OTHER[:-2]], ids=["nothing", "part of a head", "part of a body"]
+)
 @pytest.mark.parametrize("way", WAYS)
-async def test_the_late_answer_to_a_request_that_was_given_up_is_nobody_s(
-    way: str, said: bytes, certificates: Certificates
+async def test_the_late_response_to_a_cancelled_request_is_not_used(
+    way: str, begun: bytes, certificates: Certificates
 ) -> None:
     def behave(peer: RawConnection) -> None:
         if peer.number:
             echo(peer)
         else:
-            peer.send(said)
+            peer.send(begun)
 
-    async with reached(way, behave, certificates, max_connections=1) as (upstream, asked):
-        waiting = asyncio.ensure_future(asked.get("/1"))
+    async with reached(way, behave, certificates, max_connections=1) as (upstream, client):
+        waiting = asyncio.ensure_future(client.get("/1"))
         await until(lambda: bool(upstream.peers and upstream.peers[0].heads))
         await settle()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        upstream.peers[0].send(OTHER[len(said) :])
-        assert await asked.get("/2") in own("/2")
+        upstream.peers[0].send(OTHER[len(begun) :])
+        assert await client.get("/2") in bodies_of("/2")
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
-async def test_an_answer_that_came_before_all_of_its_request_is_the_last_on_its_connection(
+async def test_a_response_before_the_end_of_its_request_ends_the_connection(
     certificates: Certificates,
 ) -> None:
-    async with reached("plain", echo, certificates, hasty=True) as (upstream, asked):
-        assert await asked.must("/1", "POST", b"x" * 50_000_000) == b"/1"
-        assert await asked.must("/2") == b"/2"
+    async with reached("plain", echo, certificates, hasty=True) as (upstream, client):
+        assert await client.send("/1", "POST", b"x" * 50_000_000) == b"/1"
+        assert await client.send("/2") == b"/2"
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
@@ -342,19 +344,20 @@ async def test_an_answer_that_came_before_all_of_its_request_is_the_last_on_its_
 @pytest.mark.parametrize(
     "broken",
     [
-        pytest.param(chunked(b"[1]")[:-5] + b"zz", id="no chunk"),
-        pytest.param(answered(b"[1]", "X-A: \0"), id="no head"),
+        pytest.param(chunked(b"[1]")[:-5] + b"zz", id="invalid chunk"),
+        pytest.param(answered(b"[1]", "X-A: \0"), id="invalid head"),
         pytest.param(answered(b"[1]", "Content-Length: 4"), id="two lengths"),
         pytest.param(
-            chunked(b"[1]").replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"), id="both"
+            chunked(b"[1]").replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"),
+            id="chunks and a length",
         ),
     ],
 )
 @pytest.mark.parametrize("cut", [None, 3, 40, -1, -2, -3, -4, -5])
-async def test_an_answer_that_breaks_http_fails_at_once_and_ends_its_connection(
+async def test_a_response_that_breaks_http_fails_at_once_and_ends_its_connection(
     broken: bytes, cut: int | None
 ) -> None:
-    async def drip(peer: RawConnection) -> None:
+    async def send_slowly(peer: RawConnection) -> None:
         peer.send(broken[:cut])
         await settle()
         peer.send(broken[cut:])
@@ -365,50 +368,50 @@ async def test_an_answer_that_breaks_http_fails_at_once_and_ends_its_connection(
         if peer.number:
             peer.send(answered(b"[2]"))
         else:
-            tasks.append(asyncio.create_task(drip(peer)))
+            tasks.append(asyncio.create_task(send_slowly(peer)))
 
     async with (
         RawServer(behave).listening() as upstream,
         asking(upstream.base_url, timeout=30) as service,
     ):
-        told = await service.get("/1")
-        assert isinstance(told, SourceFailure)
-        assert told.code is Code.SOURCE_MALFORMED
+        result = await service.get("/1")
+        assert isinstance(result, SourceFailure)
+        assert result.code is Code.SOURCE_MALFORMED
         assert await service.get("/2") == "[2]"
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
 
-# Others who use the connections
+# Other users of the connections
 
 
-def everything(peer: RawConnection) -> None:
-    """Answer whatever is asked, and send the answer to another user's request behind it."""
+def respond_twice(peer: RawConnection) -> None:
+    """Respond to any request, and send the response for another user behind it."""
     parts = urlsplit(peer.target)
     user = parse_qs(parts.query).get("userId", [""])[0]
-    said: dict[str, tuple[object, object]] = {
+    bodies: dict[str, tuple[object, object]] = {
         "/users": ([1], ["other"]),
         "/invoices": ({"items": [invoice(int(user or 0))]}, {"items": [invoice(99)]}),
         "/token": (grant("right"), grant("other")),
         "/keys": (published("right"), published("other")),
     }
-    right, other = map(orjson.dumps, said[parts.path])
+    right, other = map(orjson.dumps, bodies[parts.path])
     peer.send(answered(right))
     peer.send(answered(other))
 
 
 def grant(token: str) -> dict[str, object]:
-    """Make the answer of an authorization server, whose token lasts for one call."""
+    """Make the response of an authorization server with a token that expires at once."""
     return {"access_token": token, "token_type": "Bearer", "expires_in": 0}
 
 
 def published(name: str) -> dict[str, object]:
-    """Make the answer of an issuer that is asked for its keys."""
+    """Make the response of an issuer with its keys."""
     return {"keys": [jwk(key_of("ES256"), kid=name)]}
 
 
-async def test_lists_tokens_and_keys_are_those_that_were_asked_for_too() -> None:
-    async with RawServer(everything).listening() as upstream:
+async def test_lists_tokens_and_keys_ignore_unsolicited_responses() -> None:
+    async with RawServer(respond_twice).listening() as upstream:
         auth = {
             "kind": "client_credentials",
             "token_url": f"{upstream.base_url}/token",
@@ -443,7 +446,7 @@ async def test_lists_tokens_and_keys_are_those_that_were_asked_for_too() -> None
     assert "Bearer other" not in heads
 
 
-async def test_a_session_of_aiohttp_takes_no_answer_either_that_nobody_asked_for() -> None:
+async def test_an_aiohttp_session_never_uses_an_unsolicited_response() -> None:
     for stray in STRAYS.values():
         async with RawServer(echo).listening() as upstream:
             pool = UpstreamConnector(limit=1, keepalive_timeout=15, head_limit=65_536)
@@ -459,24 +462,24 @@ async def test_a_session_of_aiohttp_takes_no_answer_either_that_nobody_asked_for
         assert len(upstream.peers) == 3
 
 
-def test_with_uvloop_nothing_comes_between_the_look_at_the_socket_and_the_request() -> None:
+def test_uvloop_writes_a_request_in_the_turn_of_the_socket_check() -> None:
     async def run() -> None:
         async with RawServer(echo).listening() as server:
             wire = Wire(SourceSettings(base_url=server.base_url))
-            asked = WireClient(wire, server.base_url)
-            assert await asked.must("/1") == b"/1"
+            client = WireClient(wire, server.base_url)
+            assert await client.send("/1") == b"/1"
             [peer] = server.peers
 
             def stray() -> None:  # in the turn of the loop in which the request is written
-                came.append(peer.has_unread)
+                unread.append(peer.has_unread)
                 if not peer.has_unread:
                     peer.send(OTHER)
 
-            came: list[bool] = []
-            second = asyncio.ensure_future(asked.get("/2"))
+            unread: list[bool] = []
+            second = asyncio.ensure_future(client.get("/2"))
             asyncio.get_running_loop().call_soon(stray)
             assert await second == b"/2"
-            assert came == [True]
+            assert unread == [True]
             await wire.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,4 +1,4 @@
-"""Inflating a compressed body: all right spellings of it, and no more than may come out."""
+"""Compressed bodies are inflated in each valid form, up to a limit."""
 
 import gzip
 import zlib
@@ -46,7 +46,7 @@ PLACES = st.lists(st.integers(0, 10_000), max_size=6)
     zeros=st.integers(0, 20),
     places=PLACES,
 )
-def test_members_of_gzip_are_one_body_however_they_come(
+def test_several_gzip_members_are_one_body_however_they_are_cut(
     parts: list[bytes], zeros: int, places: list[int]
 ) -> None:
     data = b"".join(map(gzip.compress, parts)) + bytes(zeros)
@@ -57,7 +57,7 @@ def test_members_of_gzip_are_one_body_however_they_come(
 @example(body=b"", level=0, places=[1])
 @example(body=b"x" * 70_000, level=0, places=[1])
 @given(body=st.binary(max_size=300), level=st.integers(0, 9), places=PLACES)
-def test_deflate_is_understood_with_the_header_of_zlib_and_without(
+def test_deflate_is_read_with_and_without_a_zlib_header(
     body: bytes, level: int, places: list[int]
 ) -> None:
     made = zlib.compressobj(level, wbits=-15)
@@ -66,7 +66,7 @@ def test_deflate_is_understood_with_the_header_of_zlib_and_without(
     assert inflated(*cut(made.compress(body) + made.flush(), places)) == body
 
 
-def test_without_a_header_nothing_is_understood_that_is_not_called_deflate() -> None:
+def test_raw_data_is_malformed_unless_the_encoding_is_deflate() -> None:
     with pytest.raises(MalformedError, match="not compressed as its headers say"):
         inflated(raw(BODY), may_be_raw=False)
 
@@ -79,34 +79,34 @@ def test_without_a_header_nothing_is_understood_that_is_not_called_deflate() -> 
         gzip.compress(BODY) + b"\x1f",
     ],
 )
-def test_what_ends_too_early_is_no_body(data: bytes) -> None:
+def test_a_truncated_body_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError, match="ends too early"):
         inflated(data)
 
 
 @pytest.mark.parametrize("first", [gzip.compress(BODY), zlib.compress(BODY), raw(BODY)])
 @pytest.mark.parametrize("then", [b"[]", zlib.compress(BODY), BODY])
-def test_nothing_but_a_member_follows_a_member(first: bytes, then: bytes) -> None:
+def test_other_bytes_behind_a_compressed_body_are_malformed(first: bytes, then: bytes) -> None:
     with pytest.raises(MalformedError, match="bytes follow the end"):
         inflated(first + then)
 
 
-@pytest.mark.parametrize("whole", [gzip.compress, zlib.compress, raw])
-def test_no_more_comes_out_than_may(whole: Callable[[bytes], bytes]) -> None:
-    assert inflated(whole(b"x" * 1_000), limit=1_000) == b"x" * 1_000
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, raw])
+def test_a_body_longer_than_the_limit_is_malformed(compress: Callable[[bytes], bytes]) -> None:
+    assert inflated(compress(b"x" * 1_000), limit=1_000) == b"x" * 1_000
     with pytest.raises(MalformedError, match="longer than 1000 bytes"):
-        inflated(whole(b"x" * 1_001), limit=1_000)
+        inflated(compress(b"x" * 1_001), limit=1_000)
     with pytest.raises(MalformedError, match="longer than 1000 bytes"):
-        inflated(whole(b"x" * 50_000_000), limit=1_000)
+        inflated(compress(b"x" * 50_000_000), limit=1_000)
 
 
-def test_members_count_together() -> None:
+def test_the_limit_counts_all_members_together() -> None:
     with pytest.raises(MalformedError, match="longer than 1000 bytes"):
         inflated(gzip.compress(b"x" * 600) + gzip.compress(b"y" * 600), limit=1_000)
 
 
-def test_a_body_may_not_be_long_only_when_it_is_compressed() -> None:
-    empty = b"\x00\x00\x00\xff\xff"  # a block that is stored as it is, and has nothing in it
+def test_the_limit_also_counts_the_compressed_bytes() -> None:
+    empty = b"\x00\x00\x00\xff\xff"  # an empty stored block
     assert inflated(b"\x78\x01", empty * 100, zlib.compress(b"")[2:], limit=1_000) == b""
     with pytest.raises(MalformedError, match="longer than 1000 bytes"):
         inflated(b"\x78\x01", empty * 10_000, limit=1_000)
@@ -118,7 +118,7 @@ def test_a_body_has_a_bounded_number_of_members() -> None:
         inflated(gzip.compress(b"") * 10_001, limit=1_000_000)
 
 
-def test_the_beginning_of_a_body_is_there_before_its_end() -> None:
+def test_the_beginning_of_a_body_over_the_limit_is_kept() -> None:
     inflation = Inflation(5, may_be_raw=False)
     with pytest.raises(MalformedError):
         inflation.add(gzip.compress(BODY))

@@ -1,4 +1,4 @@
-"""Reading documents of which only a few members matter."""
+"""JSON objects of which only a few members are used."""
 
 import math
 
@@ -9,7 +9,7 @@ from app.errors import MalformedError
 from app.transport.body import read_document
 
 
-def test_an_odd_member_spoils_no_other() -> None:
+def test_an_invalid_member_does_not_affect_the_others() -> None:
     text = b'\xef\xbb\xbf{"a": "\\ud800", "b": "\xff", "c": %b, "d": -1e999, "e": "\xc3\xa9"}'
 
     document = read_document(text % (b"1" * 5_000))
@@ -17,7 +17,7 @@ def test_an_odd_member_spoils_no_other() -> None:
     assert document == {"a": "\ud800", "b": "\udcff", "c": math.inf, "d": -math.inf, "e": "é"}
 
 
-def test_of_two_members_with_one_name_the_last_counts() -> None:
+def test_the_last_of_two_members_with_the_same_name_is_used() -> None:
     assert read_document(b'{"a": 1, "a": 2}') == {"a": 2.0}
 
 
@@ -28,7 +28,7 @@ def test_of_two_members_with_one_name_the_last_counts() -> None:
 @example(b'{"a": 1} x')
 @example(b'{"a": ' * 10_000)
 @example('{"a": 1}'.encode("utf-16"))
-def test_what_is_no_object_is_malformed_and_nothing_else(body: bytes) -> None:
+def test_any_body_is_read_as_an_object_or_is_malformed(body: bytes) -> None:
     try:
         document = read_document(body)
     except MalformedError as error:

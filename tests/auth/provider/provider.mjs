@@ -1,4 +1,4 @@
-// An identity provider that gives tokens to one program, and tells on the first line where it is.
+// An identity provider that issues tokens to one client. It prints its address on the first line.
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
