@@ -300,7 +300,7 @@ async def test_a_request_with_less_time_than_the_store_may_take_does_not_ask_the
             server.go_on()
 
             assert reply.data == {"users": [{"displayName": "User 1"}]}
-            assert one.asked == [[1]]
+            assert one.batches == [[1]]
             assert one.client.events("store.unavailable") == []
 
 

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from app.observability import metric_list
 from tests.fakes import FakeServices, profile_row, user_id
@@ -42,6 +44,22 @@ async def fetches(one: Instance, number: int) -> bool:
     before = len(one.services.profile.batches)
     await one.names(number)
     return len(one.services.profile.batches) > before
+
+
+async def stored_value(server: StoreServer, number: int) -> tuple[str, bytes]:
+    """Wait until the store has an entry of a user; return its key and value."""
+    while not (found := await server.keys(f"*:e:profile:*{user_id(number)}")):
+        pass
+    [key] = found
+    return key, await server.get(key)
+
+
+async def tells_others(server: StoreServer) -> bool:
+    """Return whether a gateway has added that everything is outdated."""
+    async with Redis(port=server.port, protocol=2) as client:
+        library: Any = client
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = await library.xrange(LOG)
+    return any(b'"sources"' in fields[b"message"] for _, fields in entries)
 
 
 def applied(one: Instance) -> float:
@@ -84,6 +102,7 @@ async def test_nothing_kept_is_used_after_the_log_has_lost_entries(lose: Lose) -
             await until(partial(returns, other, 2, "New"))  # so it has read the log
 
             await other.names(1)
+            key, old = await stored_value(server, 1)
             wire.cut()
             await until(partial(fetches, other, 1))  # it does not know of invalidations now
             services.profile.rows[user_id(1)] = profile_row(1, displayName="New")
@@ -97,3 +116,12 @@ async def test_nothing_kept_is_used_after_the_log_has_lost_entries(lose: Lose) -
             await until(partial(has_applied_more, other, before))  # so it has read the new log
 
             assert await other.names(1) == ["New"]
+
+            await until(partial(tells_others, server))
+            async with instance(settings, services) as third:
+                await until(partial(has_applied_more, third, 0))
+                before = applied(third)
+                await is_acknowledged(one, 3)
+                await until(partial(has_applied_more, third, before))  # it follows the log
+                await server.set(key, old)  # as by a call that was on its way
+                assert await third.names(1) == ["New"]

@@ -11,7 +11,7 @@ what it has kept (``Invalidations.doubtful_before``).
 
 A store that is flushed, or that starts without data, loses entries that a process may not have read
 yet. So each process looks at the first entry, too: if that is newer than what it has read, or gone,
-it uses nothing that was kept before.
+it uses nothing that was kept before, and adds an entry that says so to all.
 """
 
 from collections.abc import Collection, Sequence
@@ -168,10 +168,7 @@ class InvalidationFeed:
         if isinstance(has_lost, StoreFailure):
             return has_lost
         if has_lost:
-            self._log.warning("cache.invalidations_lost", key=self._key)
-            self._invalidations.doubt_before(moment)
-            self._invalidations.doubt_calls()
-            self._read_all_again()
+            await self._replace_lost_entries(moment)
         if not self._is_current:
             return await self._catch_up(moment)
         after, block = self._after or "0-0", int(self._block * 1000)
@@ -184,6 +181,22 @@ class InvalidationFeed:
         waited = 0 if entries else block * 1000
         self._invalidations.known_until(moment + waited)
         return None
+
+    async def _replace_lost_entries(self, moment: int) -> None:
+        """Use nothing from before a moment, and add an entry for gateways that start later.
+
+        A call that was on its way may have stored an old value since the entries were lost.
+        """
+        self._log.warning("cache.invalidations_lost", key=self._key)
+        self._invalidations.doubt_before(moment)
+        self._invalidations.doubt_calls()
+        self._read_all_again()
+        everything = Invalidation(sources=tuple(self._sources))
+        message = everything.model_dump_json(exclude_none=True).encode()
+        # If this fails, this process is as right as before, and the store's next failure is logged.
+        await self._store.insist(
+            "invalidate", lambda client: client.append(self._key, message, KEEP)
+        )
 
     def _read_all_again(self) -> None:
         """Let the next step read the log from its beginning."""
