@@ -17,7 +17,7 @@ from tests.fakes.http_server import Answer, HttpExchange, HttpServer, saying, se
 from tests.fakes.raw_server import RawConnection, RawServer, answered, echo, settle
 from tests.sources.proxy import Proxy
 from tests.sources.test_client import asking
-from tests.transport.test_connections import WAYS, own, reached
+from tests.transport.test_connections import WAYS, bodies_of, reached
 
 HEADERS = (("Host", "profile"),)
 BASIC = "Basic Z2F0ZXdheTpzZWNyZXQ="
@@ -208,7 +208,7 @@ async def test_a_request_on_a_kept_connection_that_closes_is_retried(
 ) -> None:
     async with reached(way, closing(end), certificates, max_connections=1) as (upstream, asked):
         for number in range(1, 5):
-            assert await asked.get(f"/{number}") in own(f"/{number}")
+            assert await asked.get(f"/{number}") in bodies_of(f"/{number}")
 
     assert [len(peer.heads) for peer in upstream.peers] == [2, 2, 2, 1]
 
@@ -219,11 +219,11 @@ async def test_a_kept_connection_that_the_service_has_closed_is_not_used(
     end: Callable[[RawConnection], None], *, read: bool, certificates: Certificates
 ) -> None:
     async with reached("plain", echo, certificates) as (upstream, asked):
-        await asked.must("/1")
+        await asked.send("/1")
         end(upstream.peers[0])
         if read:
             await settle()
-        assert await asked.must("/2") == b"/2"
+        assert await asked.send("/2") == b"/2"
 
     assert upstream.targets == ["/1", "/2"]
 
@@ -233,9 +233,9 @@ async def test_a_request_that_is_not_idempotent_is_not_retried(
     end: Callable[[RawConnection], None], certificates: Certificates
 ) -> None:
     async with reached("plain", closing(end), certificates) as (upstream, asked):
-        await asked.must("/1")
+        await asked.send("/1")
         with pytest.raises(httpx.HTTPError, match=r"ServerDisconnectedError|ClientOSError"):
-            await asked.must("/2", "POST", b"{}")
+            await asked.send("/2", "POST", b"{}")
 
     assert upstream.targets == ["/1", "/2"]
 
@@ -261,7 +261,7 @@ async def test_a_request_is_not_retried_after_a_byte_of_the_response(
             tasks.append(asyncio.create_task(drip(peer)))
 
     async with reached("plain", behave, certificates) as (upstream, asked):
-        await asked.must("/1")
+        await asked.send("/1")
         assert await asked.get("/2") is None
 
     assert upstream.targets == ["/1", "/2"]
@@ -285,7 +285,7 @@ async def test_a_request_is_retried_at_most_once(
         closing(end, after=1 if peer.number == 0 else 0)(peer)
 
     async with reached("plain", behave, certificates) as (upstream, asked):
-        await asked.must("/1")
+        await asked.send("/1")
         assert await asked.get("/2") is None
 
     assert upstream.targets == ["/1", "/2", "/2"]
@@ -298,8 +298,8 @@ async def test_a_request_is_retried_on_a_new_connection_not_on_a_kept_one(
         upstream,
         asked,
     ):
-        await asyncio.gather(*(asked.must(f"/{number}") for number in range(5)))
-        assert await asked.must("/again") == b"/again"
+        await asyncio.gather(*(asked.send(f"/{number}") for number in range(5)))
+        assert await asked.send("/again") == b"/again"
 
     assert len(upstream.peers) == 6
     assert upstream.targets.count("/again") == 2
