@@ -318,7 +318,8 @@ class ResiliencePipeline:
                 break
             began = self._clock.monotonic()
             await self._clock.sleep(wait)
-            work.add_wait(StepKind.BACKOFF, began, self._clock.monotonic())
+            # However short it was: it shows that the call was retried.
+            work.steps.append(CallStep(StepKind.BACKOFF, began, self._clock.monotonic()))
             before = work.made
             again = await self._attempt_at_pace(work)
             if isinstance(again, SourceFailure):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,13 +28,14 @@ async def test_a_call_that_succeeds_at_once_is_one_attempt() -> None:
     assert shape(result) == [(ATTEMPT, 0.0, None)]
 
 
-async def test_a_retry_is_reported_as_an_attempt_a_wait_and_an_attempt() -> None:
-    guarded = Guarded(luck=0.5, retry=RetrySettings(base_delay=1.0))
+@pytest.mark.parametrize("luck", [0.0, 0.0001, 0.5])
+async def test_a_retry_is_reported_as_an_attempt_a_wait_and_an_attempt(luck: float) -> None:
+    guarded = Guarded(luck=luck, retry=RetrySettings(base_delay=1.0))
 
     result = await guarded.answer(failure(retryable=True), "good")
 
     waited = guarded.began[1] - guarded.began[0]
-    assert waited > 0
+    assert (waited > 0) == (luck > 0)
     assert shape(result) == [
         (ATTEMPT, 0.0, Code.SOURCE_UNAVAILABLE),
         (BACKOFF, round(waited, 6), None),
