@@ -266,6 +266,7 @@ class Supervisor(Multiprocess):
     def _plan_restart(self, worker: Process, place: "_Place", reason: str) -> None:
         """Log the end of a process, and say when the next one is to start, if it is."""
         worker.join()
+        place.is_ready = False
         now = time.monotonic()
         # The next one could not start either: the settings or the port are wrong. Later, another
         # reason is likely, such as a file that is just replaced, and the other processes serve on.

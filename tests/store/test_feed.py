@@ -12,8 +12,15 @@ from app.resilience.clock import SystemClock
 from app.settings.models import LogSettings
 from app.settings.store import StoreSettings
 from app.sources.cache.feed import InvalidationFeed, place_of
-from app.sources.cache.invalidation import MICROSECONDS, Forget, Invalidations
-from app.store.contract import LogEntry, LogExtent, StoreClient
+from app.sources.cache.invalidation import MICROSECONDS, Forget, Invalidation, Invalidations
+from app.store.contract import (
+    LogEntry,
+    LogExtent,
+    StoreClient,
+    StoreError,
+    StoreFailure,
+    StoreFailureKind,
+)
 from app.store.shared import SharedStore
 from tests.stores import PATIENCE
 
@@ -25,20 +32,31 @@ class LogClient:
         seconds: The time of its clock.
         entries: The log.
         changed: Set when the log has changed.
+        failing: The number of reads of a page that fail.
     """
 
     def __init__(self) -> None:
         self.seconds = 2_000_000_000.0
         self.entries: list[LogEntry] = []
         self.changed = asyncio.Event()
+        self.failing = 0
 
     def add(self, user: str) -> None:
-        """Add an invalidation of a user. Ids grow even if the clock is set back, as in a store."""
-        text, place = f'{{"users": ["{user}"]}}', (int(self.seconds * 1000), 0)
+        """Add an invalidation of a user."""
+        self._append(f'{{"users": ["{user}"]}}'.encode())
+
+    def _append(self, message: bytes) -> str:
+        """Add a message. Ids grow even if the clock is set back, as in a store."""
+        place = int(self.seconds * 1000), 0
         if self.entries and place <= (last := place_of(self.entries[-1].id)):
             place = last[0], last[1] + 1
-        self.entries.append(LogEntry(f"{place[0]}-{place[1]}", text.encode()))
+        self.entries.append(LogEntry(f"{place[0]}-{place[1]}", message))
         self.changed.set()
+        return self.entries[-1].id
+
+    async def append(self, _: str, message: bytes, __: int) -> str:
+        """Add a message."""
+        return self._append(message)
 
     async def time(self) -> int:
         """Return the time in microseconds."""
@@ -46,6 +64,9 @@ class LogClient:
 
     async def read_log(self, _: str, after: str, most: int) -> Sequence[LogEntry]:
         """Return entries."""
+        if self.failing and most > 1:
+            self.failing -= 1
+            raise StoreError(StoreFailure(StoreFailureKind.TIMEOUT, "too slow"))
         return [one for one in self.entries if place_of(one.id) > place_of(after)][:most]
 
     async def follow_log(self, log: str, after: str, _: int) -> Sequence[LogEntry]:
@@ -67,8 +88,8 @@ class LogClient:
 @asynccontextmanager
 async def followed(
     client: LogClient, forgotten: "asyncio.Queue[Forget]"
-) -> AsyncGenerator[tuple[Invalidations, io.StringIO]]:
-    """Follow the log of a store; the queue gets what is forgotten. Yields also the log's lines."""
+) -> AsyncGenerator[io.StringIO]:
+    """Follow the log of a store; the queue gets what is forgotten. Yields the logged events."""
     clock, events = SystemClock(), io.StringIO()
     log = make_log(LogSettings(format="json"), stream=events)
     store = SharedStore(
@@ -85,7 +106,7 @@ async def followed(
         store, invalidations, sources=["profile"], horizon=10.0, clock=clock, log=log
     )
     async with asyncio.timeout(PATIENCE), store, feed:
-        yield invalidations, events
+        yield events
 
 
 async def users_of_next(forgotten: "asyncio.Queue[Forget]") -> str:
@@ -98,13 +119,11 @@ async def users_of_next(forgotten: "asyncio.Queue[Forget]") -> str:
 
 async def test_an_entry_of_a_store_whose_clock_is_behind_is_applied() -> None:
     client, forgotten = LogClient(), asyncio.Queue[Forget]()
-    async with followed(client, forgotten) as (invalidations, _):
+    async with followed(client, forgotten):
         for user in "ab":
             client.add(user)
             assert await users_of_next(forgotten) == user
             client.seconds += 10.0
-        invalidations.now()  # a call begins
-
         client.entries.clear()
         client.seconds -= 15.0  # before the entry of b, and after that of a
         client.add("c")
@@ -112,13 +131,44 @@ async def test_an_entry_of_a_store_whose_clock_is_behind_is_applied() -> None:
         assert await users_of_next(forgotten) == "c"
 
 
-async def test_a_clock_that_is_set_back_does_not_make_the_log_look_lost() -> None:
+async def test_an_entry_that_is_lost_between_two_reads_is_noticed() -> None:
     client, forgotten = LogClient(), asyncio.Queue[Forget]()
-    async with followed(client, forgotten) as (invalidations, events):
+    async with followed(client, forgotten) as events:
         client.add("a")
         assert await users_of_next(forgotten) == "a"
-        invalidations.now()
 
+        client.seconds += 1.0
+        client.add("lost")
+        client.entries.clear()
+        client.seconds += 1.0
+        client.add("b")
+        assert await users_of_next(forgotten) == "b"
+        while (await forgotten.get()).sources is None:
+            pass  # until it reads what it has added: that everything is outdated
+
+    assert events.getvalue().count("invalidations_lost") == 1
+
+
+async def test_entries_whose_reading_fails_are_not_lost() -> None:
+    client, forgotten = LogClient(), asyncio.Queue[Forget]()
+    client.seconds -= 1.0
+    client.add("a")
+    client.seconds += 1.0
+    client.failing = 2
+    async with followed(client, forgotten) as events:
+        assert await users_of_next(forgotten) == "a"
+        client.add("b")
+        assert await users_of_next(forgotten) == "b"
+
+    assert "invalidations_lost" not in events.getvalue()
+    assert len(client.entries) == 2
+
+
+async def test_a_clock_that_is_set_back_does_not_make_the_log_look_lost() -> None:
+    client, forgotten = LogClient(), asyncio.Queue[Forget]()
+    async with followed(client, forgotten) as events:
+        client.add("a")
+        assert await users_of_next(forgotten) == "a"
         client.seconds -= 5.0
         for user in "bc":
             client.add(user)
@@ -130,7 +180,7 @@ async def test_a_clock_that_is_set_back_does_not_make_the_log_look_lost() -> Non
 
 async def test_entries_that_are_trimmed_after_they_were_read_are_not_lost() -> None:
     client, forgotten = LogClient(), asyncio.Queue[Forget]()
-    async with followed(client, forgotten) as (_, events):
+    async with followed(client, forgotten) as events:
         for user in "abc":
             client.add(user)
             client.seconds += 1.0
@@ -142,3 +192,13 @@ async def test_entries_that_are_trimmed_after_they_were_read_are_not_lost() -> N
         assert await users_of_next(forgotten) == "d"
 
     assert "invalidations_lost" not in events.getvalue()
+
+
+def test_an_older_invalidation_does_not_undo_a_newer_one() -> None:
+    invalidations = Invalidations(SystemClock())
+    invalidation = Invalidation(users=("a",))
+
+    invalidations.apply(invalidation, 10)
+    invalidations.apply(invalidation, 5)
+
+    assert invalidations.is_outdated("profile", "a", (), 7)

@@ -96,7 +96,8 @@ class InvalidationFeed:
         self._log = log
         self._key = f"{store.settings.prefix}:invalidations"
         self._after: str | None = None
-        self._first: tuple[int, int] | None = None
+        # The first entry at the last look, and the last one that was read by then.
+        self._seen: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._is_current = self._is_refused = False
         self._block = min(BLOCK, store.settings.connect_timeout / 2)
         self._tasks = Tasks()
@@ -193,14 +194,15 @@ class InvalidationFeed:
         self._read_all_again()
         everything = Invalidation(sources=tuple(self._sources))
         message = everything.model_dump_json(exclude_none=True).encode()
-        # If this fails, this process is as right as before, and the store's next failure is logged.
-        await self._store.insist(
+        added = await self._store.insist(
             "invalidate", lambda client: client.append(self._key, message, KEEP)
         )
+        if isinstance(added, StoreFailure):
+            self._invalidations.apply(everything)
 
     def _read_all_again(self) -> None:
         """Let the next step read the log from its beginning."""
-        self._after, self._first, self._is_current = "0-0", None, False
+        self._after, self._seen, self._is_current = "0-0", None, False
 
     async def _has_lost_entries(self) -> bool | StoreFailure:
         """Return whether the log has lost entries that were not read: it was flushed or trimmed."""
@@ -209,10 +211,13 @@ class InvalidationFeed:
         )
         if isinstance(page, StoreFailure):
             return page
-        before, self._first = self._first, place_of(page[0].id) if page else None
-        if before is None or self._after is None:
-            return False
-        return self._first is None or not before <= self._first <= place_of(self._after)
+        if self._after is None:
+            return False  # nothing was read yet
+        first, read = place_of(page[0].id) if page else None, place_of(self._after)
+        before, self._seen = self._seen, None
+        if first is not None and first <= read:
+            self._seen = first, read
+        return before is not None and (first is None or not before[0] <= first <= before[1])
 
     async def _catch_up(self, moment: int) -> StoreFailure | None:
         """Read all entries that were added meanwhile; return why the store has failed."""

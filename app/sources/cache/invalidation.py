@@ -204,8 +204,8 @@ class Invalidations:
         """
         at = self.now() if at is None else at
         for mark in self._marks_of(invalidation):
-            self._marks.pop(mark, None)  # to the end: the first are the oldest
-            self._marks[mark] = at
+            # To the end, since the first are the oldest; and never back, if a log is read again.
+            self._marks[mark] = max(at, self._marks.pop(mark, at))
         self.last = max(self.last, at)
         while len(self._marks) > self._most:
             oldest = next(iter(self._marks))
@@ -269,7 +269,7 @@ class Invalidations:
         Returns:
             Whether the clock of the store was set back, or it is another store.
         """
-        is_set_back = moment + int(took * MICROSECONDS) < self._latest
+        is_set_back = moment + int(took * MICROSECONDS) < max(self._latest, self._base)
         if is_set_back:  # moments from before mean nothing now
             self._latest = moment
             self._retained = max(self._retained, moment)
