@@ -1,7 +1,7 @@
 """The demo: three small real services over SQLite, for trying the gateway and for its tests.
 
-The room stands alone: it imports no other room of `app`, because a service knows nothing of the
-gateway. The services answer by the contract of the sources (docs/reference/source-contract.md).
+The package stands alone: it imports no other package of `app`, because a service knows nothing of
+the gateway. The services answer by the contract of the sources (docs/reference/source-contract.md).
 
 - `people`, `cultures.json`: 1,000 invented users and their rows, the same ones every time.
 - `database`: the three SQLite files, built once into a folder.
