@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -259,10 +260,15 @@ SEVERAL = ("serve", "--port", "0", "--workers", "2")
 """The command that runs the gateway in several processes."""
 
 
+async def wait_for_both(served: Program) -> None:
+    """Wait until both processes have started."""
+    await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
+    await served.wait_for(r"gateway\.started")
+
+
 async def test_serve_replaces_a_killed_worker(tmp_path: Path) -> None:
     async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
-        await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
-        await served.wait_for(r"gateway\.started")
+        await wait_for_both(served)
         first, *_ = [one for one in served.events() if one["event"] == "gateway.opened"]
         os.kill(first["pid"], signal.SIGKILL)
         await served.wait_for(r"worker\.died")
@@ -284,8 +290,7 @@ async def test_a_worker_that_dies_again_and_again_is_started_again_after_a_pause
     tmp_path: Path,
 ) -> None:
     async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
-        await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
-        await served.wait_for(r"gateway\.started")
+        await wait_for_both(served)
         [victim, _] = [one["pid"] for one in served.events() if one["event"] == "gateway.opened"]
         for times in range(2):
             os.kill(victim, signal.SIGKILL)
@@ -296,6 +301,9 @@ async def test_a_worker_that_dies_again_and_again_is_started_again_after_a_pause
 
     deaths = [one for one in served.events() if one["event"] == "worker.died"]
     assert [one["pause_s"] for one in deaths] == [0.0, 1.0]
+    *_, opened = [one for one in served.events() if one["event"] == "gateway.opened"]
+    died_at, opened_at = (datetime.fromisoformat(one["timestamp"]) for one in (deaths[1], opened))
+    assert opened_at - died_at >= timedelta(seconds=1)
     assert [one["replaced"] for one in deaths] == [True, True]
 
 
@@ -303,8 +311,7 @@ async def test_signals_that_change_the_number_of_uvicorns_workers_do_nothing(
     tmp_path: Path,
 ) -> None:
     async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
-        await served.wait_for(r"(?s)gateway\.opened.*gateway\.opened")
-        await served.wait_for(r"gateway\.started")
+        await wait_for_both(served)
         for sent in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGTTOU):
             served.process.send_signal(sent)
         served.process.send_signal(signal.SIGHUP)

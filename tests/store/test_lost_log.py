@@ -57,7 +57,7 @@ async def stored_value(server: StoreServer, number: int) -> tuple[str, bytes]:
 async def tells_others(server: StoreServer) -> bool:
     """Return whether a gateway has added that everything is outdated."""
     async with Redis(port=server.port, protocol=2) as client:
-        library: Any = client
+        library: Any = client  # its types leave open whether a command is awaited
         entries: list[tuple[bytes, dict[bytes, bytes]]] = await library.xrange(LOG)
     return any(b'"sources"' in fields[b"message"] for _, fields in entries)
 
