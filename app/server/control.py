@@ -103,6 +103,7 @@ class ControlListener:
 
     Args:
         reports: Where reports are kept.
+        processes: How many processes start.
         has_reports: Whether somebody reads them.
 
     Attributes:
@@ -110,8 +111,9 @@ class ControlListener:
         address: Where processes connect to.
     """
 
-    def __init__(self, reports: Reports, *, has_reports: bool) -> None:
+    def __init__(self, reports: Reports, processes: int = 1, *, has_reports: bool) -> None:
         self.reports = reports
+        self._expected = processes
         self._listener = Listener(("127.0.0.1", 0), backlog=MAX_WAITING)
         host, port = self._listener.address
         self.address = ControlAddress(str(host), int(port), has_reports)
@@ -157,18 +159,27 @@ class ControlListener:
         with self._changed:
             return sorted(link.pid for link in self._links)
 
-    def wait_for_processes(self, count: int, within: float) -> bool:
-        """Wait until processes are connected, as they are soon after their start.
+    def expect(self, count: int) -> None:
+        """Say how many processes run: one that waits for its restart does not.
 
         Args:
-            count: How many.
+            count: How many have been started, and have not ended.
+        """
+        with self._changed:
+            self._expected = count
+            self._changed.notify_all()
+
+    def wait_for_processes(self, within: float) -> bool:
+        """Wait until all processes that run are connected, as they are soon after their start.
+
+        Args:
             within: The longest wait, in seconds.
 
         Returns:
-            Whether so many are connected.
+            Whether they are connected.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._links) >= count, within)
+            return self._changed.wait_for(lambda: len(self._links) >= self._expected, within)
 
     def send(self, command: Command, *, within: float) -> Sequence[Acknowledgement]:
         """Send a command to every connected process, and wait for their answers.

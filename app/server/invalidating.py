@@ -47,7 +47,6 @@ NOT_SHARED = (
 
 def invalidation_route(
     control: ControlListener,
-    workers: int,
     access: AdminAccess,
     sources: Callable[[], Collection[str]],
 ) -> Route:
@@ -55,7 +54,6 @@ def invalidation_route(
 
     Args:
         control: Sends commands to the processes.
-        workers: How many processes there should be.
         access: The check of the token.
         sources: Returns the names of the sources.
 
@@ -71,7 +69,7 @@ def invalidation_route(
             invalidation = read_invalidation(body, sources())
         except InvalidationError as error:
             return error_response(400, Code.BAD_REQUEST, str(error))
-        answers, publisher = await asyncio.to_thread(_tell_all, control, workers, invalidation)
+        answers, publisher = await asyncio.to_thread(_tell_all, control, invalidation)
         mistakes = [mistake for one in answers for mistake in one.mistakes]
         if publisher not in {one.pid for one in answers}:
             mistakes.append(NOBODY)
@@ -94,10 +92,10 @@ async def _body_of(request: Request) -> bytes | None:
 
 
 def _tell_all(
-    control: ControlListener, workers: int, invalidation: Invalidation
+    control: ControlListener, invalidation: Invalidation
 ) -> tuple[Sequence[Acknowledgement], int]:
     """Tell all processes; return their answers, and which one was to tell the other gateways."""
-    control.wait_for_processes(workers, WITHIN)  # one that has just started has a cache, too
+    control.wait_for_processes(WITHIN)  # one that has just started has a cache, too
     # If the one that tells the others ends meanwhile, nobody may have told them.
     publisher = min(control.processes(), default=0)
     command = InvalidateCache(invalidation=invalidation, publisher=publisher)

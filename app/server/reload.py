@@ -98,17 +98,13 @@ class Reloader:
         settings: The settings that processes begin with; their number is 1.
         load: Reads the settings anew.
         control: Sends commands to the processes.
-        workers: How many processes there are.
     """
 
-    def __init__(
-        self, settings: Settings, load: LoadSettings, control: ControlListener, workers: int
-    ) -> None:
+    def __init__(self, settings: Settings, load: LoadSettings, control: ControlListener) -> None:
         self._used = with_files(settings)
         self._version = 1
         self._load = load
         self._control = control
-        self._workers = workers
         self._use: UseSettings = _use_nowhere
         self._reloading = threading.Lock()
         self._asked: SimpleQueue[str | _Met | None] = SimpleQueue()
@@ -186,7 +182,7 @@ class Reloader:
         """Let all processes prepare settings, and then use them."""
         settings, needs_restart = applicable(self.settings, read.settings)
         used, version = WithFiles(settings, read.digests), self._version + 1
-        self._control.wait_for_processes(self._workers, START_WITHIN)
+        self._control.wait_for_processes(START_WITHIN)
         prepared = self._send(PrepareReload(version=version, settings=settings), PREPARE_WITHIN)
         if mistakes := _mistakes_of(prepared):
             self._send(AbandonReload(version=version), COMMIT_WITHIN)

@@ -82,9 +82,10 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
     with ExitStack() as stack:
         otlp = read_otlp(os.environ)
         # Who counts hanging processes needs their reports.
-        control = ControlListener(reports, has_reports=admin is not None or otlp.metrics)
+        has_reports = admin is not None or otlp.metrics
+        control = ControlListener(reports, serving.workers, has_reports=has_reports)
         stack.enter_context(control)
-        reloader = Reloader(settings, serving.load, control, serving.workers)
+        reloader = Reloader(settings, serving.load, control)
         address = None
         if admin is not None:
             from app.server.admin import open_admin  # noqa: PLC0415 # few have an admin port
@@ -95,7 +96,7 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
                 return reloader.settings.sources  # those of now, after a reload
 
             operations = (
-                invalidation_route(control, serving.workers, access, sources),
+                invalidation_route(control, access, sources),
                 reload_route(reloader, access),
             )
             port = stack.enter_context(
@@ -236,6 +237,8 @@ class Supervisor(Multiprocess):
             if self.should_exit.is_set():
                 return
             self._look_after(place)
+        # The others do not wait for one that pauses before its restart.
+        self._control.expect(sum(place.restart_at is None for place in self._places))
         if not self._has_started and all(place.is_ready for place in self._places):
             self._has_started = True
             log_start(len(self.processes), self.sockets[0], is_https=self.config.is_ssl)

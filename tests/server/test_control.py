@@ -71,9 +71,9 @@ async def test_every_process_executes_a_command_or_returns_the_reasons(clock: Ma
         return (f"nothing is prepared: version {command.version}", "a second reason")
 
     handlers = CommandHandlers().having(PrepareReload, prepare).having(CommitReload, commit)
-    with ControlListener(Reports(2, clock.monotonic), has_reports=False) as control:
+    with ControlListener(Reports(2, clock.monotonic), 2, has_reports=False) as control:
         links = [start_link(control.address, handle=handlers) for _ in range(2)]
-        await asyncio.to_thread(control.wait_for_processes, 2, 10)
+        await asyncio.to_thread(control.wait_for_processes, 10)
         answers = [
             await asyncio.to_thread(control.send, command, within=10)
             for command in (
@@ -105,7 +105,7 @@ async def test_a_process_without_an_acknowledgement_in_time_counts_as_refusing(
 
     with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
         link = start_link(control.address, handle=wait)
-        await asyncio.to_thread(control.wait_for_processes, 1, 10)
+        await asyncio.to_thread(control.wait_for_processes, 10)
         [answer] = await asyncio.to_thread(control.send, CommitReload(version=1), within=0.05)
         late.set()  # its late acknowledgement is ignored
         [again] = await asyncio.to_thread(control.send, CommitReload(version=1), within=10)
@@ -127,7 +127,7 @@ async def test_the_supervisor_does_not_wait_for_a_process_that_has_ended(
 
     with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
         link = start_link(control.address, handle=wait)
-        await asyncio.to_thread(control.wait_for_processes, 1, 10)
+        await asyncio.to_thread(control.wait_for_processes, 10)
         sending = asyncio.create_task(
             asyncio.to_thread(control.send, CommitReload(version=1), within=60)
         )
@@ -136,6 +136,17 @@ async def test_the_supervisor_does_not_wait_for_a_process_that_has_ended(
 
         answers: Sequence[Acknowledgement] = await sending
         assert (answers, control.processes()) == ([], [])
+
+
+async def test_a_process_that_waits_for_its_restart_is_not_waited_for(clock: ManualClock) -> None:
+    with ControlListener(Reports(2, clock.monotonic), 2, has_reports=False) as control:
+        waiting = asyncio.create_task(asyncio.to_thread(control.wait_for_processes, 60))
+        link = start_link(control.address)
+        await until(lambda: len(control.processes()) == 1)
+        assert not waiting.done()
+        control.expect(1)
+        assert await waiting
+        await end_links(link)
 
 
 async def test_an_exception_during_a_command_is_a_logged_refusal(
@@ -152,7 +163,7 @@ async def test_an_exception_during_a_command_is_a_logged_refusal(
         link = asyncio.create_task(
             keep_link(control.address, lambda: report(os.getpid(), 5), fail, log)
         )
-        await asyncio.to_thread(control.wait_for_processes, 1, 10)
+        await asyncio.to_thread(control.wait_for_processes, 10)
         [answer] = await asyncio.to_thread(control.send, CommitReload(version=1), within=10)
         await end_links(link)
 
@@ -169,7 +180,7 @@ async def test_processes_send_no_reports_if_the_supervisor_reads_none(clock: Man
 
     with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
         link = start_link(control.address, make)
-        await asyncio.to_thread(control.wait_for_processes, 1, 10)
+        await asyncio.to_thread(control.wait_for_processes, 10)
         await end_links(link)
 
     assert not made

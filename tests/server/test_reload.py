@@ -69,11 +69,11 @@ class Process:
 class Supervisor:
     """A supervisor of processes, with the settings of the files."""
 
-    def __init__(self, control: ControlListener, settings: Settings, workers: int) -> None:
+    def __init__(self, control: ControlListener, settings: Settings) -> None:
         self.control = control
         self.files: Settings | ConfigurationError = settings
         self.looks = 0
-        self.reloader = Reloader(settings, self.load, control, workers)
+        self.reloader = Reloader(settings, self.load, control)
         self.used: list[int] = []
         self.reloader.use_with(lambda version, _: self.used.append(version))
 
@@ -91,15 +91,16 @@ async def supervised(
 ) -> AsyncGenerator[Supervisor]:
     """Run a supervisor and processes."""
     log = make_log(LogSettings(level="error"))
-    with ControlListener(Reports(2, clock.monotonic), has_reports=False) as control:
-        supervisor = Supervisor(control, settings, len(processes))
+    reports = Reports(2, clock.monotonic)
+    with ControlListener(reports, len(processes), has_reports=False) as control:
+        supervisor = Supervisor(control, settings)
         links = [
             asyncio.create_task(
                 keep_link(control.address, lambda: report(1, 0), one.handle, log, version)
             )
             for one in processes
         ]
-        await asyncio.to_thread(control.wait_for_processes, len(processes), 10)
+        await asyncio.to_thread(control.wait_for_processes, 10)
         with supervisor.reloader.running():
             await until(lambda: all(one.is_welcome for one in processes))
             yield supervisor

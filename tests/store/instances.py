@@ -122,13 +122,13 @@ async def instance(
             control=control.address,
         )
         access = AdminAccess(lambda: SecretStr(TOKEN))
-        admin = Starlette(routes=[invalidation_route(control, 1, access, settings.sources.keys)])
+        admin = Starlette(routes=[invalidation_route(control, access, settings.sources.keys)])
         async with (
             made.router.lifespan_context(made),
             client_of(made) as client,
             client_of(admin) as of_admin,
         ):
-            await asyncio.to_thread(control.wait_for_processes, 1, 10.0)
+            await asyncio.to_thread(control.wait_for_processes, 10.0)
             yield Instance(GatewayClient(made, client, log), services, telemetry, of_admin)
 
 

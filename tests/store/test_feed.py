@@ -24,6 +24,9 @@ from app.store.contract import (
 from app.store.shared import SharedStore
 from tests.stores import PATIENCE
 
+EVERYTHING = b'{"sources":["profile"]}'
+"""What a gateway adds whose log has lost entries."""
+
 
 class LogClient:
     """A client of a store that has only a clock and a log.
@@ -33,13 +36,14 @@ class LogClient:
         entries: The log.
         changed: Set when the log has changed.
         failing: The number of reads of a page that fail.
+        refusing: The number of messages that it does not take.
     """
 
     def __init__(self) -> None:
         self.seconds = 2_000_000_000.0
         self.entries: list[LogEntry] = []
         self.changed = asyncio.Event()
-        self.failing = 0
+        self.failing = self.refusing = 0
 
     def add(self, user: str) -> None:
         """Add an invalidation of a user."""
@@ -56,6 +60,9 @@ class LogClient:
 
     async def append(self, _: str, message: bytes, __: int) -> str:
         """Add a message."""
+        if self.refusing:
+            self.refusing -= 1
+            raise StoreError(StoreFailure(StoreFailureKind.FULL, "no memory"))
         return self._append(message)
 
     async def time(self) -> int:
@@ -147,6 +154,46 @@ async def test_an_entry_that_is_lost_between_two_reads_is_noticed() -> None:
             pass  # until it reads what it has added: that everything is outdated
 
     assert events.getvalue().count("invalidations_lost") == 1
+
+
+async def test_a_loss_that_another_gateway_has_told_of_is_not_told_again() -> None:
+    client, forgotten = LogClient(), asyncio.Queue[Forget]()
+    async with followed(client, forgotten) as events:
+        client.add("a")
+        assert await users_of_next(forgotten) == "a"
+
+        client.seconds += 1.0
+        client.entries.clear()
+        await client.append("", EVERYTHING, 0)
+        for user in "bc":
+            client.seconds += 1.0
+            client.add(user)
+            while await users_of_next(forgotten) != user:
+                pass  # it reads all again
+
+    assert events.getvalue().count("invalidations_lost") == 1
+    assert [one.message for one in client.entries].count(EVERYTHING) == 1
+
+
+async def test_a_loss_that_the_store_refuses_to_take_is_told_later() -> None:
+    client, forgotten = LogClient(), asyncio.Queue[Forget]()
+    async with followed(client, forgotten) as events:
+        client.add("a")
+        assert await users_of_next(forgotten) == "a"
+
+        client.seconds += 1.0
+        client.entries.clear()
+        client.refusing = 1
+        for user in "bc":
+            client.seconds += 1.0
+            client.add(user)
+            while await users_of_next(forgotten) != user:
+                pass  # it reads all again
+        while EVERYTHING not in [one.message for one in client.entries]:
+            await forgotten.get()
+
+    assert events.getvalue().count("invalidations_lost") == 1
+    assert [one.message for one in client.entries].count(EVERYTHING) == 1
 
 
 async def test_entries_whose_reading_fails_are_not_lost() -> None:

@@ -98,6 +98,8 @@ class InvalidationFeed:
         self._after: str | None = None
         # The first entry at the last look, and the last one that was read by then.
         self._seen: tuple[tuple[int, int], tuple[int, int]] | None = None
+        # The last entry that was read before others were lost, until the log says so.
+        self._untold: tuple[int, int] | None = None
         self._is_current = self._is_refused = False
         self._block = min(BLOCK, store.settings.connect_timeout / 2)
         self._tasks = Tasks()
@@ -165,11 +167,13 @@ class InvalidationFeed:
         is_set_back = self._invalidations.set_time(moment, self._clock.monotonic() - asked_at)
         if is_set_back and self._after is not None:
             self._read_all_again()  # the ids of new entries may be earlier
-        has_lost = await self._has_lost_entries()
-        if isinstance(has_lost, StoreFailure):
-            return has_lost
-        if has_lost:
-            await self._replace_lost_entries(moment)
+        known = await self._last_before_loss()
+        if isinstance(known, StoreFailure):
+            return known
+        if known is not None:
+            self._distrust_all(moment, known)
+        if self._untold is not None:
+            await self._tell_of_loss(self._untold)
         if not self._is_current:
             return await self._catch_up(moment)
         after, block = self._after or "0-0", int(self._block * 1000)
@@ -183,41 +187,63 @@ class InvalidationFeed:
         self._invalidations.known_until(moment + waited)
         return None
 
-    async def _replace_lost_entries(self, moment: int) -> None:
-        """Use nothing from before a moment, and add an entry for gateways that start later.
+    def _distrust_all(self, moment: int, known: tuple[int, int]) -> None:
+        """Use nothing from before a moment: entries after a known one were lost.
 
-        A call that was on its way may have stored an old value since the entries were lost.
+        A call that was on its way may have stored an old value since then.
         """
         self._log.warning("cache.invalidations_lost", key=self._key)
         self._invalidations.doubt_before(moment)
         self._invalidations.doubt_calls()
+        self._untold = known
         self._read_all_again()
+
+    async def _tell_of_loss(self, known: tuple[int, int]) -> None:
+        """Add an entry for gateways that start later. If that fails, the next step tries again.
+
+        Another gateway may have done so. Then its entry is the first, after the known one.
+        """
         everything = Invalidation(sources=tuple(self._sources))
         message = everything.model_dump_json(exclude_none=True).encode()
-        added = await self._store.insist(
-            "invalidate", lambda client: client.append(self._key, message, KEEP)
-        )
-        if isinstance(added, StoreFailure):
-            self._invalidations.apply(everything)
+        page = await self._first_entry()
+        if isinstance(page, StoreFailure):
+            return
+        if not any(one.message == message and place_of(one.id) > known for one in page):
+            added = await self._store.insist(
+                "invalidate", lambda client: client.append(self._key, message, KEEP)
+            )
+            if isinstance(added, StoreFailure):
+                return
+        self._untold = None
 
     def _read_all_again(self) -> None:
         """Let the next step read the log from its beginning."""
         self._after, self._seen, self._is_current = "0-0", None, False
 
-    async def _has_lost_entries(self) -> bool | StoreFailure:
-        """Return whether the log has lost entries that were not read: it was flushed or trimmed."""
-        page = await self._store.insist(
-            "follow", lambda client: client.read_log(self._key, "0-0", 1), measured=False
-        )
+    async def _last_before_loss(self) -> tuple[int, int] | StoreFailure | None:
+        """Look whether the log was flushed or trimmed before all entries were read.
+
+        Returns:
+            The last entry that was read for sure; ``None`` if no entry is lost.
+        """
+        page = await self._first_entry()
         if isinstance(page, StoreFailure):
             return page
         if self._after is None:
-            return False  # nothing was read yet
+            return None  # nothing was read yet
         first, read = place_of(page[0].id) if page else None, place_of(self._after)
         before, self._seen = self._seen, None
         if first is not None and first <= read:
             self._seen = first, read
-        return before is not None and (first is None or not before[0] <= first <= before[1])
+        if before is None or (first is not None and before[0] <= first <= before[1]):
+            return None
+        return before[1]
+
+    async def _first_entry(self) -> Sequence[LogEntry] | StoreFailure:
+        """Read the first entry of the log, if it has one."""
+        return await self._store.insist(
+            "follow", lambda client: client.read_log(self._key, "0-0", 1), measured=False
+        )
 
     async def _catch_up(self, moment: int) -> StoreFailure | None:
         """Read all entries that were added meanwhile; return why the store has failed."""
