@@ -27,7 +27,7 @@ from tests.stores import NAMES, NONE_HERE
 @click.option(
     "--logs",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for what the gateways say; thrown away when absent.",
+    help="Folder for what the gateways say. Without it, they are kept only if the run fails.",
 )
 @click.option(
     "--with-store/--without-store",
@@ -43,16 +43,21 @@ def main(seconds: float, seed: int, readers: int, logs: Path | None, *, with_sto
         raise click.ClickException("there is no nginx on the PATH: it is in Debian's nginx")
     with ExitStack() as stack:
         if logs is None:
-            folder = Path(stack.enter_context(TemporaryDirectory()))
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="cluster-")))
+            kept = folder.with_name(f"{folder.name}-failed")
         else:
             logs.mkdir(parents=True)  # never among the logs of another run
-            folder = logs.absolute()
+            folder = kept = logs.absolute()
         journal = Journal(click.echo)
         journal.note(f"seed {seed}")
         wish = ClusterWish(seconds, seed, readers, folder, with_store)
         tally = asyncio.run(run_cluster(wish, journal))
+        if not tally.is_good and kept != folder:
+            shutil.copytree(folder, kept)
     click.echo(cluster_table(tally))
-    sys.exit(0 if tally.is_good else 1)
+    if not tally.is_good:
+        click.echo(f"The gateways have written to {kept}.")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Callers that ask for more than their quota, and what they get."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 from random import Random
@@ -66,18 +67,18 @@ class Spenders:
 
     async def _spend(self, caller: str) -> None:
         """Ask for more than the quota as one caller."""
-        got = refused = 0
+        got, refused = Counter[str](), 0
         before, began = self._of_store(), self._journal.now
 
         async def ask_on() -> None:
-            nonlocal got, refused
+            nonlocal refused
             while self._journal.now < began + LASTS:
                 answer = await self._client.ask(SPEND.parameters, caller)
                 if answer is not None and answer.status == HTTPStatus.TOO_MANY_REQUESTS:
                     refused += 1
                     await asyncio.sleep(0.1)
                 elif answer is not None:
-                    got += 1
+                    got[answer.gateway] += 1
                     wrong = judge(SPEND, answer.body, self._truth).wrong
                     self._tally.wrong += [f"{answer.place}: {one}" for one in wrong]
 
@@ -86,10 +87,14 @@ class Spenders:
                 group.create_task(ask_on())
         due = QUOTA + QUOTA / WINDOW * (self._journal.now - began)
         after = self._of_store()
-        episode = Episode(got * COST, due, refused > 0, before == after and before is not None)
+        episode = Episode(
+            got.total() * COST, due, refused > 0, before == after and before is not None
+        )
         self._tally.episodes.append(episode)
         if abs(episode.error) > 0.03 and episode.with_store:  # it is worth a look
-            self._journal.note(f"caller {caller} from {began:.2f} s: {episode.error:+.1%} of quota")
+            shares = ", ".join(f"{count} by {name}" for name, count in got.items())
+            error = f"{episode.error:+.1%} of quota, answers: {shares}"
+            self._journal.note(f"caller {caller} from {began:.2f} s: {error}")
 
     def _of_store(self) -> Sequence[object] | None:
         """Describe what was done to the store so far; ``None`` if a gateway is without it."""
