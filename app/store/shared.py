@@ -250,6 +250,7 @@ class SharedStore:
         running.ended = True
         if running.limit is not None:
             running.limit.cancel()
+            running.limit = None  # else both would be a cycle, with all values that were read
         failure = result if isinstance(result, StoreFailure) else None
         self._settle(running, failure)
         if running.then is not None:

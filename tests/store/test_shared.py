@@ -20,6 +20,7 @@ from app.settings.store import StoreSettings
 from app.store.contract import StoredValue, StoreError, StoreFailure, StoreFailureKind
 from app.store.redis_client import LibraryCommands, MakeCommands, connect, translated
 from app.store.shared import SharedStore
+from tests.garbage import collecting, rare_collector
 from tests.stores import NAMES, needs_store, running_store
 
 FAST = 0.02
@@ -171,6 +172,17 @@ async def test_reads_of_one_turn_are_one_command_and_get_their_own_values() -> N
 
         assert await asyncio.gather(*results) == [[b"1", b"2"], [None], [b"2", b"1", b"2"]]
         assert await server.calls("mget") == 1
+
+
+@needs_store
+async def test_a_command_leaves_nothing_to_the_garbage_collector() -> None:
+    async with running_store() as server, opened(server.settings(), DirectCommands) as one:
+        await one.get("a")
+        with rare_collector(), collecting() as found:
+            assert await one.get("a") == [None]
+            await asyncio.sleep(0)  # the ended task releases its objects
+
+    assert not found
 
 
 @needs_store
