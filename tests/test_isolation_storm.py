@@ -165,4 +165,4 @@ async def test_no_value_of_another_user_is_returned_despite_stray_responses(*, f
                 group.create_task(ask(client))
 
     assert complete > REQUESTS / 10
-    assert "source.unasked_answer" in stream.getvalue()
+    assert "source.unsolicited_response" in stream.getvalue()

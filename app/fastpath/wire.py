@@ -35,7 +35,7 @@ from app.transport.connections import UpstreamConnector, is_final, protocol_of
 from app.transport.transport import (
     BODILESS,
     REPEATED,
-    STRAYS,
+    UNSOLICITED,
     RawResponse,
     ReadyRequest,
     UpstreamBody,
@@ -203,14 +203,14 @@ class Wire:
             with map_aiohttp_exceptions():
                 raise
 
-    def take_strays(self) -> int:
+    def take_unsolicited(self) -> int:
         """Return how many connections were closed because of unrequested data, and reset the count.
 
         Returns:
             The connections since the last call on which a response arrived without a request.
         """
-        strays, self._pool.strays = self._pool.strays, 0
-        return strays
+        unsolicited, self._pool.unsolicited = self._pool.unsolicited, 0
+        return unsolicited
 
 
 class WireResponse(UpstreamBody):
@@ -353,10 +353,10 @@ class WireTransport(httpx.AsyncBaseTransport):
         incoming = await self._wire.exchange(
             request.method, base, target, headers, request.content, repeatable=repeatable
         )
-        strays = self._wire.take_strays()
+        unsolicited = self._wire.take_unsolicited()
         extensions = None
-        if incoming.repeated or strays:
-            extensions = {REPEATED: incoming.repeated, STRAYS: strays}
+        if incoming.repeated or unsolicited:
+            extensions = {REPEATED: incoming.repeated, UNSOLICITED: unsolicited}
         return RawResponse(incoming.status, incoming.headers, incoming, extensions)
 
 

@@ -43,7 +43,7 @@ from app.sources.seldom import SeldomLog, requests_of
 from app.sources.telemetry import HttpExchange, SourceTelemetry
 from app.sources.trace import SourceTrace, trace_of_call
 from app.transport.body import ACCEPT_ENCODING, read_body
-from app.transport.transport import REPEATED, STRAYS, ReadyRequest, TransportFactory, fields_of
+from app.transport.transport import REPEATED, UNSOLICITED, ReadyRequest, TransportFactory, fields_of
 
 T = TypeVar("T")
 
@@ -485,12 +485,12 @@ class ServiceClient:
         span: TraceContext | None,
     ) -> None:
         """Log the exchange."""
-        if strays := extensions.get(STRAYS):
+        if unsolicited := extensions.get(UNSOLICITED):
             self.seldom.warn(
-                "source.unasked_answer",
+                "source.unsolicited_response",
                 self.name,
                 context,
-                connections=strays,
+                connections=unsolicited,
                 hint="the service, or a proxy in front of it, sent bytes that belong to no"
                 " request; the gateway dropped them and closed the connections",
             )

@@ -20,7 +20,7 @@ from httpx_aiohttp import AiohttpTransport
 from app.settings.source import SourceSettings
 from app.settings.transport import TlsSettings
 from app.transport.connections import UpstreamConnector
-from app.transport.transport import STRAYS, ReadyRequest, basic
+from app.transport.transport import UNSOLICITED, ReadyRequest, basic
 
 
 class ClientTransport(httpx.AsyncBaseTransport):
@@ -35,7 +35,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
         self._connector: UpstreamConnector | None = None
-        self._strays = 0
+        self._counted = 0
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -102,9 +102,10 @@ class ClientTransport(httpx.AsyncBaseTransport):
         if copy.url.scheme == "http":  # there is no tunnel, so the proxy reads these headers
             copy.headers.update(_proxy_headers(self._settings))
         response = await self._client.send(copy, stream=True)
-        strays, self._strays = self._connector.strays - self._strays, self._connector.strays
-        if strays:
-            response.extensions[STRAYS] = strays
+        before, self._counted = self._counted, self._connector.unsolicited
+        unsolicited = self._counted - before
+        if unsolicited:
+            response.extensions[UNSOLICITED] = unsolicited
         return response
 
 

@@ -80,7 +80,7 @@ class LongHeadError(BrokenAnswerError):
         super().__init__(f"the head of the answer is longer than max_head_bytes ({limit:,})")
 
 
-class UnaskedAnswerError(aiohttp.ClientConnectionError):
+class UnsolicitedResponseError(aiohttp.ClientConnectionError):
     """A service sent bytes on a new connection before any request."""
 
 
@@ -93,21 +93,21 @@ class UpstreamConnection(ResponseHandler):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, head_limit: int, on_stray: Callable[[], None]
+        self, loop: asyncio.AbstractEventLoop, head_limit: int, on_unsolicited: Callable[[], None]
     ) -> None:
         """Create it, before the connection is open.
 
         Args:
             loop: The event loop.
             head_limit: The most bytes of the head of an answer.
-            on_stray: Called when bytes arrive that answer no request.
+            on_unsolicited: Called when bytes arrive that answer no request.
         """
         super().__init__(loop=loop)
         self.requests = 0
         self.has_received = False
         self._head_limit = head_limit
         self._head_bytes = 0
-        self._on_stray = on_stray
+        self._on_unsolicited = on_unsolicited
         self._answer: Head | None = None
         self._ended = False
         self._socket = select.poll()
@@ -204,7 +204,7 @@ class UpstreamConnection(ResponseHandler):
             data: The bytes.
         """
         if self._ended:
-            self._close_for_stray()
+            self._close_for_unsolicited()
             return
         self.has_received = True
         answer = self._answer
@@ -219,7 +219,7 @@ class UpstreamConnection(ResponseHandler):
         if answer is not None and answer[1].is_eof():
             self._ended = True
             if self._has_surplus(answer, data, before):
-                self._close_for_stray()
+                self._close_for_unsolicited()
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 # aiohttp's
         """Read on: there is room for more of the body. After an answer, reading never pauses."""
@@ -282,18 +282,18 @@ class UpstreamConnection(ResponseHandler):
                 return True
         return data[-1:] in _LINE_ENDS and _ends_twice(answer, data, before)
 
-    def _close_for_stray(self) -> None:
+    def _close_for_unsolicited(self) -> None:
         """Close the connection and report it: bytes have arrived that answer no request."""
         self.force_close()
         self.abort()
-        self._on_stray()
+        self._on_unsolicited()
 
 
 class UpstreamConnector(aiohttp.TCPConnector):
     """The pool of connections to one service.
 
     Attributes:
-        strays: How many connections were closed because of bytes that answered no request.
+        unsolicited: How many connections were closed because of bytes that answered no request.
     """
 
     def __init__(
@@ -313,8 +313,8 @@ class UpstreamConnector(aiohttp.TCPConnector):
             ssl: The TLS context of connections, where a request has none of its own.
         """
         super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)  # pyright: ignore[reportUnknownMemberType] # of an argument that is not given
-        self.strays = 0
-        make = partial(UpstreamConnection, self._loop, head_limit, self._count_stray)
+        self.unsolicited = 0
+        make = partial(UpstreamConnection, self._loop, head_limit, self._count_unsolicited)
         self._factory = cast("partial[ResponseHandler]", make)
 
     async def connect_anew(
@@ -351,13 +351,13 @@ class UpstreamConnector(aiohttp.TCPConnector):
             raise TypeError("aiohttp does not use the connector's factory of protocols any more")
         if not protocol.is_new():
             protocol.abort()
-            self._count_stray()
-            raise UnaskedAnswerError
+            self._count_unsolicited()
+            raise UnsolicitedResponseError
         return protocol
 
-    def _count_stray(self) -> None:
+    def _count_unsolicited(self) -> None:
         """Count a connection that was closed because of bytes that answered no request."""
-        self.strays += 1
+        self.unsolicited += 1
 
 
 def protocol_of(connection: Connection) -> UpstreamConnection:

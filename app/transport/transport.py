@@ -106,7 +106,7 @@ Both are idempotent, so a request with one of them may be sent twice (section 9.
 REPEATED = "repeated"
 """The extension of a response whose request was sent twice: ``True``."""
 
-STRAYS = "strays"
+UNSOLICITED = "unsolicited"
 """The extension of a response with the number of connections that were closed since the last one
 because of bytes that answered no request."""
 
@@ -141,7 +141,7 @@ class RawResponse(httpx.Response):
             status: The HTTP status.
             pairs: The headers.
             stream: The body.
-            extensions: Notes on how the answer arrived, such as ``REPEATED`` and ``STRAYS``.
+            extensions: Notes on how the answer arrived, such as ``REPEATED`` and ``UNSOLICITED``.
         """
         super().__init__(status, stream=stream, extensions=extensions)
         self._pairs = pairs

@@ -38,7 +38,7 @@ from app.sources.mapping.requests import UpstreamRequest
 from app.sources.records import INVOICES, PROFILE
 from app.sources.rest import RestSource
 from app.sources.trace import SourceTrace
-from app.transport.connections import BrokenAnswerError, LongHeadError, UnaskedAnswerError
+from app.transport.connections import BrokenAnswerError, LongHeadError, UnsolicitedResponseError
 from app.transport.transport import TransportFactory
 from tests.clock import ManualClock
 from tests.fakes import FakeTransport, calm_source
@@ -440,7 +440,7 @@ async def test_a_response_without_a_request_is_logged_with_its_source() -> None:
         for _ in range(3):
             assert await asked.get() == "[1]"
 
-    told = [event for event in asked.events if event["event"] == "source.unasked_answer"]
+    told = [event for event in asked.events if event["event"] == "source.unsolicited_response"]
     # At most one line a minute: two more were left out.
     assert [(event["source"], event["connections"]) for event in told] == [("profile", 1)]
     assert BODY not in asked.log
@@ -597,7 +597,7 @@ async def test_every_exception_of_the_libraries_becomes_a_failure_code(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UnaskedAnswerError(), Code.SOURCE_UNAVAILABLE),
+        (UnsolicitedResponseError(), Code.SOURCE_UNAVAILABLE),
         (BrokenAnswerError(), Code.SOURCE_MALFORMED),
         (LongHeadError(1_024), Code.SOURCE_MALFORMED),
     ],

@@ -151,7 +151,7 @@ async def test_data_on_an_idle_connection_closes_it(
         upstream.peers[0].send(stray)
         await until(lambda: not upstream.peers[0].is_open)
         assert await client.get("/2") in bodies_of("/2")
-        assert client.wire.take_strays() == 1
+        assert client.wire.take_unsolicited() == 1
 
     assert [len(peer.heads) for peer in upstream.peers] == [1, 1]
 
@@ -298,7 +298,7 @@ async def test_data_before_the_first_request_makes_the_source_unavailable(greeti
 
     assert isinstance(result, SourceFailure)
     assert result.code is Code.SOURCE_UNAVAILABLE
-    assert result.detail == "UnaskedAnswerError"
+    assert result.detail == "UnsolicitedResponseError"
     assert upstream.targets == []
 
 
