@@ -37,6 +37,9 @@ from tests.stores import running_store
 
 GATEWAYS = 3
 
+SPENDERS = 3
+"""How many callers at a time ask for more than their quota. Most of them cannot be judged."""
+
 BUDGET = 3.0
 """Seconds that a gateway has for an answer."""
 
@@ -194,7 +197,7 @@ async def run_cluster(wish: ClusterWish, journal: Journal) -> ClusterTally:
                     *(steady.read_on(own()) for _ in range(wish.readers)),
                     *(changing.change_on(own()) for _ in range(2)),
                     *(changing.read_on(own()) for _ in range(max(1, wish.readers // 4))),
-                    spenders.spend_on(own()),
+                    *(spenders.spend_on(own()) for _ in range(SPENDERS)),
                     watch_lag(tally, weather),
                 ],
             )
