@@ -30,13 +30,6 @@ ROUTER = "the-token-of-the-router"
 SECRET = "a secret for development, of more than 32 bytes"
 
 
-@pytest.fixture
-def issuer(clock: ManualClock, services: FakeServices) -> FakeIssuer:
-    """Give an identity provider, and make one user known to the sources."""
-    services.know(1)
-    return FakeIssuer(clock)
-
-
 async def post(
     gateway: GatewayClient, body: object = QUERY, *headers: tuple[str, str], query: str = ""
 ) -> httpx.Response:
@@ -197,10 +190,8 @@ async def test_graphiql_and_health_checks_need_no_token(
 
 
 async def test_only_tokens_signed_with_the_configured_secret_are_accepted(
-    open_gateway: OpenGateway, services: FakeServices, clock: ManualClock
+    open_gateway: OpenGateway, services: FakeServices, issuer: FakeIssuer
 ) -> None:
-    services.know(1)
-    issuer = FakeIssuer(clock)
     key, other = OctKey.import_key(SECRET.encode()), OctKey.generate_key(512)
     tokens = [
         signed(issuer.claims(), key, "HS256"),

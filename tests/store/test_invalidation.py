@@ -246,10 +246,12 @@ async def test_ids_with_any_characters_can_be_invalidated() -> None:
 async def test_an_overwritten_log_is_reported_once_and_refuses_invalidations() -> None:
     async with running_store() as server, instance(settings_for(server, cached_source())) as one:
         one.services.know(1)
+        await one.names(1)
         await server.set(LOG, b"x")
         await until(lambda: length_is(one.client.events("cache.invalidations_unknown"), 1))
         response = await one.invalidate({"users": [USER]})
         assert (response.status_code, await one.names(1)) == (503, ["User 1"])
+        assert one.batches == [[1]] * 2  # what was kept is not trusted
 
         await server.command("DEL", LOG)
         await until(lambda: length_is(one.client.events("cache.invalidations_known"), 1))
