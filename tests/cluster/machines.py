@@ -181,7 +181,8 @@ def nginx_configuration(addresses: Sequence[str], port: int, folder: Path) -> st
         folder: Takes its files.
     """
     text = (DEPLOY / "compose" / "nginx" / "nginx.conf").read_text("utf-8")
-    servers = "".join(f"        server {one}:{PORT};\n" for one in addresses)
+    options = re.findall(r"server gateway-\d:\d+([^;]*);", text)[0]
+    servers = "".join(f"        server {one}:{PORT}{options};\n" for one in addresses)
     text = re.sub(r"(upstream gateway \{\n)(?: +server [^\n]+\n)+", rf"\1{servers}", text)
     text = text.replace("/tmp/", f"{folder}/")  # noqa: S108 # it is replaced
     text = text.replace("listen 0.0.0.0:8080", f"listen 127.0.0.1:{port}")
