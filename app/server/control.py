@@ -103,7 +103,7 @@ class ControlListener:
 
     Args:
         reports: Where reports are kept.
-        processes: How many processes start.
+        processes: How many processes run, until ``expect`` says otherwise.
         has_reports: Whether somebody reads them.
 
     Attributes:
@@ -173,13 +173,15 @@ class ControlListener:
         """Wait until all processes that run are connected, as they are soon after their start.
 
         Args:
-            within: The longest wait, in seconds.
+            within: The longest wait, in seconds. If none runs, the next one is waited for.
 
         Returns:
-            Whether they are connected.
+            Whether they are connected, and at least one is.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._links) >= self._expected, within)
+            return self._changed.wait_for(
+                lambda: len(self._links) >= max(self._expected, 1), within
+            )
 
     def send(self, command: Command, *, within: float) -> Sequence[Acknowledgement]:
         """Send a command to every connected process, and wait for their answers.

@@ -60,6 +60,10 @@ LATE_PROCESS = "a process that started meanwhile"
 """The trigger, in the log, for a process that has older settings than the others."""
 
 
+NOBODY = "no process of this gateway runs, so none could check the settings: reload again"
+"""Why settings are not used that no process has checked."""
+
+
 class _Met(Struct, frozen=True):
     """A process has connected.
 
@@ -184,6 +188,8 @@ class Reloader:
         used, version = WithFiles(settings, read.digests), self._version + 1
         self._control.wait_for_processes(START_WITHIN)
         prepared = self._send(PrepareReload(version=version, settings=settings), PREPARE_WITHIN)
+        if not prepared:
+            return self._refused(trigger, (NOBODY,))
         if mistakes := _mistakes_of(prepared):
             self._send(AbandonReload(version=version), COMMIT_WITHIN)
             return self._refused(trigger, mistakes)

@@ -149,6 +149,15 @@ async def test_a_process_that_waits_for_its_restart_is_not_waited_for(clock: Man
         await end_links(link)
 
 
+async def test_at_least_one_process_is_waited_for(clock: ManualClock) -> None:
+    with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
+        control.expect(0)
+        assert not control.wait_for_processes(0.01)
+        link = start_link(control.address)
+        assert await asyncio.to_thread(control.wait_for_processes, 60)
+        await end_links(link)
+
+
 async def test_an_exception_during_a_command_is_a_logged_refusal(
     clock: ManualClock, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ from app.store.contract import (
 from app.store.shared import SharedStore
 from tests.stores import PATIENCE
 
-EVERYTHING = b'{"sources":["profile"]}'
+EVERYTHING = b'{"sources":["billing","profile"]}'
 """What a gateway adds whose log has lost entries."""
 
 
@@ -110,7 +110,7 @@ async def followed(
     invalidations = Invalidations(clock)
     invalidations.listen(forgotten.put_nowait)
     feed = InvalidationFeed(
-        store, invalidations, sources=["profile"], horizon=10.0, clock=clock, log=log
+        store, invalidations, sources=["profile", "billing"], horizon=10.0, clock=clock, log=log
     )
     async with asyncio.timeout(PATIENCE), store, feed:
         yield events
@@ -164,6 +164,7 @@ async def test_a_loss_that_another_gateway_has_told_of_is_not_told_again() -> No
 
         client.seconds += 1.0
         client.entries.clear()
+        client.add("of a service")
         await client.append("", EVERYTHING, 0)
         for user in "bc":
             client.seconds += 1.0

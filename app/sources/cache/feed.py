@@ -98,8 +98,10 @@ class InvalidationFeed:
         self._after: str | None = None
         # The first entry at the last look, and the last one that was read by then.
         self._seen: tuple[tuple[int, int], tuple[int, int]] | None = None
-        # The last entry that was read before others were lost, until the log says so.
-        self._untold: tuple[int, int] | None = None
+        # The last entry that was read before others were lost, until the log has an entry about it.
+        self._unreported: tuple[int, int] | None = None
+        # Sorted: other gateways have to recognise the entry.
+        self._everything = Invalidation(sources=tuple(sorted(sources)))
         self._is_current = self._is_refused = False
         self._block = min(BLOCK, store.settings.connect_timeout / 2)
         self._tasks = Tasks()
@@ -172,8 +174,8 @@ class InvalidationFeed:
             return known
         if known is not None:
             self._distrust_all(moment, known)
-        if self._untold is not None:
-            await self._tell_of_loss(self._untold)
+        if self._unreported is not None:
+            await self._report_loss(self._unreported)
         if not self._is_current:
             return await self._catch_up(moment)
         after, block = self._after or "0-0", int(self._block * 1000)
@@ -195,26 +197,30 @@ class InvalidationFeed:
         self._log.warning("cache.invalidations_lost", key=self._key)
         self._invalidations.doubt_before(moment)
         self._invalidations.doubt_calls()
-        self._untold = known
+        self._invalidations.apply(self._everything)
+        self._unreported = known
         self._read_all_again()
 
-    async def _tell_of_loss(self, known: tuple[int, int]) -> None:
+    async def _report_loss(self, known: tuple[int, int]) -> None:
         """Add an entry for gateways that start later. If that fails, the next step tries again.
 
-        Another gateway may have done so. Then its entry is the first, after the known one.
+        Another gateway may have added one. All that was lost is before the first entry that is
+        left, so any such entry after the known one is enough.
         """
-        everything = Invalidation(sources=tuple(self._sources))
-        message = everything.model_dump_json(exclude_none=True).encode()
-        page = await self._first_entry()
+        message = self._everything.model_dump_json(exclude_none=True).encode()
+        after = f"{known[0]}-{known[1]}"
+        page = await self._store.insist(
+            "follow", partial(_read_page, log=self._key, after=after), measured=False
+        )
         if isinstance(page, StoreFailure):
             return
-        if not any(one.message == message and place_of(one.id) > known for one in page):
+        if not any(one.message == message for one in page):
             added = await self._store.insist(
                 "invalidate", lambda client: client.append(self._key, message, KEEP)
             )
             if isinstance(added, StoreFailure):
                 return
-        self._untold = None
+        self._unreported = None
 
     def _read_all_again(self) -> None:
         """Let the next step read the log from its beginning."""
