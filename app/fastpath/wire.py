@@ -204,10 +204,10 @@ class Wire:
                 raise
 
     def take_unsolicited(self) -> int:
-        """Return how many connections were closed because of unrequested data, and reset the count.
+        """Return how many connections got unsolicited data and were closed, and reset the count.
 
         Returns:
-            The connections since the last call on which a response arrived without a request.
+            The connections since the last call on which bytes arrived that answer no request.
         """
         unsolicited, self._pool.unsolicited = self._pool.unsolicited, 0
         return unsolicited

@@ -59,7 +59,6 @@ START_WITHIN = 30.0
 LATE_PROCESS = "a process that started meanwhile"
 """The trigger, in the log, for a process that has older settings than the others."""
 
-
 NOBODY = "no process of this gateway runs, so none could check the settings: reload again"
 """Why settings are not used that no process has checked."""
 

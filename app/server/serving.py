@@ -229,8 +229,9 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace the processes that have died or hang, and log them as errors."""
         if self._drained_at is not None:
-            has_workers = any(worker.process.is_alive() for worker in self.processes)
-            if time.monotonic() >= self._drained_at or not has_workers:
+            alive = sum(worker.process.is_alive() for worker in self.processes)
+            self._control.expect(alive)
+            if time.monotonic() >= self._drained_at or not alive:
                 self.should_exit.set()
             return
         for place in self._places:

@@ -35,7 +35,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
         self._connector: UpstreamConnector | None = None
-        self._counted = 0
+        self._noted = 0  # unsolicited data, in the extensions of responses so far
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -102,8 +102,8 @@ class ClientTransport(httpx.AsyncBaseTransport):
         if copy.url.scheme == "http":  # there is no tunnel, so the proxy reads these headers
             copy.headers.update(_proxy_headers(self._settings))
         response = await self._client.send(copy, stream=True)
-        before, self._counted = self._counted, self._connector.unsolicited
-        unsolicited = self._counted - before
+        before, self._noted = self._noted, self._connector.unsolicited
+        unsolicited = self._noted - before
         if unsolicited:
             response.extensions[UNSOLICITED] = unsolicited
         return response

@@ -9,9 +9,8 @@ addresses.
 import asyncio
 import shutil
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import click
 
@@ -41,23 +40,20 @@ def main(seconds: float, seed: int, readers: int, logs: Path | None, *, with_sto
         raise click.ClickException(NONE_HERE)
     if shutil.which("nginx") is None:
         raise click.ClickException("there is no nginx on the PATH: it is in Debian's nginx")
-    with ExitStack() as stack:
-        if logs is None:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="cluster-")))
-            kept = folder.with_name(f"{folder.name}-failed")
-        else:
-            logs.mkdir(parents=True)  # never among the logs of another run
-            folder = kept = logs.absolute()
-        journal = Journal(click.echo)
-        journal.note(f"seed {seed}")
-        wish = ClusterWish(seconds, seed, readers, folder, with_store)
-        tally = asyncio.run(run_cluster(wish, journal))
-        if not tally.is_good and kept != folder:
-            shutil.copytree(folder, kept)
+    if logs is None:
+        folder = Path(mkdtemp(prefix="cluster-"))
+    else:
+        logs.mkdir(parents=True)  # never among the logs of another run
+        folder = logs.absolute()
+    journal = Journal(click.echo)
+    journal.note(f"seed {seed}, logs in {folder}")
+    wish = ClusterWish(seconds, seed, readers, folder, with_store)
+    tally = asyncio.run(run_cluster(wish, journal))
     click.echo(cluster_table(tally))
     if not tally.is_good:
-        click.echo(f"The gateways have written to {kept}.")
         sys.exit(1)
+    if logs is None:
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

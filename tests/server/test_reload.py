@@ -186,6 +186,23 @@ async def test_a_process_that_connects_during_a_reload_gets_the_new_settings(
     assert late.recorded == ["prepare 2", "commit 2"]
 
 
+async def test_settings_that_no_process_has_checked_are_refused(clock: ManualClock) -> None:
+    one, log = Process(), make_log(LogSettings(level="error"))
+    one.preparing.clear()
+    with ControlListener(Reports(1, clock.monotonic), has_reports=False) as control:
+        supervisor = Supervisor(control, settings_for_fakes())
+        link = asyncio.create_task(
+            keep_link(control.address, lambda: report(1, 0), one.handle, log, 1)
+        )
+        reload = asyncio.create_task(asyncio.to_thread(supervisor.reloader.reload, "test"))
+        await until(lambda: one.recorded == ["prepare 2"])
+        await end_links(link)  # the only process ends
+        outcome = await reload
+
+    assert (outcome.outcome, outcome.version, supervisor.used) == ("refused", 1, [])
+    assert "no process of this gateway runs" in outcome.mistakes[0]
+
+
 async def test_a_signal_before_the_connection_of_a_process_still_reloads(
     clock: ManualClock,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -37,6 +37,7 @@ class LogClient:
         changed: Set when the log has changed.
         failing: The number of reads of a page that fail.
         refusing: The number of messages that it does not take.
+        before_look: Called once, before the first entry is read.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class LogClient:
         self.entries: list[LogEntry] = []
         self.changed = asyncio.Event()
         self.failing = self.refusing = 0
+        self.before_look: Callable[[], None] | None = None
 
     def add(self, user: str) -> None:
         """Add an invalidation of a user."""
@@ -71,6 +73,9 @@ class LogClient:
 
     async def read_log(self, _: str, after: str, most: int) -> Sequence[LogEntry]:
         """Return entries."""
+        if most == 1 and (happens := self.before_look) is not None:
+            self.before_look = None
+            happens()
         if self.failing and most > 1:
             self.failing -= 1
             raise StoreError(StoreFailure(StoreFailureKind.TIMEOUT, "too slow"))
@@ -94,7 +99,9 @@ class LogClient:
 
 @asynccontextmanager
 async def followed(
-    client: LogClient, forgotten: "asyncio.Queue[Forget]"
+    client: LogClient,
+    forgotten: "asyncio.Queue[Forget]",
+    invalidations: Invalidations | None = None,
 ) -> AsyncGenerator[io.StringIO]:
     """Follow the log of a store; the queue gets what is forgotten. Yields the logged events."""
     clock, events = SystemClock(), io.StringIO()
@@ -107,7 +114,7 @@ async def followed(
         log=log,
         metrics=GatewayMetrics(),
     )
-    invalidations = Invalidations(clock)
+    invalidations = invalidations or Invalidations(clock)
     invalidations.listen(forgotten.put_nowait)
     feed = InvalidationFeed(
         store, invalidations, sources=["profile", "billing"], horizon=10.0, clock=clock, log=log
@@ -122,6 +129,15 @@ async def users_of_next(forgotten: "asyncio.Queue[Forget]") -> str:
         forget = await forgotten.get()
         if forget.users is not None:
             return "".join(forget.users)
+
+
+async def read_more(client: LogClient, forgotten: "asyncio.Queue[Forget]") -> None:
+    """Add two entries, one after the other, and wait until each is read."""
+    for user in "bc":
+        client.seconds += 1.0
+        client.add(user)
+        while await users_of_next(forgotten) != user:
+            pass  # it reads all again
 
 
 async def test_an_entry_of_a_store_whose_clock_is_behind_is_applied() -> None:
@@ -156,7 +172,7 @@ async def test_an_entry_that_is_lost_between_two_reads_is_noticed() -> None:
     assert events.getvalue().count("invalidations_lost") == 1
 
 
-async def test_a_loss_that_another_gateway_has_told_of_is_not_told_again() -> None:
+async def test_a_loss_that_another_gateway_has_reported_is_not_reported_again() -> None:
     client, forgotten = LogClient(), asyncio.Queue[Forget]()
     async with followed(client, forgotten) as events:
         client.add("a")
@@ -166,17 +182,34 @@ async def test_a_loss_that_another_gateway_has_told_of_is_not_told_again() -> No
         client.entries.clear()
         client.add("of a service")
         await client.append("", EVERYTHING, 0)
-        for user in "bc":
-            client.seconds += 1.0
-            client.add(user)
-            while await users_of_next(forgotten) != user:
-                pass  # it reads all again
+        await read_more(client, forgotten)
 
     assert events.getvalue().count("invalidations_lost") == 1
     assert [one.message for one in client.entries].count(EVERYTHING) == 1
 
 
-async def test_a_loss_that_the_store_refuses_to_take_is_told_later() -> None:
+async def test_a_call_that_began_just_before_a_loss_was_noticed_is_outdated() -> None:
+    client, forgotten = LogClient(), asyncio.Queue[Forget]()
+    invalidations, began = Invalidations(SystemClock()), list[int]()
+
+    def lose() -> None:
+        began.append(invalidations.now())
+        client.seconds += 1.0
+        client.entries.clear()
+
+    async with followed(client, forgotten, invalidations) as events:
+        client.add("a")
+        assert await users_of_next(forgotten) == "a"
+        client.refusing = 1_000
+        client.before_look = lose
+        await read_more(client, forgotten)
+
+    assert events.getvalue().count("invalidations_lost") == 1
+    assert invalidations.is_outdated("profile", "a", (), began[0])
+    assert EVERYTHING not in [one.message for one in client.entries]
+
+
+async def test_a_loss_whose_entry_the_store_refuses_is_reported_later() -> None:
     client, forgotten = LogClient(), asyncio.Queue[Forget]()
     async with followed(client, forgotten) as events:
         client.add("a")
@@ -185,11 +218,7 @@ async def test_a_loss_that_the_store_refuses_to_take_is_told_later() -> None:
         client.seconds += 1.0
         client.entries.clear()
         client.refusing = 1
-        for user in "bc":
-            client.seconds += 1.0
-            client.add(user)
-            while await users_of_next(forgotten) != user:
-                pass  # it reads all again
+        await read_more(client, forgotten)
         while EVERYTHING not in [one.message for one in client.entries]:
             await forgotten.get()
 

@@ -173,7 +173,7 @@ class InvalidationFeed:
         if isinstance(known, StoreFailure):
             return known
         if known is not None:
-            self._distrust_all(moment, known)
+            self._distrust_all(known)
         if self._unreported is not None:
             await self._report_loss(self._unreported)
         if not self._is_current:
@@ -189,15 +189,14 @@ class InvalidationFeed:
         self._invalidations.known_until(moment + waited)
         return None
 
-    def _distrust_all(self, moment: int, known: tuple[int, int]) -> None:
-        """Use nothing from before a moment: entries after a known one were lost.
+    def _distrust_all(self, known: tuple[int, int]) -> None:
+        """Use nothing from before now: entries after a known one were lost.
 
         A call that was on its way may have stored an old value since then.
         """
         self._log.warning("cache.invalidations_lost", key=self._key)
-        self._invalidations.doubt_before(moment)
+        self._invalidations.doubt_before(self._invalidations.now())
         self._invalidations.doubt_calls()
-        self._invalidations.apply(self._everything)
         self._unreported = known
         self._read_all_again()
 
