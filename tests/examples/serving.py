@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -123,6 +124,7 @@ def program(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     listener = _Listener(process.stdout, ready)
@@ -132,11 +134,13 @@ def program(
         assert listener.is_ready, f"the program has ended: {''.join(listener.output)}"
         yield listener.output
     finally:
-        process.terminate()
+        # The whole group: the Node of the Python package is the child of a program in Python.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(WAIT)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         listener.join()
         process.stdout.close()
