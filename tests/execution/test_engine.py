@@ -128,10 +128,12 @@ class FakeProfile:
 
     Attributes:
         halves: The users with an incomplete record.
+        may_answer: Each call waits for it.
         calls: The users of each call.
     """
 
     halves: frozenset[str] = frozenset()
+    may_answer: asyncio.Event | None = None
     calls: list[list[str]] = field(default_factory=list[list[str]])
 
     async def fetch_many(
@@ -139,6 +141,8 @@ class FakeProfile:
     ) -> FetchResult[SourceResult[Any]]:
         """Answer."""
         self.calls.append(list(keys))
+        if self.may_answer is not None:
+            await self.may_answer.wait()
         row = profile_row(1)
         return FetchResult(
             [
@@ -174,29 +178,34 @@ class RunningEngine:
 
 
 @asynccontextmanager
-async def running(source: FakeProfile, *, compiles: bool = True) -> AsyncGenerator[RunningEngine]:
-    """Run an engine over a source of profiles."""
+async def running(
+    source: FakeProfile, *, compiles: bool = True, billing: FakeProfile | None = None
+) -> AsyncGenerator[RunningEngine]:
+    """Run an engine over a source of profiles, and perhaps another one in the place of billing."""
     made, schema, stream = settings_for_fakes(), build_schema(), io.StringIO()
     log, clock = make_log(made.log, stream=stream), SystemClock()
     measured = recorded(clock.monotonic, traces=False)
     endpoints = endpoints_of(schema.definition.sources.values(), made.sources)
     planner = Planner(schema.core, schema.reads(endpoints, {}), InputLimits.from_settings(made))
     async with AsyncExitStack() as stack:
-        scheduler: BatchScheduler[Any] = await stack.enter_async_context(
-            BatchScheduler(
-                "profile",
-                source.fetch_many,
-                sharing=Sharing.NOTHING,
-                settings=calm_source(base_url="http://profile"),
-                deadlines=DeadlineSettings(),
-                clock=clock,
-                log=log,
-                telemetry=SourceTelemetry(Telemetry()),
-            )
-        )
+        users = dict[str, BatchScheduler[Any]]()
+        for name, fake in (("profile", source), ("billing", billing)):
+            if fake is not None:
+                users[name] = await stack.enter_async_context(
+                    BatchScheduler(
+                        name,
+                        fake.fetch_many,
+                        sharing=Sharing.NOTHING,
+                        settings=calm_source(base_url="http://source"),
+                        deadlines=DeadlineSettings(),
+                        clock=clock,
+                        log=log,
+                        telemetry=SourceTelemetry(Telemetry()),
+                    )
+                )
         engine = Engine(
             schema=schema,
-            sources=OpenSources(users={"profile": scheduler}, pages={}),
+            sources=OpenSources(users=users, pages={}),
             planner=planner,
             documents=Documents.from_settings(schema.core, made, size=10),
             store=OddTexts(),
@@ -304,3 +313,30 @@ async def test_a_bug_in_one_field_of_one_user_makes_only_that_field_null(
     assert source.calls == [[A, B]] * 2  # once for each request, with or without the bug
     assert all(event["event"] == "graphql.bug" for event in gateway.errors())
     assert gateway.errors()
+
+
+async def test_a_bug_in_a_deferred_fragment_fails_all_that_is_pending_and_nothing_else() -> None:
+    may_answer = asyncio.Event()
+    billing = FakeProfile(halves=frozenset([A]), may_answer=may_answer)
+    query = query_for(
+        A, """id ... @defer(label: "whole") { username } ... @defer(label: "half") { plan }"""
+    )
+    async with running(FakeProfile(), billing=billing) as gateway, asyncio.timeout(10):
+        request, call = GraphQLRequest(query=query), RequestContext("request-1")
+        allowance = CostBudget(settings_for_fakes().limits)
+        async with gateway.engine.run_in_parts(request, call, EVERYBODY, allowance) as answer:
+            assert answer.later is not None
+            whole = await anext(answer.later.payloads)
+            may_answer.set()
+            failed, *others = [payload async for payload in answer.later.payloads]
+
+    assert answer.data == {"user": {"id": A}}
+    assert [one.label for one in answer.later.pending] == ["whole", "half"]
+    [data] = whole.incremental
+    assert (data.id, data.data, whole.errors) == ("0", {"username": "user1"}, [])
+    assert ([one.id for one in whole.completed], whole.has_next) == (["0"], True)
+    assert ([one.id for one in failed.completed], failed.has_next) == (["1"], False)
+    assert [error["message"] for error in failed.errors] == [MASKED]
+    assert (failed.incremental, others) == ((), [])
+    [event] = gateway.errors()
+    assert event["event"] == "graphql.bug"
