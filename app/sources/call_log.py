@@ -1,5 +1,6 @@
-"""The log lines of a call, besides those of its attempts."""
+"""The log lines of a call to a source, and of its attempts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
@@ -8,6 +9,41 @@ from app.errors import SourceFailure
 from app.resilience.pipeline import PipelineResult
 from app.sources.base import RequestContext
 from app.sources.seldom import requests_of
+
+
+def log_attempt(
+    log: FilteringBoundLogger,
+    context: RequestContext,
+    source: str,
+    answer: object,
+    *,
+    keys: int,
+    seconds: float,
+    facts: Mapping[str, object],
+) -> None:
+    """Log an attempt, as a warning if it failed.
+
+    Args:
+        log: The log.
+        context: The request context of the call.
+        source: Name of the source, or of its endpoint.
+        answer: What it brought: a value or a ``SourceFailure``.
+        keys: The number of requested keys.
+        seconds: How long it took.
+        facts: Further log fields.
+    """
+    failed = answer if isinstance(answer, SourceFailure) else None
+    fields: dict[str, object] = {
+        **requests_of(context),
+        "source": source,
+        "keys": keys,
+        **facts,
+        "duration_ms": round(seconds * 1000, 2),
+        "outcome": "ok" if failed is None else failed.code.value,
+    }
+    if failed is not None:
+        fields["detail"] = failed.detail
+    (log.info if failed is None else log.warning)("source.fetch", **fields)
 
 
 def log_call(

@@ -19,12 +19,11 @@ from msgspec import Struct
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
-from app import __version__
 from app.errors import Code, MalformedError, SourceFailure, what_is_wrong
 from app.observability.telemetry import Telemetry
 from app.observability.trace_context import TraceContext
 from app.resilience.breaker import BreakerState
-from app.resilience.clock import Clock, Deadline, write_duration
+from app.resilience.clock import Clock, Deadline
 from app.resilience.pace import SIGNALS, PaceState, Signal, read_retry_after, read_signal
 from app.resilience.pipeline import EndpointBulkhead, ResiliencePipeline
 from app.resilience.retry import Chance
@@ -32,18 +31,19 @@ from app.settings.resilience import DeadlineSettings
 from app.settings.source import SourceSettings
 from app.sources.base import Headers, RequestContext, UserId
 from app.sources.cache.lifetime import ArrivalTime, SeenResponse, read_arrival
-from app.sources.call_log import log_call
-from app.sources.credentials import headers_of, identity_of, query_of, sent_of, with_query
+from app.sources.call_log import log_attempt, log_call
+from app.sources.credentials import identity_of
 from app.sources.failures import FOREIGN, failure_of_answer, failure_of_exception, meaning_of
 from app.sources.mapping.requests import UpstreamRequest
 from app.sources.mapping.rows import RawAnswer
 from app.sources.oauth import Tokens, open_tokens
 from app.sources.pipelines import open_pipeline
-from app.sources.seldom import SeldomLog, requests_of
+from app.sources.ready_requests import ReadyRequests
+from app.sources.seldom import SeldomLog
 from app.sources.telemetry import HttpExchange, SourceTelemetry
 from app.sources.trace import SourceTrace, trace_of_call
-from app.transport.body import ACCEPT_ENCODING, read_body
-from app.transport.transport import REPEATED, UNSOLICITED, ReadyRequest, TransportFactory, fields_of
+from app.transport.body import read_body
+from app.transport.transport import REPEATED, UNSOLICITED, TransportFactory, fields_of
 
 T = TypeVar("T")
 
@@ -188,15 +188,7 @@ class ServiceClient:
         url = httpx.URL(settings.base_url)
         port = url.port or (443 if url.scheme == "https" else 80)
         self._telemetry = SourceTelemetry(telemetry, url.host, str(port))
-        self._headers = [
-            ("Host", url.netloc.decode("ascii")),
-            ("Accept", "application/json"),
-            ("Accept-Encoding", ACCEPT_ENCODING),
-            ("User-Agent", f"user-gateway/{__version__}"),
-        ]
-        self._headers += headers_of(settings.auth)
-        self._query = query_of(settings.auth)
-        self._forwards = settings.auth.forwards - {deadlines.header.lower()}
+        self._requests = ReadyRequests(settings, deadlines.header)
         self._tokens = tokens
 
     def endpoint(self, name: str, settings: SourceSettings) -> "ServiceClient":
@@ -306,10 +298,9 @@ class ServiceClient:
         Returns:
             Why it cannot be reached; ``None`` if it can.
         """
-        request = ReadyRequest("GET", self.settings.base_url, "/", self._headers, b"")
         try:
             async with self._clock.timeout(seconds):
-                response = await self._transport.handle_async_request(request)
+                response = await self._transport.handle_async_request(self._requests.probe())
                 await response.aclose()
         except FOREIGN as error:
             return failure_of_exception(self.name, error).detail
@@ -317,7 +308,7 @@ class ServiceClient:
 
     def _identity(self, context: RequestContext) -> str:
         """Return the identity of a call."""
-        if context.identity or not self._forwards:
+        if context.identity or not self._requests.forwards:
             return context.identity
         # The scheduler sets the identity of batches only; this call is for a page.
         return identity_of(context, self.settings.auth.forwards)
@@ -337,7 +328,7 @@ class ServiceClient:
             # httpx's timeouts are for each read; this timeout is for the whole exchange.
             async with self._clock.timeout(seconds):
                 response = await self._transport.handle_async_request(
-                    self._http_request(request, call.context, seconds, token_headers, span)
+                    self._requests.of_call(request, call.context, seconds, token_headers, span)
                 )
                 try:
                     status, headers = response.status_code, fields_of(response)
@@ -398,40 +389,6 @@ class ServiceClient:
         if arrival is not None:
             seen.lifetime = arrival.lifetime
             call.arrivals.update(dict.fromkeys(request.keys, arrival))
-
-    def _http_request(
-        self,
-        request: UpstreamRequest,
-        context: RequestContext,
-        seconds: float,
-        token_headers: Headers,
-        span: TraceContext | None,
-    ) -> httpx.Request:
-        """Return the HTTP request of a call."""
-        headers = [*self._headers, ("X-Request-ID", context.request_id), *token_headers]
-        if span is not None:
-            headers.append(("traceparent", span.traceparent))
-            if span.tracestate is not None:
-                headers.append(("tracestate", span.tracestate))
-        if context.baggage is not None:
-            headers.append(("baggage", context.baggage))
-        if context.deadline is not None:
-            headers.append((self._deadlines.header, write_duration(seconds)))
-        if self._forwards:
-            headers += sent_of(context, self._forwards)
-        if request.headers:
-            own = {name.lower() for name, _ in request.headers}
-            headers = [header for header in headers if header[0].lower() not in own]
-            headers += request.headers
-        target = with_query(request.target, self._query) if self._query else request.target
-        return ReadyRequest(
-            request.method,
-            self.settings.base_url,
-            target,
-            headers,
-            request.body,
-            repeatable=True,  # it only reads, whatever its method is
-        )
 
     def _signal(self, status: int, headers: Mapping[str, str]) -> Signal | None:
         """Read the rate limit signal of a response; ``None`` if it has none, as most have."""
@@ -494,25 +451,22 @@ class ServiceClient:
                 hint="the service, or a proxy in front of it, sent bytes that belong to no"
                 " request; the gateway dropped them and closed the connections",
             )
-        failed = answer if isinstance(answer, SourceFailure) else None
-        facts: dict[str, object] = {
-            **requests_of(context),
-            "source": self.name,
-            "path": exchange.path,
-            "keys": exchange.keys,
-            "status": exchange.status,
-            "duration_ms": round((exchange.ended - exchange.started) * 1000, 2),
-            "outcome": "ok" if failed is None else failed.code.value,
-        }
-        if failed is not None:
-            facts["detail"] = failed.detail
+        facts: dict[str, object] = {"path": exchange.path, "status": exchange.status}
         if exchange.number > 1:
             facts["attempt"] = exchange.number
         if extensions.get(REPEATED):
             facts["repeated"] = True
         if span is not None:
             facts["span_id"] = span.span_id
-        (self._log.info if failed is None else self._log.warning)("source.fetch", **facts)
+        log_attempt(
+            self._log,
+            context,
+            self.name,
+            answer,
+            keys=exchange.keys,
+            seconds=exchange.ended - exchange.started,
+            facts=facts,
+        )
 
 
 @asynccontextmanager

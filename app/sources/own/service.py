@@ -29,7 +29,7 @@ from app.sources.base import (
     SourceResult,
     UserId,
 )
-from app.sources.call_log import log_call
+from app.sources.call_log import log_attempt, log_call
 from app.sources.client import LastContact, Reply
 from app.sources.division import divided, fetch_parts
 from app.sources.own.contract import (
@@ -345,19 +345,10 @@ class OwnService(Generic[R]):
             bare(error)
         else:
             answer = read(found)
-        failed = answer if isinstance(answer, SourceFailure) else None
-        if failed is None or failed.partial:
+        if not isinstance(answer, SourceFailure) or answer.partial:
             self.contact = LastContact(self._clock.now(), None)
-        (self._log.info if failed is None else self._log.warning)(
-            "source.fetch",
-            **requests_of(context),
-            source=self.name,
-            **facts,
-            keys=keys,
-            duration_ms=round((self._clock.monotonic() - started) * 1000, 2),
-            outcome="ok" if failed is None else failed.code.value,
-            **({} if failed is None else {"detail": failed.detail}),
-        )
+        seconds = self._clock.monotonic() - started
+        log_attempt(self._log, context, self.name, answer, keys=keys, seconds=seconds, facts=facts)
         return answer
 
     def _failure(self, code: Code, detail: str) -> SourceFailure:
