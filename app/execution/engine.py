@@ -8,56 +8,28 @@ the first two is kept.
 from asyncio import CancelledError, TaskGroup, current_task
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from inspect import isawaitable
 
-from graphql import (
-    ExecutionResult,
-    GraphQLError,
-    GraphQLFormattedError,
-    experimental_execute_incrementally,  # pyright: ignore[reportUnknownVariableType] # its generics are left open
-    located_error,
-)
-from graphql.execution import ExperimentalIncrementalExecutionResults
+from graphql import GraphQLError, located_error
 from graphql.execution.values import VariableValues
 from structlog.typing import FilteringBoundLogger
 
 from app.auth.policies import Caller, Policies, Rights
-from app.errors import Code, ExtensionError, RequestError, bare
+from app.errors import Code, RequestError, bare
 from app.execution.context import Context
-from app.execution.deferral import DeferredAnswer
 from app.execution.document_store import DocumentStore
 from app.execution.documents import Documents
-from app.execution.executor import Executor
-from app.execution.fetching import RunningFetches
+from app.execution.error_reports import ErrorReports
 from app.execution.freshness import FreshnessRules
-from app.execution.incremental import LaterPayloads
 from app.execution.limits.budget import CostBudget
 from app.execution.load import Loaders, OpenSources
-from app.execution.operation import Operation
 from app.execution.operation_run import OperationRun
-from app.execution.outcome import bugs_in, ended_by
-from app.execution.payloads import pending_of, public_payloads, reported_payloads
+from app.execution.operation_runner import OperationRunner
+from app.execution.outcome import ended_by
+from app.execution.payloads import reported_payloads
 from app.execution.planner import Planner
-from app.execution.render import (
-    ExecutorReason,
-    OperationCompiler,
-    PageResults,
-    RenderRequest,
-)
-from app.execution.request import (
-    Delivery,
-    GraphQLRequest,
-    GraphQLResponse,
-)
-from app.execution.response_errors import (
-    bounded,
-    drop_tracebacks,
-    in_answer_order,
-    is_bug,
-    masked,
-    public_error,
-    root_cause,
-)
+from app.execution.render import OperationCompiler
+from app.execution.request import Delivery, GraphQLRequest, GraphQLResponse
+from app.execution.response_errors import masked
 from app.execution.schema import GatewaySchema
 from app.execution.source_report import OperationTimes
 from app.execution.telemetry import OperationTelemetry
@@ -106,6 +78,8 @@ class Engine:
             telemetry: Where operations are counted, and their spans go.
         """
         self.documents = documents
+        self._errors = ErrorReports(log)
+        self._runner = OperationRunner(schema.core, self._errors)
         self._schema = schema
         self._sources = sources
         self._planner = planner
@@ -115,7 +89,6 @@ class Engine:
         self._compiler = compiler
         self._freshness = freshness
         self._clock = clock
-        self._log = log
         self._telemetry = telemetry
 
     async def run(
@@ -258,8 +231,7 @@ class Engine:
         Returns:
             The response: a masked error, and no data.
         """
-        self._log.error("graphql.bug", path=None, exc_info=bug)
-        bare(bug)
+        self._errors.log_bug(bug)
         return GraphQLResponse(executed=False, data=None, errors=[masked(request_id)], status=500)
 
     def _times(self, call: RequestContext) -> OperationTimes:
@@ -290,7 +262,7 @@ class Engine:
             answer = await self._respond(run)
         except RequestError as error:
             wrapped = GraphQLError(error.message, original_error=bare(error))
-            answer = self._refuse([wrapped], error.code, run.context, status=error.status)
+            answer = self._errors.refusal([wrapped], error.code, run.context, status=error.status)
             answer.headers = error.headers
             run.report.refuse(error)
         answer.report = run.report
@@ -343,14 +315,14 @@ class Engine:
         if document.errors:
             if (refusal := _refusal_among(document.errors)) is not None:
                 report.refuse(refusal)
-            return self._refuse(document.errors, document.code, call)
+            return self._errors.refusal(document.errors, document.code, call)
         operation = document.operation(request.operation_name)
         report.name = operation.name
         report.trusted = self._document_store.is_trusted(text)
         report.cost = budget.count(operation.price, request.variables or {})
         variables = operation.coerce(self._schema.core, request.variables or {})
         if isinstance(variables, list):
-            return self._refuse(variables, Code.BAD_USER_INPUT, call)
+            return self._errors.refusal(variables, Code.BAD_USER_INPUT, call)
         await budget.charge(report.cost, operation.price)
         run.times.planning = self._clock.monotonic()
         rights = self._policies.rights(run.caller)
@@ -360,15 +332,9 @@ class Engine:
         if (ended := ended_by(context.plan, request.on_error or "NULL")) is not None:
             root, error = ended
             located = located_error(error, root.selection.nodes, [root.selection.key])
-            errors = self._public_errors([located], call)
+            errors = self._errors.public([located], call)
             return GraphQLResponse(executed=True, data=None, errors=errors)
-        if variant.delays and run.delivery is not Delivery.WHOLE:
-            context.running = _begun(context, run.delivery)
-        compiled = await self._compiled(variant, request, variables, context, call)
-        report.compiled = compiled is not None
-        if compiled is None:
-            report.executor = _reason_of(request, variant, context)
-        answer = compiled or await self._execute(operation, request, context, call)
+        answer = await self._runner.run(operation, variant, variables, context, run)
         if run.safe and self._freshness is not None and request.names_document:
             answer.freshness = self._freshness.freshness_of(
                 answer, context.plan, run.loaders.trace, run.caller, self._clock.now()
@@ -383,170 +349,6 @@ class Engine:
         found = await loaders.look_up(lookups) if lookups else None
         plan = self._planner.plan(variant.roots, variables, rights, found=found)
         return Context(plan, self._planner, loaders, self._required, rights)
-
-    async def _compiled(
-        self,
-        variant: Variant,
-        request: GraphQLRequest,
-        variables: VariableValues,
-        context: Context,
-        call: RequestContext,
-    ) -> GraphQLResponse | None:
-        """Run an operation compiled; ``None`` when only the executor can do it."""
-        on_error = request.on_error or "NULL"
-        in_parts = context.running is not None
-        if variant.compiled is None or variant.not_compiled_for(on_error, in_parts=in_parts):
-            return None
-        if in_parts:
-            return await self._compiled_in_parts(variant, variables, context, call)
-        fetches, loaders = context.plan.fetches, context.loaders
-        results = await loaders.fetch(fetches)
-        try:
-            of_request = RenderRequest(
-                context.plan, results, variables, self._required, on_error, call.request_id
-            )
-            pages: PageResults = {}
-            if variant.compiled.has_lists:
-                if loaders.has_keyed_lists:
-                    loaders.remember(fetches, results)
-                pages = await loaders.fetch_pages(variant.compiled.pages(of_request))
-            rendered = variant.compiled.render(of_request, pages)
-        except Exception as error:  # noqa: BLE001 # the executor finds the field that has the bug
-            if not isinstance(error, ExtensionError):  # the executor logs that once for each field
-                self._log.error("graphql.bug", path=None, exc_info=error)
-            bare(error)
-            loaders.remember(fetches, results)
-            return None
-        self._log_bugs(rendered.bugs)
-        if rendered.bugs:
-            for bug in bugs_in(results):
-                bare(bug)
-        return GraphQLResponse(executed=True, data=rendered.data, errors=rendered.errors)
-
-    async def _compiled_in_parts(
-        self,
-        variant: Variant,
-        variables: VariableValues,
-        context: Context,
-        call: RequestContext,
-    ) -> GraphQLResponse | None:
-        """Run a compiled operation whose answer comes in several payloads."""
-        if variant.parts is None or context.running is None:
-            return None
-        plan, running = context.plan, context.running
-        of_request = RenderRequest(
-            plan, running.results, variables, self._required, "NULL", call.request_id
-        )
-        answer = DeferredAnswer(variant.parts, of_request, running, context.loaders, self._log_bugs)
-        try:
-            first = await answer.first()
-        except Exception as error:  # noqa: BLE001 # the executor finds the field that has the bug
-            self._log.error("graphql.bug", path=None, exc_info=error)
-            bare(error)
-            return None
-        response = GraphQLResponse(executed=True, data=first.data, errors=first.errors)
-        if answer.pending:
-            response.later = LaterPayloads(answer.pending, answer.begin())
-        return response
-
-    async def _execute(
-        self,
-        operation: Operation,
-        request: GraphQLRequest,
-        context: Context,
-        call: RequestContext,
-    ) -> GraphQLResponse:
-        """Run an operation by Strawberry's executor."""
-        on_error = request.on_error or "NULL"
-        result = experimental_execute_incrementally(
-            self._schema.core,
-            operation.tree,
-            context_value=context,
-            variable_values=request.variables,
-            operation_name=operation.name,
-            enable_early_execution=True,
-            executor_class=Executor,
-            on_error=on_error,
-            in_parts=context.running is not None,
-        )
-        done: ExecutionResult | ExperimentalIncrementalExecutionResults = (
-            await result if isawaitable(result) else result
-        )
-        if isinstance(done, ExperimentalIncrementalExecutionResults):
-            return self._first_payload(done, call)
-        errors = done.errors or []
-        if done.data is None and on_error != "HALT" and all(error.path is None for error in errors):
-            # Errors without a path are not errors of fields: the request is invalid.
-            return self._refuse(errors, Code.BAD_USER_INPUT, call)
-        ordered = in_answer_order(self._public_errors(errors, call), done.data)
-        return GraphQLResponse(executed=True, data=done.data, errors=ordered)
-
-    def _first_payload(
-        self, results: ExperimentalIncrementalExecutionResults, call: RequestContext
-    ) -> GraphQLResponse:
-        """Make the first payload of an answer, with those after it."""
-        first = results.initial_result
-        errors = in_answer_order(self._public_errors(first.errors or (), call), first.data)
-        pending = pending_of(first.pending)
-        payloads = public_payloads(
-            results.subsequent_results, pending, lambda later: self._public_errors(later, call)
-        )
-        return GraphQLResponse(
-            executed=True, data=first.data, errors=errors, later=LaterPayloads(pending, payloads)
-        )
-
-    def _log_bugs(self, errors: Sequence[GraphQLError]) -> None:
-        """Log the bugs of ours among errors with their tracebacks, and drop all tracebacks."""
-        of_extensions = set[tuple[str, str]]()
-        for error in errors:
-            cause = root_cause(error)
-            if isinstance(cause, ExtensionError):
-                # A function that fails for one user may fail for all: once is enough.
-                place = cause.module, cause.field
-                if place not in of_extensions:
-                    of_extensions.add(place)
-                    self._log.error(
-                        "extension.bug",
-                        module=cause.module,
-                        field=cause.field,
-                        path=error.path,
-                        exc_info=cause,
-                    )
-            elif is_bug(error):
-                self._log.error("graphql.bug", path=error.path, exc_info=cause)
-            drop_tracebacks(error)
-
-    def _refuse(
-        self, errors: Sequence[GraphQLError], code: Code, call: RequestContext, *, status: int = 400
-    ) -> GraphQLResponse:
-        """Make the response to a request that is not executed."""
-        first = bounded(self._public_errors(errors, call, code))
-        return GraphQLResponse(executed=False, data=None, errors=first, status=status)
-
-    def _public_errors(
-        self, errors: Sequence[GraphQLError], call: RequestContext, code: Code = Code.BAD_USER_INPUT
-    ) -> list[GraphQLFormattedError]:
-        """Return errors as clients see them, and log bugs of ours."""
-        self._log_bugs(errors)
-        return [public_error(one, otherwise=code, request_id=call.request_id) for one in errors]
-
-
-def _reason_of(request: GraphQLRequest, variant: Variant, context: Context) -> ExecutorReason:
-    """Return why the executor renders an answer."""
-    in_parts = context.running is not None
-    why = variant.not_compiled_for(request.on_error or "NULL", in_parts=in_parts)
-    return ExecutorReason.BUG if why is None else why.reason
-
-
-def _begun(context: Context, delivery: Delivery) -> RunningFetches:
-    """Begin all fetches of an operation whose answer comes in several payloads."""
-    if delivery is Delivery.REFUSED:
-        raise RequestError(
-            Code.BAD_REQUEST,
-            "the answer to a batch is one piece, and @defer and @stream ask for several: expected"
-            " the operation alone in its request, or Accept: application/json",
-        )
-    return context.loaders.begin(context.plan.fetches)
 
 
 def _refusal_among(errors: Sequence[GraphQLError]) -> RequestError | None:
