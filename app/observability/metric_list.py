@@ -211,8 +211,8 @@ STORE_DURATION = _histogram(
 STORE_LOOKUPS = _counter(
     "gateway.store.lookups",
     "{key}",
-    "Keys looked up in the shared store: `hit`, `stale`, `miss`, `unreadable`, or `unavailable` if"
-    " the store did not answer in time. Documents have no source.",
+    "Keys looked up in the shared store: `hit`, `miss`, `unreadable`, or `unavailable` if the store"
+    " did not answer in time. Documents have no source.",
     SOURCE,
     "gateway.cache.result",
 )

@@ -1,7 +1,8 @@
 """What queries say of metrics, held against the list of metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
+from typing import get_args
 
 import promql_parser
 from promql_parser import (
@@ -17,6 +18,9 @@ from promql_parser import (
 from app.observability.metric_list import ALL_METRICS
 from app.observability.metrics import MetricInfo, MetricKind
 from app.observability.prometheus import prometheus_name
+from app.resilience.breaker import BreakerState
+from app.resilience.pace import PaceState
+from app.server.reload import ReloadOutcome
 from tests.deploy.files import rules
 
 TARGET = frozenset({"job", "instance"})
@@ -37,6 +41,13 @@ def series_of(info: MetricInfo) -> Iterator[str]:
     }
     return (prometheus_name(info) + suffix for suffix in suffixes[info.kind])
 
+
+STATES: Mapping[str, Collection[str]] = {
+    "gateway_circuit_state": [*BreakerState],
+    "gateway_pace_state": [*PaceState],
+    "gateway_reload_outcome": get_args(ReloadOutcome.model_fields["outcome"].annotation),
+}
+"""The values of labels that name a state or an outcome."""
 
 METRICS: Mapping[str, MetricInfo] = {name: info for info in ALL_METRICS for name in series_of(info)}
 """The metric of each name in Prometheus."""
@@ -89,10 +100,13 @@ def mistakes_of(query: str) -> list[str]:
 
 
 def _wrong_matchers(name: str, matchers: list[Matcher]) -> Iterator[str]:
-    """Find conditions on labels or buckets that a metric does not have."""
+    """Find conditions on labels, states or buckets that a metric does not have."""
     for matcher in matchers:
         if matcher.name not in known_labels()[name]:
             yield f"no label {matcher.name} of {name}"
+        is_exact = matcher.op in (MatchOp.Equal, MatchOp.NotEqual)
+        if is_exact and matcher.value not in STATES.get(matcher.name, [matcher.value]):
+            yield f"no value {matcher.value} of {matcher.name}"
         is_bound = matcher.name == "le" and matcher.op == MatchOp.Equal
         if is_bound and matcher.value not in map(str, METRICS[name].bounds):
             yield f"no bucket {matcher.value} of {name}"

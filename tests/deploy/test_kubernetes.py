@@ -13,6 +13,7 @@ import yaml
 from app.cli.serve import DRAIN_SECONDS
 from app.main import load_settings
 from app.server.admin import PATHS
+from tests.deploy.files import DEPLOY
 from tests.deploy.kubernetes import (
     BASE,
     MANIFESTS,
@@ -117,6 +118,16 @@ def test_no_container_can_write_to_its_root_or_get_more_rights(name: str) -> Non
 
     assert (context.read_only_root_filesystem, context.allow_privilege_escalation) == (True, False)
     assert context.capabilities.drop == ["ALL"]
+
+
+def test_an_ingress_repeats_requests_at_another_pod_as_the_proxy_of_compose_does() -> None:
+    [ingress] = documents(OVERLAYS / "production" / "ingress.yaml")
+    metadata: Any = ingress["metadata"]
+    proxy = (DEPLOY / "compose" / "nginx" / "nginx.conf").read_text("utf-8")
+
+    for name in ("proxy-next-upstream", "proxy-next-upstream-tries"):
+        value = metadata["annotations"][f"nginx.ingress.kubernetes.io/{name}"]
+        assert f"{name.replace('-', '_')} {value};" in proxy
 
 
 def test_mounted_files_can_change_because_none_is_mounted_alone() -> None:

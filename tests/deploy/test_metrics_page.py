@@ -5,13 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from app.observability.metric_list import (
-    ALL_METRICS,
-    BATCH_KEYS,
-    EVENT_LOOP_LAG,
-    HTTP_CLIENT_DURATION,
-)
-from app.observability.metrics import MetricInfo
+from app.observability.metric_list import ALL_METRICS
+from app.observability.metrics import MetricInfo, MetricKind
 from app.resilience.breaker import BreakerState, ChangeReason
 from app.resilience.pace import PaceState
 from app.settings.fastpath import FastpathSettings
@@ -20,8 +15,8 @@ from tests.deploy.queries import label_of
 from tests.docs.generated.metrics import ROW, row_of
 
 PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text("utf-8")
-BUCKETS = (HTTP_CLIENT_DURATION, EVENT_LOOP_LAG, BATCH_KEYS)
-"""Histograms with different buckets."""
+BUCKETS = {info.bounds: info for info in ALL_METRICS if info.kind is MetricKind.HISTOGRAM}.values()
+"""One histogram for each list of buckets."""
 
 ATTRIBUTE = re.compile(r"^\| `([a-z_.]+)` \| `(\w+)` \| ([^|]*) \|$", re.MULTILINE)
 

@@ -43,6 +43,10 @@ def test_metrics_labels_and_buckets_of_rules_exist(rule: Rule) -> None:
         ),
         ("gateway_workers / on (le) gateway_workers", ["no label le"]),
         (
+            'gateway_circuit_state{gateway_circuit_state!="half_open"}',
+            ["no value half_open of gateway_circuit_state"],
+        ),
+        (
             'rate(http_client_request_duration_seconds_bucket{le="0.6"}[5m])',
             ["no bucket 0.6 of http_client_request_duration_seconds_bucket"],
         ),
