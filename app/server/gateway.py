@@ -141,12 +141,16 @@ class Gateway:
         self._transports = transports
         self._observer = observer
         self._telemetry = telemetry
-        self._store = store
+        self._entity_store = store if settings.store.entities else None
         self._feed: InvalidationFeed | None = None
         self._limits = InputLimits.from_settings(settings)
         fold_case = self._limits.fold_case
+        # By the store, too: its moments are those of the clock of the store, and only who follows
+        # the log of a store has to doubt what it has not heard of.
         self.invalidations = shared.kept(
-            "invalidations", fold_case, lambda: Invalidations(clock, fold_case=fold_case)
+            "invalidations",
+            (fold_case, id(self._entity_store)),
+            lambda: Invalidations(clock, fold_case=fold_case),
         )
         if schema is None:
             schema, settings = _shared_schema(settings, shared)
@@ -324,7 +328,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack, observations: Observations) -> RunningGateway:
         """Open the sources that ``User`` reads, and make the running parts."""
-        store = self._store if self._settings.store.entities else None
+        store = self._entity_store
         names, horizon = (
             frozenset(self._settings.sources),
             horizon_of(self._settings.sources.values()),

@@ -39,6 +39,7 @@ from app.settings.operations import ReloadSettings
 from app.settings.resilience import BreakerSettings, CacheSettings
 from app.settings.server import PersistedSettings, TrustedSettings
 from app.settings.source import SourceSettings
+from app.settings.store import StoreSettings
 from app.sources.cache.invalidation import Invalidation
 from tests.clock import ManualClock
 from tests.fakes import FakeServices, failing, settings_for_fakes, user_id
@@ -253,6 +254,46 @@ async def test_the_cache_of_a_source_is_kept_unless_the_source_has_changed(
         assert len(services.billing.requests) == 1
         # A counter does not decrease when the old cache is closed.
         assert process.values("gateway.entity_cache.lookups")["profile", "miss"] == 2
+
+
+UNREACHABLE = StoreSettings(url="redis://127.0.0.1:1")
+"""A store that does not answer, so that nobody knows what others invalidate."""
+
+
+@pytest.mark.parametrize(
+    "fewer", [StoreSettings(), StoreSettings(url=UNREACHABLE.url, entities=False)]
+)
+async def test_a_cache_works_after_a_reload_without_the_store(
+    open_process: OpenProcess, services: FakeServices, clock: ManualClock, fewer: StoreSettings
+) -> None:
+    services.know(1)
+    settings = cached().model_copy(update={"store": UNREACHABLE})
+    async with open_process(settings) as process:
+        assert not await process.reload(settings.model_copy(update={"store": fewer}))
+        await process.query(NAME)
+        clock.advance(2)
+        await process.query(NAME)
+
+    assert len(services.profile.requests) == 1
+
+
+async def test_a_cache_works_after_a_reload_that_adds_a_store_is_abandoned(
+    open_process: OpenProcess, services: FakeServices, clock: ManualClock
+) -> None:
+    services.know(1)
+    settings = cached()
+    async with open_process(settings) as process:
+        await process.query(NAME)
+        added = settings.model_copy(update={"store": UNREACHABLE})
+        refused = await process.app.prepare(PrepareReload(version=2, settings=added))
+        clock.advance(2)
+        await process.query(NAME)
+        await process.app.abandon(AbandonReload(version=2))  # another process has refused it
+        clock.advance(2)
+        await process.query(NAME)
+
+    assert not refused
+    assert len(services.profile.requests) == 1
 
 
 async def test_an_open_circuit_stays_open_after_a_reload(
