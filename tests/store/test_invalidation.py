@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import hypothesis
+import orjson
 import pytest
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
@@ -207,6 +208,27 @@ async def test_an_invalid_message_is_logged_and_has_no_effect() -> None:
         await one.names(1)
 
         assert one.batches == [[1]]
+
+
+@needs_store
+@pytest.mark.parametrize("of_whom", [{}, {"users": [USER]}])
+async def test_a_message_about_a_source_of_another_gateway_counts_for_known_sources(
+    of_whom: Mapping[str, Sequence[str]],
+) -> None:
+    services = FakeServices()
+    services.know(1)
+    message = orjson.dumps({**of_whom, "sources": ["added-by-an-upgrade", "profile"]}).decode()
+    async with (
+        running_store() as server,
+        instance(settings_for(server, cached_source()), services) as one,
+    ):
+        await one.names(1)
+        services.profile.rows[USER] = profile_row(1, displayName="New")
+        await server.command("XADD", LOG, "*", "message", message)
+        await until(partial(returns_name, one, "New"))
+        [refused] = one.client.events("cache.invalidation_refused")
+
+    assert refused["reason"].startswith('sources has "added-by-an-upgrade": expected some of ')
 
 
 async def test_a_body_that_is_too_long_or_incomplete_is_refused() -> None:

@@ -29,7 +29,8 @@ from app.sources.cache.invalidation import (
     Invalidation,
     InvalidationError,
     Invalidations,
-    read_invalidation,
+    read_message,
+    unknown_source_in,
 )
 from app.store.contract import LogEntry, StoreClient, StoreFailure, StoreFailureKind
 from app.store.shared import SharedStore
@@ -280,11 +281,15 @@ class InvalidationFeed:
         for entry in entries:
             self._after = entry.id
             try:
-                invalidation = read_invalidation(entry.message, self._sources)
+                invalidation = read_message(entry.message)
             except InvalidationError as error:
                 self._log.warning("cache.invalidation_refused", id=entry.id, reason=str(error))
-            else:
-                self._invalidations.apply(invalidation, moment_of(entry.id))
+                continue
+            # Another gateway may have other sources, for example during a rolling upgrade. What
+            # its entry says of the sources here counts.
+            self._invalidations.apply(invalidation, moment_of(entry.id))
+            if mistake := unknown_source_in(invalidation, self._sources):
+                self._log.warning("cache.invalidation_refused", id=entry.id, reason=mistake)
 
 
 async def _read_page(client: StoreClient, log: str, after: str) -> Sequence[LogEntry]:

@@ -75,7 +75,7 @@ class InvalidationError(Exception):
 
 
 def read_invalidation(body: bytes, sources: Collection[str]) -> Invalidation:
-    """Read an invalidation.
+    """Read an invalidation of which everything has to be known.
 
     Args:
         body: JSON.
@@ -88,18 +88,48 @@ def read_invalidation(body: bytes, sources: Collection[str]) -> Invalidation:
         InvalidationError: It is not JSON, or says something that is not known, or something twice:
             one of both would be lost.
     """
+    said = read_message(body)
+    if mistake := unknown_source_in(said, sources):
+        raise InvalidationError(mistake)
+    return said
+
+
+def read_message(body: bytes) -> Invalidation:
+    """Read an invalidation, whose sources another gateway may have.
+
+    Args:
+        body: JSON.
+
+    Returns:
+        The invalidation.
+
+    Raises:
+        InvalidationError: It is not JSON or not an invalidation, or says something twice.
+    """
     try:
         said = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
         raise InvalidationError(f"it cannot be read as JSON: {error}: {EXPECTED}") from error
     try:
-        read = Invalidation.model_validate(said)
+        return Invalidation.model_validate(said)
     except ValidationError as error:
         raise InvalidationError(f"{what_is_wrong(error)}: {EXPECTED}") from error
-    if unknown := [one for one in read.sources or () if one not in sources]:
-        known = ", ".join(sorted(sources))
-        raise InvalidationError(f"sources has {quote(unknown[0])}: expected some of {known}")
-    return read
+
+
+def unknown_source_in(invalidation: Invalidation, sources: Collection[str]) -> str:
+    """Say which source of an invalidation a gateway does not have. Pure.
+
+    Args:
+        invalidation: The invalidation.
+        sources: The names of the sources of the gateway.
+
+    Returns:
+        A sentence about the first such source; an empty text if there is none.
+    """
+    unknown = next((one for one in invalidation.sources or () if one not in sources), None)
+    if unknown is None:
+        return ""
+    return f"sources has {quote(unknown)}: expected some of {', '.join(sorted(sources))}"
 
 
 class Mark(NamedTuple):
