@@ -15,6 +15,7 @@ from app.auth.policies import EVERYBODY, Policies
 from app.execution.document_store import InlineDocuments
 from app.execution.documents import Documents
 from app.execution.engine import Engine
+from app.execution.incremental import DeferredData
 from app.execution.keys import InputLimits
 from app.execution.limits.budget import CostBudget
 from app.execution.load import OpenSources
@@ -333,6 +334,7 @@ async def test_a_bug_in_a_deferred_fragment_fails_all_that_is_pending_and_nothin
     assert answer.data == {"user": {"id": A}}
     assert [one.label for one in answer.later.pending] == ["whole", "half"]
     [data] = whole.incremental
+    assert isinstance(data, DeferredData)
     assert (data.id, data.data, whole.errors) == ("0", {"username": "user1"}, [])
     assert ([one.id for one in whole.completed], whole.has_next) == (["0"], True)
     assert ([one.id for one in failed.completed], failed.has_next) == (["1"], False)
