@@ -198,9 +198,9 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     prints its format). The options of this command replace any of these.
     """
     open_standard_streams()
-    load = partial(_load, config, host)
+    option = host
     try:
-        settings = load()
+        settings = settings_to_serve(config, option)
     except UnsafeSettingsError as error:
         _refuse_to_start(error.log, UNSAFE, error.mistakes)
     except ConfigurationError as error:
@@ -210,7 +210,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     except LibraryError as error:
         _refuse_to_start(settings.log, UNFIT, (str(error),))
     workers = workers or settings.workers
-    host = host or settings.host
+    host = option or settings.host
     _check_port(host, settings.port if port is None else port, settings.log)
     admin = _bind_admin(settings) if settings.admin.port is not None else None
 
@@ -235,6 +235,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     drain = settings.drain.seconds
     if drain is None:
         drain = 0.0 if is_loopback(host) else DRAIN_SECONDS
+    load = partial(settings_to_serve, config, option, listening=host)
     serving = Serving(server_config, load, ServerPart(protocol_of), workers, drain)
     run_server(serving, settings, admin)
 
@@ -251,14 +252,32 @@ class UnsafeSettingsError(ConfigurationError):
         self.log = log
 
 
-def _load(config: Path | None, host: str | None) -> Settings:
-    """Read the settings and the files that they name; raise all mistakes."""
+def settings_to_serve(
+    config: Path | None, option: str | None, *, listening: str | None = None
+) -> Settings:
+    """Read the settings and the files that they name, to start or to reload.
+
+    Args:
+        config: The configuration file; ``None`` for that of GATEWAY_CONFIG, or for none.
+        option: The address of ``--host``; ``None`` for that of the settings.
+        listening: The address that the gateway listens on; ``None`` before its start. A new one in
+            the settings needs a restart, so the rules have to hold for both.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigurationError: They are wrong. It has all mistakes.
+        UnsafeSettingsError: A rule of the checklist is broken.
+    """
     settings = load_settings(config=config, serving=True)
     # Each process reads these again. This only checks that they can be read.
     document_store_of(settings)
     read_otlp(os.environ)
-    if mistakes := forbidden(settings, host or settings.host):
-        raise UnsafeSettingsError(settings.log, mistakes)
+    hosts = {option or settings.host: None, listening or option or settings.host: None}
+    mistakes = {mistake: None for host in hosts for mistake in forbidden(settings, host)}
+    if mistakes:
+        raise UnsafeSettingsError(settings.log, (*mistakes,))
     return settings
 
 

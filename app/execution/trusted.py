@@ -22,6 +22,7 @@ from app.execution.document_store import (
 )
 from app.execution.request import GraphQLRequest
 from app.execution.shared_documents import SharedDocuments
+from app.settings.files import files_in
 from app.settings.models import Settings
 
 DOCUMENT_SUFFIXES = frozenset({".graphql", ".gql"})
@@ -197,7 +198,7 @@ def _files(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return (path,)
     suffixes = {*DOCUMENT_SUFFIXES, MANIFEST_SUFFIX}
-    return sorted(file for file in path.rglob("*") if file.suffix in suffixes and file.is_file())
+    return [file for file in files_in(path) if file.suffix in suffixes]
 
 
 def _read(file: Path) -> list[tuple[str, str]]:

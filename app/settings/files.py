@@ -5,7 +5,7 @@ example, replaces the content behind a path when a secret is rotated.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -58,9 +58,27 @@ def _digest(path: Path) -> str:
     """Return a digest of a file, or of all files in a folder; one of nothing if it is missing."""
     digest = hashlib.sha256()
     with suppress(OSError):  # the code that uses the file reports what is wrong
-        for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
-            if file.is_file():
-                content = file.read_bytes()
-                digest.update(b"%d %s %d " % (len(file.name), file.name.encode(), len(content)))
-                digest.update(content)
+        for file in files_in(path) if path.is_dir() else (path,):
+            content = file.read_bytes()
+            digest.update(b"%d %s %d " % (len(file.name), file.name.encode(), len(content)))
+            digest.update(content)
     return digest.hexdigest()
+
+
+def files_in(folder: Path) -> Sequence[Path]:
+    """List the files in a folder and in the folders in it.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The files, in the order of their names. Folders whose name begins with two dots are left
+        out: in a volume of Kubernetes, they have the files that links in ``folder`` lead to, and
+        for a moment also those of before.
+    """
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file()
+        and not any(part.startswith("..") for part in file.relative_to(folder).parts)
+    )

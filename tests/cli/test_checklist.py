@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from app.cli import main
-from app.cli.serve import UNSAFE, forbidden
+from app.cli.serve import UNSAFE, UnsafeSettingsError, forbidden, settings_to_serve
 from app.settings.auth import LEAST_SECRET, JwtCallers
 from tests.cli.refusals import start_refusal
 from tests.fakes import settings_for_fakes
@@ -112,6 +112,24 @@ def test_unsafe_settings_are_allowed_on_loopback(host: str) -> None:
     settings = settings_for_fakes(explain=True, limits=UNLIMITED, auth=callers)
 
     assert forbidden(settings, host) == ()
+
+
+@pytest.mark.parametrize("listening", ["127.0.0.1", "10.0.0.1"])
+@pytest.mark.parametrize("next_host", ["127.0.0.1", "10.0.0.1"])
+def test_a_reload_is_safe_where_the_gateway_listens_and_where_it_will(
+    listening: str, next_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**NEEDED, "GATEWAY_EXPLAIN": "true", "GATEWAY_HOSTS": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GATEWAY_HOST", next_host)
+
+    if listening == next_host == "127.0.0.1":
+        assert settings_to_serve(None, None, listening=listening).explain
+    else:
+        with pytest.raises(UnsafeSettingsError) as refused:
+            settings_to_serve(None, None, listening=listening)
+        [mistake] = refused.value.mistakes
+        assert "GATEWAY_EXPLAIN=false" in mistake
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,20 @@ def test_all_manifests_and_documents_of_a_folder_are_loaded(tmp_path: Path) -> N
     assert documents.get("README.md") is None
 
 
+def test_a_volume_of_kubernetes_has_only_what_its_links_lead_to(tmp_path: Path) -> None:
+    before, after = tmp_path / "..2026_12_01", tmp_path / "..2026_12_02"
+    for folder, text in ((before, NAME), (after, PLAN)):
+        folder.mkdir()
+        (folder / "relay.json").write_bytes(orjson.dumps({"r1": text}))
+    (tmp_path / "..data").symlink_to(after.name)
+    (tmp_path / "relay.json").symlink_to("..data/relay.json")
+
+    documents = load_trusted(tmp_path)
+
+    assert documents.texts == {PLAN}
+    assert documents.get("r1") == PLAN
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
