@@ -267,18 +267,36 @@ def settings_to_serve(
         The settings.
 
     Raises:
-        ConfigurationError: They are wrong. It has all mistakes.
-        UnsafeSettingsError: A rule of the checklist is broken.
+        ConfigurationError: Something is wrong. It has all mistakes; those of trusted documents, and
+            broken rules of the checklist, only if the settings are valid by themselves.
+        UnsafeSettingsError: Nothing is wrong but broken rules.
     """
-    settings = load_settings(config=config, serving=True)
-    # Each process reads these again. This only checks that they can be read.
-    document_store_of(settings)
-    read_otlp(os.environ)
-    hosts = {option or settings.host: None, listening or option or settings.host: None}
-    mistakes = {mistake: None for host in hosts for mistake in forbidden(settings, host)}
-    if mistakes:
-        raise UnsafeSettingsError(settings.log, (*mistakes,))
+    # Each process reads variables and documents again. Here they are only checked.
+    wrong = _mistakes_of(partial(read_otlp, os.environ))
+    try:
+        settings = load_settings(config=config, serving=True)
+    except ConfigurationError as error:
+        mistakes = (*error.mistakes, *wrong)
+        raise ConfigurationError(mistakes, unreadable=error.unreadable) from error
+    wrong = (*_mistakes_of(partial(document_store_of, settings)), *wrong)
+    chosen = option or settings.host
+    unsafe = dict.fromkeys(
+        mistake for host in (chosen, listening or chosen) for mistake in forbidden(settings, host)
+    )
+    if wrong:
+        raise ConfigurationError((*wrong, *unsafe))
+    if unsafe:
+        raise UnsafeSettingsError(settings.log, (*unsafe,))
     return settings
+
+
+def _mistakes_of(check: Callable[[], object]) -> tuple[str, ...]:
+    """Return the mistakes that a check finds."""
+    try:
+        check()
+    except ConfigurationError as error:
+        return error.mistakes
+    return ()
 
 
 def _bind_admin(settings: Settings) -> socket.socket:

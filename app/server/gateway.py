@@ -149,7 +149,7 @@ class Gateway:
         # the log of a store has to doubt what it has not heard of.
         self.invalidations = shared.kept(
             "invalidations",
-            (fold_case, id(self._entity_store)),
+            (fold_case, self._entity_store),
             lambda: Invalidations(clock, fold_case=fold_case),
         )
         if schema is None:

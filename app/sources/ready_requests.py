@@ -92,5 +92,5 @@ class ReadyRequests:
             target,
             headers,
             request.body,
-            repeatable=True,  # it only reads, whatever its method is
+            repeatable=True,  # also a POST: the gateway only reads
         )

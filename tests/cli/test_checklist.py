@@ -91,6 +91,26 @@ def test_all_unsafe_settings_are_reported_together(monkeypatch: pytest.MonkeyPat
     assert len(start_refusal(result.stderr).mistakes) == 5
 
 
+@pytest.mark.parametrize("setting", ["", "http://\N{BLACK SQUARE} no address"])
+def test_wrong_variables_documents_and_rules_are_reported_together(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    others = {"OTEL_SDK_DISABLED": "perhaps", "GATEWAY_TRUSTED__PATH": "no-folder"}
+    for name, value in {**NEEDED, **COOKIES, **others}.items():
+        monkeypatch.setenv(name, value)
+    if setting:
+        monkeypatch.setenv("GATEWAY_STORE__URL", setting)
+
+    result = CliRunner().invoke(main, ["serve"])
+
+    assert result.exit_code == 2
+    mistakes = "\n".join(start_refusal(result.stderr).mistakes)
+    assert "OTEL_SDK_DISABLED" in mistakes
+    assert ("GATEWAY_STORE__URL" in mistakes) == bool(setting)
+    # Documents and rules are checked by settings that are valid.
+    assert ("no-folder" in mistakes) == ("GATEWAY_CSRF_PREVENTION" in mistakes) == (not setting)
+
+
 LIMITS = settings_for_fakes().limits
 UNLIMITED = LIMITS.model_copy(
     update={

@@ -122,7 +122,7 @@ def test_no_container_can_write_to_its_root_or_get_more_rights(name: str) -> Non
 
 def test_an_ingress_repeats_requests_at_another_pod_as_the_proxy_of_compose_does() -> None:
     [ingress] = documents(OVERLAYS / "production" / "ingress.yaml")
-    metadata: Any = ingress["metadata"]
+    metadata: Any = ingress["metadata"]  # any YAML
     proxy = (DEPLOY / "compose" / "nginx" / "nginx.conf").read_text("utf-8")
 
     for name in ("proxy-next-upstream", "proxy-next-upstream-tries"):
