@@ -94,6 +94,15 @@ class Instance:
         ]
         return sum(one.value for one in metric.points if one.attributes == ("profile", result))
 
+    def invalidations(self) -> float:
+        """Count the invalidations that it has carried out."""
+        return sum(
+            point.value
+            for metric in self.telemetry.metrics.registry.snapshot().metrics
+            if metric.info is metric_list.INVALIDATIONS
+            for point in metric.points
+        )
+
     def lookups(self, result: str) -> float:
         """Count the keys that were looked up in the store, by result."""
         points = self.telemetry.metrics.store_lookups.points()
