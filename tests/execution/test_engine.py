@@ -342,3 +342,24 @@ async def test_a_bug_in_a_deferred_fragment_fails_all_that_is_pending_and_nothin
     assert (failed.incremental, others) == ((), [])
     [event] = gateway.errors()
     assert event["event"] == "graphql.bug"
+
+
+async def test_a_bug_fails_a_fragment_that_became_pending_with_a_later_payload() -> None:
+    may_answer = asyncio.Event()
+    billing = FakeProfile(halves=frozenset([A]), may_answer=may_answer)
+    query = query_for(A, "id ... @defer { username ... @defer { plan } }")
+    async with running(FakeProfile(), billing=billing) as gateway, asyncio.timeout(10):
+        request, call = GraphQLRequest(query=query), RequestContext("request-1")
+        allowance = CostBudget(settings_for_fakes().limits)
+        async with gateway.engine.run_in_parts(request, call, EVERYBODY, allowance) as answer:
+            assert answer.later is not None
+            outer = await anext(answer.later.payloads)
+            may_answer.set()
+            *between, failed = [payload async for payload in answer.later.payloads]
+
+    assert [one.id for one in answer.later.pending] == ["0"]
+    assert [one.id for one in outer.pending] == ["1"]
+    assert [one.id for one in outer.completed] == ["0"]
+    assert ([one.id for one in failed.completed], failed.has_next) == (["1"], False)
+    assert [error.get("message") for error in failed.errors] == [MASKED]
+    assert not between
