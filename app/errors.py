@@ -338,12 +338,16 @@ class ConfigurationError(Exception):
     Attributes:
         mistakes: One sentence per mistake: the variable, its value, and what was expected.
         unreadable: Whether a file with settings cannot be read, so that any of them may be missing.
+        settings: The settings, if each is valid by itself and they are wrong together.
     """
 
-    def __init__(self, mistakes: tuple[str, ...], *, unreadable: bool = False) -> None:
+    def __init__(
+        self, mistakes: tuple[str, ...], *, unreadable: bool = False, settings: object = None
+    ) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
         self.unreadable = unreadable
+        self.settings = settings
 
 
 class ExtensionError(Exception):

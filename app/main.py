@@ -28,6 +28,7 @@ from app.errors import Code, ConfigurationError, LibraryError, quote
 from app.execution.render import OperationCompiler
 from app.execution.schema import GatewaySchema
 from app.execution.source_fit import completed, misfits_in
+from app.execution.trusted import misfits_of_documents
 from app.expressions.expression import compile_expression
 from app.fastpath import responses, wire
 from app.fastpath.compiled import Compiler
@@ -258,7 +259,8 @@ def load_settings(
         env_file: A file of ``NAME=value`` lines, which is as good as the environment. It need not
             exist.
         config: The configuration file; the one that ``GATEWAY_CONFIG`` names by default, if any.
-        serving: Whether requests are going to be answered, so that it has to be said who may ask.
+        serving: Whether requests are going to be answered, so that it has to be said who may ask,
+            and trusted documents are read.
 
     Returns:
         The settings, which fit the sources.
@@ -266,8 +268,9 @@ def load_settings(
     Raises:
         ConfigurationError: They cannot be used; with one sentence a mistake.
     """
+    checks = (misfits_in, misfits_of_documents) if serving else (misfits_in,)
     return environment.load_settings(
-        env_file, check=misfits_in, complete=completed, config=config, serving=serving
+        env_file, checks=checks, complete=completed, config=config, serving=serving
     )
 
 

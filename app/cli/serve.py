@@ -31,7 +31,6 @@ from app.cli.base import (
     refuse,
 )
 from app.errors import ConfigurationError, LibraryError, quote
-from app.execution.trusted import document_store_of
 from app.main import app_of_process, load_settings, protocol_of
 from app.observability.logs import log_format_of, make_log, uvicorn_log_config
 from app.observability.otlp_variables import read_otlp
@@ -267,26 +266,29 @@ def settings_to_serve(
         The settings.
 
     Raises:
-        ConfigurationError: Something is wrong. It has all mistakes; those of trusted documents, and
-            broken rules of the checklist, only if the settings are valid by themselves.
+        ConfigurationError: Something is wrong. It has all mistakes; broken rules of the checklist
+            only if each setting is valid by itself.
         UnsafeSettingsError: Nothing is wrong but broken rules.
     """
-    # Each process reads variables and documents again. Here they are only checked.
+
+    # Each process reads these variables again. Here they are only checked.
+    def unsafe(settings: Settings) -> tuple[str, ...]:
+        chosen = option or settings.host
+        hosts = (chosen, listening or chosen)
+        return (*dict.fromkeys(one for host in hosts for one in forbidden(settings, host)),)
+
     wrong = _mistakes_of(partial(read_otlp, os.environ))
     try:
         settings = load_settings(config=config, serving=True)
     except ConfigurationError as error:
-        mistakes = (*error.mistakes, *wrong)
+        broken = unsafe(error.settings) if isinstance(error.settings, Settings) else ()
+        mistakes = (*error.mistakes, *wrong, *broken)
         raise ConfigurationError(mistakes, unreadable=error.unreadable) from error
-    wrong = (*_mistakes_of(partial(document_store_of, settings)), *wrong)
-    chosen = option or settings.host
-    unsafe = dict.fromkeys(
-        mistake for host in (chosen, listening or chosen) for mistake in forbidden(settings, host)
-    )
+    broken = unsafe(settings)
     if wrong:
-        raise ConfigurationError((*wrong, *unsafe))
-    if unsafe:
-        raise UnsafeSettingsError(settings.log, (*unsafe,))
+        raise ConfigurationError((*wrong, *broken))
+    if broken:
+        raise UnsafeSettingsError(settings.log, broken)
     return settings
 
 

@@ -24,6 +24,7 @@ from app.execution.request import GraphQLRequest
 from app.execution.shared_documents import SharedDocuments
 from app.settings.files import files_in
 from app.settings.models import Settings
+from app.settings.nested import NOTHING, Keys, value_at
 
 DOCUMENT_SUFFIXES = frozenset({".graphql", ".gql"})
 MANIFEST_SUFFIX = ".json"
@@ -231,10 +232,32 @@ def _reason(error: OSError | ValueError) -> str:
     return f"{what}; expected UTF-8 text or JSON"
 
 
-NOTHING_TRUSTED = (
-    "GATEWAY_TRUSTED__MODE is only, and GATEWAY_TRUSTED__PATH is missing: expected a manifest, a"
-    " document or a folder of them"
+_PATH: Keys = ("trusted", "path")
+
+_NO_PATH = (
+    "is missing: expected a manifest, a document or a folder of them, because"
+    " GATEWAY_TRUSTED__MODE is only"
 )
+
+
+def misfits_of_documents(values: object) -> Iterator[tuple[Keys, str]]:
+    """Find what is wrong with trusted documents. A ``SettingsCheck``, for those who serve.
+
+    Args:
+        values: All settings, nested as in the file.
+
+    Yields:
+        The setting of the documents, and what is wrong; once for each file that cannot be used.
+    """
+    path = value_at(values, _PATH)
+    if isinstance(path, str):
+        try:
+            load_trusted(Path(path))
+        except ConfigurationError as error:
+            for mistake in error.mistakes:
+                yield _PATH, f"cannot be used: {mistake}."
+    elif path is NOTHING and value_at(values, ("trusted", "mode")) == "only":
+        yield _PATH, f"{_NO_PATH}."
 
 
 def persisted_documents_of(
@@ -274,7 +297,7 @@ def document_store_of(
     automatic = automatic or persisted_documents_of(settings)
     if settings.trusted.path is None:
         if settings.trusted.mode == "only":
-            raise ConfigurationError((NOTHING_TRUSTED,))
+            raise ConfigurationError((f"GATEWAY_TRUSTED__PATH {_NO_PATH}",))
         return automatic if automatic.size else InlineDocuments()
     # Beside trusted documents, a store of size 0 is useful: it asks clients to send the text.
     otherwise = automatic if settings.trusted.mode == "also" else None

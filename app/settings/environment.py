@@ -4,7 +4,7 @@
 that the settings of each source fit the record that it is read into.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from app.settings.variables import ENV_FILE, FILES, Variable, variables_of
 def load_settings(
     env_file: Path | None = ENV_FILE,
     *,
-    check: SettingsCheck,
+    checks: Sequence[SettingsCheck],
     complete: SettingsCompletion = as_they_are,
     config: Path | None = None,
     serving: bool = False,
@@ -36,7 +36,7 @@ def load_settings(
     Args:
         env_file: A file of ``NAME=value`` lines, used for names that the environment lacks. It
             need not exist.
-        check: Finds mistakes that the models cannot know.
+        checks: Find mistakes that the models cannot know.
         complete: Adds values before they are checked.
         config: The configuration file; by default the file that ``GATEWAY_CONFIG`` names, if any.
         serving: Whether the gateway is going to serve requests, which requires ``auth``.
@@ -47,8 +47,8 @@ def load_settings(
     Raises:
         ConfigurationError: The settings are wrong; it has one sentence for each mistake.
     """
-    checks = (_missing_callers, check) if serving else (check,)
-    every: SettingsCheck = lambda values: chain.from_iterable(one(values) for one in checks)  # noqa: E731
+    used = (_missing_callers, *checks) if serving else checks
+    every: SettingsCheck = lambda values: chain.from_iterable(one(values) for one in used)  # noqa: E731
     return read(env_file, check=every, complete=complete, config=config).settings
 
 

@@ -135,14 +135,17 @@ def read_settings(
             mistakes.add_found(keys, found)
         else:
             mistakes.add_missing(keys)
+    settings: AnySettings | None = None
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
         mistakes.add_values(error, whole=whole)
-    else:
-        if not mistakes.sentences():
-            return LoadedSettings(settings, origins, environment)
-    raise ConfigurationError(mistakes.sentences(), unreadable=not whole)
+    sentences = mistakes.sentences()
+    if settings is None or sentences:
+        raise ConfigurationError(
+            sentences, unreadable=not whole, settings=settings if whole else None
+        )
+    return LoadedSettings(settings, origins, environment)
 
 
 def _as_json(in_file: Table) -> str:

@@ -107,8 +107,9 @@ def test_wrong_variables_documents_and_rules_are_reported_together(
     mistakes = "\n".join(start_refusal(result.stderr).mistakes)
     assert "OTEL_SDK_DISABLED" in mistakes
     assert ("GATEWAY_STORE__URL" in mistakes) == bool(setting)
-    # Documents and rules are checked by settings that are valid.
-    assert ("no-folder" in mistakes) == ("GATEWAY_CSRF_PREVENTION" in mistakes) == (not setting)
+    assert "GATEWAY_TRUSTED__PATH cannot be used: no-folder cannot be read" in mistakes
+    # Rules are checked for settings that are valid.
+    assert ("GATEWAY_CSRF_PREVENTION" in mistakes) == (not setting)
 
 
 LIMITS = settings_for_fakes().limits

@@ -372,8 +372,8 @@ def test_serve_names_unreadable_trusted_documents(
     assert result.exit_code == 2
     [mistake] = start_refusal(result.stderr).mistakes
     assert mistake == (
-        "nowhere.json cannot be read: No such file or directory; expected a manifest, a document,"
-        " or a folder of them"
+        "GATEWAY_TRUSTED__PATH cannot be used: nowhere.json cannot be read: No such file or"
+        " directory; expected a manifest, a document, or a folder of them."
     )
 
 
