@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.settings.base import PlainHeaderName, SettingsModel
+from app.settings.base import FromFolder, PlainHeaderName, SettingsModel
 from app.settings.transport import PemFile
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -215,10 +215,11 @@ class PersistedSettings(SettingsModel):
 class TrustedSettings(SettingsModel):
     """Documents that the operator provides."""
 
-    path: Path | None = Field(
+    path: Annotated[Path, FromFolder()] | None = Field(
         default=None,
         description="Documents that clients may name by their hash: a manifest (Apollo's or Relay's"
-        " format), a document (`.graphql`), or a folder of such files.",
+        " format), a document (`.graphql`), or a folder of such files. In a configuration file, the"
+        " path is relative to the folder of that file.",
     )
     mode: Literal["also", "only"] = Field(
         default="also",

@@ -61,6 +61,21 @@ def test_settings_come_from_a_file_and_its_included_files() -> None:
     assert found["sources.billing.keepalive"] == "default"
 
 
+def test_the_path_of_trusted_documents_is_relative_to_the_file_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = files(
+        {
+            "conf/gateway.toml": f"include = ['trusted/trusted.toml']\n{NEEDED}",
+            "conf/trusted/trusted.toml": "[trusted]\npath = 'documents'",
+        }
+    )
+
+    assert load(path).trusted.path == Path("conf/trusted/documents").absolute()
+    monkeypatch.setenv("GATEWAY_TRUSTED__PATH", "documents")
+    assert load(path).trusted.path == Path("documents")
+
+
 def test_a_file_wins_over_its_included_files() -> None:
     path = files(
         {

@@ -195,7 +195,7 @@ SPECIAL: Mapping[str, st.SearchStrategy[str]] = {
     "url": st.sampled_from(["redis://store", "valkeys+cluster://a:1,b", "redis+sentinel://a/b/2"]),
     "username": st.from_regex(r"[A-Za-z0-9]{1,9}", fullmatch=True),
     "prefix": st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True),
-    "path": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
+    "path": st.text(st.characters(exclude_characters="\0", codec="utf-8")).map("/{}".format),
     "host": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
 }
 
