@@ -114,6 +114,7 @@ class ControlListener:
     def __init__(self, reports: Reports, processes: int = 1, *, has_reports: bool) -> None:
         self.reports = reports
         self._expected = processes
+        self._is_ending = False
         self._listener = Listener(("127.0.0.1", 0), backlog=MAX_WAITING)
         host, port = self._listener.address
         self.address = ControlAddress(str(host), int(port), has_reports)
@@ -169,19 +170,25 @@ class ControlListener:
             self._expected = count
             self._changed.notify_all()
 
+    def expect_no_more(self) -> None:
+        """Say that the gateway ends, so that nobody waits for a process to connect."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify_all()
+
     def wait_for_processes(self, within: float) -> bool:
         """Wait until all processes that run are connected, as they are soon after their start.
 
         Args:
-            within: The longest wait, in seconds. If none runs, the next one is waited for.
+            within: The longest wait, in seconds. If none runs, the next one is waited for, unless
+                the gateway ends.
 
         Returns:
             Whether they are connected, and at least one is.
         """
         with self._changed:
-            return self._changed.wait_for(
-                lambda: len(self._links) >= max(self._expected, 1), within
-            )
+            self._changed.wait_for(lambda: self._is_ending or self._are_connected(), within)
+            return self._are_connected()
 
     def send(self, command: Command, *, within: float) -> Sequence[Acknowledgement]:
         """Send a command to every connected process, and wait for their answers.
@@ -220,6 +227,10 @@ class ControlListener:
             for link in asked:
                 del link.answers[number]
         return [answer for answer in answers if answer is not None]
+
+    def _are_connected(self) -> bool:
+        """Return whether all processes that run are connected, and one is. The lock is held."""
+        return len(self._links) >= max(self._expected, 1)
 
     def _is_awaited(self, link: _Link, number: int) -> bool:
         """Return whether a process has not answered yet, and still can. The lock is held."""

@@ -62,6 +62,9 @@ LATE_PROCESS = "a process that started meanwhile"
 NOBODY = "no process of this gateway runs, so none could check the settings: reload again"
 """Why settings are not used that no process has checked."""
 
+ENDING = "the gateway ends, and reloads no more"
+"""Why settings are not read any more."""
+
 
 class _Met(Struct, frozen=True):
     """A process has connected.
@@ -110,6 +113,7 @@ class Reloader:
         self._control = control
         self._use: UseSettings = _use_nowhere
         self._reloading = threading.Lock()
+        self._is_ending = False
         self._asked: SimpleQueue[str | _Met | None] = SimpleQueue()
         # What the last reload has read, and what the last look at the files.
         self._read: FilesSeen = self._used
@@ -155,6 +159,8 @@ class Reloader:
         try:
             yield
         finally:
+            self._is_ending = True
+            self._control.expect_no_more()
             self._asked.put(None)
             thread.join(1.0)
 
@@ -168,6 +174,8 @@ class Reloader:
             What was done.
         """
         with self._reloading:
+            if self._is_ending:
+                return self._refused(trigger, (ENDING,))
             began = time.monotonic()
             self._read = self._look()
             if isinstance(self._read, tuple):
@@ -188,7 +196,7 @@ class Reloader:
         self._control.wait_for_processes(START_WITHIN)
         prepared = self._send(PrepareReload(version=version, settings=settings), PREPARE_WITHIN)
         if not prepared:
-            return self._refused(trigger, (NOBODY,))
+            return self._refused(trigger, (ENDING if self._is_ending else NOBODY,))
         if mistakes := _mistakes_of(prepared):
             self._send(AbandonReload(version=version), COMMIT_WITHIN)
             return self._refused(trigger, mistakes)
@@ -299,9 +307,13 @@ def reload_route(reloader: Reloader, access: AdminAccess) -> Route:
         ``POST /reload``. It answers when all processes use the settings, with what was done; with
         status 422 if they are refused.
     """
+    # One waits in a thread, and the others here: the port has few threads, and needs them to
+    # answer /metrics meanwhile.
+    turn = asyncio.Lock()
 
     async def reload(_: Request) -> Response:
-        outcome = await asyncio.to_thread(reloader.reload, "POST /reload")
+        async with turn:
+            outcome = await asyncio.to_thread(reloader.reload, "POST /reload")
         status = 200 if outcome.outcome == "reloaded" else 422
         return Response(outcome.model_dump_json(), status, media_type="application/json")
 

@@ -272,6 +272,41 @@ async def test_workers_stop_if_the_supervisor_is_killed(
     assert (names.count("gateway.supervisor_died"), names.count("gateway.stopped")) == (2, 2)
 
 
+async def test_waiting_reloads_hold_up_neither_metrics_nor_the_end(tmp_path: Path) -> None:
+    admin, config = free_port(), tmp_path / "gateway.toml"
+    config.write_text('auth = { mode = "none" }\n', encoding="utf-8")
+    environment = {name: value for name, value in NOWHERE.items() if "SOURCES" in name} | {
+        "GATEWAY_ADMIN__PORT": str(admin),
+        "GATEWAY_ADMIN__TOKEN": TOKEN,
+        "GATEWAY_CONFIG": str(config),
+    }
+    url = f"http://127.0.0.1:{admin}"
+    async with (
+        program(*SEVERAL, folder=tmp_path, environment=environment) as served,
+        httpx.AsyncClient(timeout=3 * WAIT, trust_env=False) as client,
+    ):
+        await wait_until_started(served)
+        # The keys cannot be fetched, so that the first reload waits for half a minute.
+        config.write_text(
+            '[auth]\nmode = "jwt"\nissuer = "http://127.0.0.1:9"\naudience = "gateway"\n',
+            encoding="utf-8",
+        )
+        async with asyncio.TaskGroup() as group:
+            headers = {"authorization": f"Bearer {TOKEN}"}
+            waiting = [
+                group.create_task(client.post(f"{url}/reload", headers=headers)) for _ in range(12)
+            ]
+            await served.wait_for(r"auth\.keys")
+            metrics = await client.get(f"{url}/metrics", timeout=WAIT)
+            were_waiting = not any(one.done() for one in waiting)
+            took = await served.stop(signal.SIGTERM)
+
+    assert (metrics.status_code, were_waiting) == (200, True)
+    assert took < WAIT
+    assert [one.result().status_code for one in waiting] == [422] * 12
+    assert "exception" not in {name for one in served.events() for name in one}
+
+
 async def test_serve_drains_after_sigterm_and_ends_at_the_second_one(tmp_path: Path) -> None:
     port = free_port()
     environment = {**NOWHERE, "GATEWAY_PORT": str(port), "GATEWAY_DRAIN__SECONDS": "300"}
