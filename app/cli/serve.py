@@ -214,7 +214,7 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
     admin = _bind_admin(settings) if settings.admin.port is not None else None
 
     def server_config(version: int, of: Settings, control: ControlAddress) -> uvicorn.Config:
-        return uvicorn.Config(
+        made = uvicorn.Config(
             partial(app_of_process, of, version, control),  # each process makes its own
             factory=True,
             host=host,
@@ -227,9 +227,13 @@ def serve(host: str | None, port: int | None, workers: int | None, config: Path 
             server_header=False,
             ssl_context_factory=partial(_tls_context, of.tls, of.log) if of.tls else None,
             proxy_headers=False,  # `limits.rate.trusted_proxies` applies instead
-            log_config=uvicorn_log_config(of.log, log_format_of(of.log, sys.stderr)),
+            log_config=None,
             timeout_graceful_shutdown=of.shutdown_timeout,
         )
+        # Not above: each configuration would set up the log of this process again, with a writer of
+        # its own. ``run_server`` does it once, and uvicorn in each process that it starts.
+        made.log_config = uvicorn_log_config(of.log, log_format_of(of.log, sys.stderr))
+        return made
 
     drain = settings.drain.seconds
     if drain is None:

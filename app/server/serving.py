@@ -109,8 +109,9 @@ def run_server(serving: Serving, settings: Settings, admin: socket.socket | None
                 )
             )
             address = port.address
-        # After that of the admin port, because it sets up the log of the whole process.
         config = serving.make(1, settings, control.address)
+        # After that of the admin port, because it sets up the log of the whole process.
+        config.configure_logging()
         stack.enter_context(exporting_metrics(otlp, reports.metrics.snapshot, version=__version__))
         if address is not None:
             library_event(_log, logging.INFO, "admin.started", address=address)

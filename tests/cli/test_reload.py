@@ -96,6 +96,14 @@ def workers_of(running: Program) -> list[int]:
     return [*dict.fromkeys(opened)]
 
 
+def descriptors_of(running: Program) -> int:
+    """Return how many files and connections the process that was started has open."""
+    folder = Path(f"/proc/{running.process.pid}/fd")
+    if not folder.exists():
+        pytest.skip("the system has no /proc")
+    return len(list(folder.iterdir()))
+
+
 async def run_command_of_page(command: str, running: Program, admin: int) -> bytes:
     """Run a command of docs/operations/reload.md, by its first word, and return its output."""
     [block] = re.findall(r"```sh\n(kill -HUP .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -270,6 +278,18 @@ async def test_workers_stop_if_the_supervisor_is_killed(
 
     names = [one["event"] for one in served.events()]
     assert (names.count("gateway.supervisor_died"), names.count("gateway.stopped")) == (2, 2)
+
+
+async def test_reloads_open_nothing_in_the_supervisor(tmp_path: Path) -> None:
+    async with program(*SEVERAL, folder=tmp_path, environment=NOWHERE) as served:
+        await wait_until_started(served)
+        opened: list[int] = []
+        for count in range(1, 7):
+            served.process.send_signal(signal.SIGHUP)
+            await served.wait_for(rf"(?s)(gateway\.reloaded.*){{{count}}}")
+            opened.append(descriptors_of(served))
+
+    assert opened[-1] <= opened[0]
 
 
 async def test_waiting_reloads_hold_up_neither_metrics_nor_the_end(tmp_path: Path) -> None:
