@@ -102,8 +102,8 @@ class StoreSettings(SettingsModel):
         ge=0.001,
         le=1,
         allow_inf_nan=False,
-        description="Maximum number of seconds that a request waits for the store. Then it goes on"
-        " without the store.",
+        description="Maximum number of seconds that a request waits for one answer of the store."
+        " Then it goes on without it.",
     )
     connect_timeout: float = Field(
         default=1.0,

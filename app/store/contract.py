@@ -24,6 +24,8 @@ class StoreFailureKind(StrEnum):
     """The store has no memory for a new value. It can be read."""
     REFUSED = "refused"
     """The store answered with an error, or with something else than was asked for."""
+    FORBIDDEN = "forbidden"
+    """The user of the store may not run the command, or not use its keys."""
     NOT_ASKED = "not_asked"
     """The circuit is open: the store has failed a moment ago."""
 

@@ -8,6 +8,7 @@ and each node gets its commands together.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -43,6 +44,17 @@ return count
 
 MOST_WORDS = 250
 """The most characters of what is logged of an exception."""
+
+ONLY_READ = "the server is a replica, which can only be read: expected the address of the primary"
+ONE_NODE = "the server is a node of a cluster: expected +cluster after the scheme of the address"
+MISSING_RIGHT = (
+    "the user of the store may not {what}: expected the rights that"
+    " docs/operations/caching-and-store.md lists"
+)
+
+_FORBIDDEN_COMMAND = re.compile(r"'([a-z|]+)' (?:sub)?command")
+_NOT_IN_SCRIPT = re.compile("user executing the script can't|ACL failure in script")
+"""How Redis and Valkey say that a user lacks a right inside a script."""
 
 _VALUES: AbstractSet[type] = frozenset({bytes, NoneType})
 """The types of what a key may have."""
@@ -256,9 +268,13 @@ def translated() -> Generator[None]:
     # uvloop raises RuntimeError if the other side closes a connection in the moment of its opening.
     except (exceptions.ConnectionError, OSError, RuntimeError) as error:
         raise StoreError(_failure(StoreFailureKind.CONNECTION, error)) from error
+    except exceptions.NoPermissionError as error:
+        raise StoreError(_failure(StoreFailureKind.FORBIDDEN, error)) from error
     except exceptions.ResponseError as error:
         # The error of a command inside a script has the words of Redis behind others.
         kind = StoreFailureKind.FULL if "OOM" in str(error) else StoreFailureKind.REFUSED
+        if _NOT_IN_SCRIPT.search(str(error)):
+            kind = StoreFailureKind.FORBIDDEN
         raise StoreError(_failure(kind, error)) from error
     except (
         exceptions.RedisError,
@@ -287,12 +303,31 @@ def _words_of(error: Exception) -> str:
     from redis import exceptions  # noqa: PLC0415 # few have a store
 
     words = str(error)
+    if advice := _advice_on(error, words):
+        return advice
     if isinstance(error, RuntimeError):
         return "the store closed the connection while it was opened"
     without_command = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
     if isinstance(error, without_command) or words.startswith("Redis Cluster cannot be connected"):
         return words.partition(" : ")[0]  # the library writes its clients there
     return words.partition(" ")[0]
+
+
+def _advice_on(error: Exception, words: str) -> str:
+    """Say what is wrong with the server or the rights; empty if it is something else."""
+    from redis import exceptions  # noqa: PLC0415 # few have a store
+
+    if isinstance(error, exceptions.ReadOnlyError):
+        return ONLY_READ
+    if isinstance(error, exceptions.AskError):  # or MovedError
+        return ONE_NODE
+    if _NOT_IN_SCRIPT.search(words):
+        return MISSING_RIGHT.format(what="run a command of a script, such as SET")
+    if not isinstance(error, exceptions.NoPermissionError):
+        return ""
+    command = _FORBIDDEN_COMMAND.search(words)
+    what = f"run {command[1].upper()}" if command else "use the keys with the prefix"
+    return MISSING_RIGHT.format(what=what)
 
 
 Connect: TypeAlias = Callable[[StoreSettings], RedisClient]

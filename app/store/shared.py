@@ -50,6 +50,7 @@ _CODES = {
     StoreFailureKind.TIMEOUT: Code.SOURCE_TIMEOUT,
     StoreFailureKind.CONNECTION: Code.SOURCE_UNAVAILABLE,
     StoreFailureKind.REFUSED: Code.SOURCE_MALFORMED,
+    StoreFailureKind.FORBIDDEN: Code.SOURCE_MALFORMED,
 }
 """What counts against the health of the store, in the words of the breaker. A full store can be
 read, so it is not ill."""
@@ -96,6 +97,7 @@ class SharedStore:
         self._duration = metrics.store
         self._tasks = Tasks()
         self._is_full = False
+        self._forbidden: set[str] = set()
         self._last = NOT_ASKED
         self._breaker = Breaker(BREAKER, clock=clock, chance=chance, on_change=self._log_change)
         self._registry = metrics.registry
@@ -278,7 +280,15 @@ class SharedStore:
         """Measure a command; return the seconds that it took."""
         seconds = self._clock.monotonic() - started
         self._duration.record(seconds, operation, "" if failure is None else failure.kind.value)
+        if failure is not None and failure.kind is StoreFailureKind.FORBIDDEN:
+            self._log_forbidden(operation, failure.detail)
         return seconds
+
+    def _log_forbidden(self, operation: str, detail: str) -> None:
+        """Log once that a right is missing. The circuit stays closed if other commands succeed."""
+        if detail not in self._forbidden:
+            self._forbidden.add(detail)
+            self._log.warning("store.forbidden", operation=operation, detail=detail)
 
     def _log_change(self, change: StateChange) -> None:
         """Log that the store is not available, or is available again."""

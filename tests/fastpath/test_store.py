@@ -101,6 +101,7 @@ async def outcome(client: RedisClient) -> Sequence[bytes | None] | StoreFailureK
 
 
 REFUSED, CONNECTION = StoreFailureKind.REFUSED, StoreFailureKind.CONNECTION
+FORBIDDEN = StoreFailureKind.FORBIDDEN
 
 WRONG = {
     b"-LOADING Redis is loading the dataset in memory\r\n": CONNECTION,
@@ -110,7 +111,7 @@ WRONG = {
     b"-CLUSTERDOWN Hash slot not served\r\n": REFUSED,
     b"-MASTERDOWN Link with MASTER is down\r\n": REFUSED,
     b"-BUSY Redis is busy running a script.\r\n": REFUSED,
-    b"-NOPERM this user has no permissions to run the 'mget' command\r\n": REFUSED,
+    b"-NOPERM this user has no permissions to run the 'mget' command\r\n": FORBIDDEN,
     b"-NOAUTH Authentication required.\r\n": CONNECTION,
     b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n": REFUSED,
     b"-\r\n": REFUSED,
@@ -139,6 +140,18 @@ async def test_a_wrong_answer_is_a_failure_of_its_command_only(
             store.answers.append(answer)
             assert await outcome(client) is kind
             assert await outcome(client) == [b"a", None]
+
+
+@BOTH_WAYS
+async def test_the_detail_of_a_node_of_a_cluster_says_what_is_expected(
+    commands: MakeCommands,
+) -> None:
+    async with ScriptedStore().opened() as store, client_of(store, commands) as client:
+        store.answers.append(b"-MOVED 3999 127.0.0.1:6381\r\n")
+        with pytest.raises(StoreError) as moved:
+            await client.get_many(["k", "l"])
+
+        assert "expected +cluster after the scheme" in moved.value.failure.detail
 
 
 @BOTH_WAYS

@@ -101,6 +101,8 @@ async def test_tags_are_split_at_spaces_and_too_many_prevent_caching() -> None:
         (b'{"users": []}', "users: List should have at least 1 item, not 0: expected"),
         (b'{"users": [42]}', "users.0: Input should be a valid string: expected"),
         (b'{"users": ["1"], "users": ["2"]}', 'duplicate key "users"'),
+        (b'{"tags": ["red", "a,b"]}', "tags.1: expected one tag, without spaces and commas"),
+        (b'{"tags": ["a b"]}', "tags.0: expected one tag"),
     ],
 )
 async def test_an_invalid_invalidation_is_refused_and_removes_nothing(
@@ -210,6 +212,9 @@ async def test_an_invalid_message_is_logged_and_has_no_effect() -> None:
         await one.names(1)
 
         assert one.batches == [[1]]
+        unreadable, without_message = one.client.events("cache.invalidation_refused")
+        assert "users: Input should be a list" in unreadable["reason"]
+        assert 'nothing in the field "message"' in without_message["reason"]
 
 
 @needs_store
@@ -281,6 +286,27 @@ async def test_an_overwritten_log_is_reported_once_and_refuses_invalidations() -
         await server.command("DEL", LOG)
         await until(lambda: length_is(one.client.events("cache.invalidations_known"), 1))
         assert (await one.invalidate({"users": [USER]})).status_code == 200
+        assert len(one.client.events("cache.invalidations_unknown")) == 1
+
+
+@needs_store
+async def test_a_log_that_may_be_read_but_not_followed_is_reported_once() -> None:
+    async with running_store() as server, instance(settings_for(server, cached_source())) as one:
+        await server.command("ACL", "SETUSER", "default", "-xread")
+        await until(lambda: length_is(one.client.events("cache.invalidations_unknown"), 1))
+        read = await server.calls("xrange")
+
+        async def is_read_often() -> bool:
+            return await server.calls("xrange") > read + 9
+
+        await until(is_read_often)  # three times at least, and each time to its end
+        assert len(one.client.events("cache.invalidations_unknown")) == 1
+        [forbidden] = one.client.events("store.forbidden")
+        assert forbidden["operation"] == "follow"
+        assert "the user of the store may not run XREAD" in forbidden["detail"]
+
+        await server.command("ACL", "SETUSER", "default", "+xread")
+        await until(lambda: length_is(one.client.events("cache.invalidations_known"), 1))
         assert len(one.client.events("cache.invalidations_unknown")) == 1
 
 

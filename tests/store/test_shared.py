@@ -47,8 +47,17 @@ class OpenStore:
     @property
     def events(self) -> list[tuple[str, Any]]:
         """The logged events, with their reasons."""
-        lines: list[Mapping[str, Any]] = [*map(orjson.loads, self._log.getvalue().splitlines())]
-        return [(line["event"], line.get("reason")) for line in lines]
+        return [(line["event"], line.get("reason")) for line in self._lines]
+
+    @property
+    def details(self) -> list[Any]:
+        """The details of the logged events."""
+        return [line.get("detail") for line in self._lines]
+
+    @property
+    def _lines(self) -> list[Mapping[str, Any]]:
+        """The logged events."""
+        return [*map(orjson.loads, self._log.getvalue().splitlines())]
 
 
 @asynccontextmanager
@@ -130,6 +139,38 @@ async def test_a_full_store_can_be_read_and_is_logged_once(
         await server.command("CONFIG", "SET", "maxmemory", "0")
         assert await one.put("b", b"2") is None
         assert one.events == [("store.unavailable", "full"), ("store.available", None)]
+
+
+@needs_store
+@BOTH_WAYS
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_missing_right_is_logged_once_though_other_commands_succeed(
+    commands: MakeCommands, name: str
+) -> None:
+    async with running_store(name) as server, opened(server.settings(), commands) as one:
+        await server.command("ACL", "SETUSER", "default", "-mget", "-set")
+        for _ in range(6):
+            for _ in range(3):
+                await one.store.run("time", lambda client: client.time())
+            assert kind_of(await one.get("canary")) is StoreFailureKind.FORBIDDEN
+            assert kind_of(await one.put("canary", b"1")) is StoreFailureKind.FORBIDDEN
+
+        assert one.events == [("store.forbidden", None)] * 2
+        of_mget, of_script = one.details
+        assert "the user of the store may not run MGET: expected the rights" in of_mget
+        assert "may not run a command of a script, such as SET: expected" in of_script
+        assert "canary" not in of_mget + of_script
+
+
+@needs_store
+async def test_a_store_without_a_right_to_its_keys_is_logged_without_the_keys() -> None:
+    async with running_store() as server, opened(server.settings()) as one:
+        await server.command("ACL", "SETUSER", "default", "resetkeys", "~other:*")
+        assert kind_of(await one.get("canary")) is StoreFailureKind.FORBIDDEN
+
+        [detail] = one.details
+        assert "may not use the keys with the prefix" in detail
+        assert "canary" not in detail
 
 
 @BOTH_WAYS

@@ -113,6 +113,17 @@ async def test_the_detail_of_a_refused_command_has_no_keys(tmp_path: Path) -> No
     assert "canary" not in failed.value.failure.detail
 
 
+async def test_the_detail_of_a_replica_says_what_is_expected(tmp_path: Path) -> None:
+    file = tmp_path / "replica.conf"
+    file.write_text(f"replicaof 127.0.0.1 {free_port()}\n", encoding="utf-8")
+    async with running_store(file=file) as server:
+        client = connect(server.settings())
+        with pytest.raises(StoreError) as failed:
+            await client.append("log", b"one", 10)
+        await client.close()
+    assert "the server is a replica" in failed.value.failure.detail
+
+
 async def test_a_store_may_require_tls_and_a_password(certificates: Certificates) -> None:
     async with (
         running_store("", "--requirepass", "secret") as server,

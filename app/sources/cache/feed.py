@@ -25,6 +25,7 @@ from app.resilience.clock import Clock
 from app.resilience.tasks import Tasks
 from app.settings.source import SourceSettings
 from app.sources.cache.invalidation import (
+    EXPECTED,
     MICROSECONDS,
     Invalidation,
     InvalidationError,
@@ -46,6 +47,11 @@ KEEP = 100_000
 
 PAGE = 1_000
 """How many entries are read at once."""
+
+NO_MESSAGE = f'the entry has nothing in the field "message": {EXPECTED}'
+
+_REFUSALS = frozenset({StoreFailureKind.REFUSED, StoreFailureKind.FORBIDDEN})
+"""Failures of the log alone: the store answers."""
 
 LONGEST = 3_600.0
 """Seconds of the log that a process reads when it starts. What was kept before is not used."""
@@ -144,20 +150,25 @@ class InvalidationFeed:
     async def _follow(self) -> None:
         """Follow the log, again and again."""
         while not self._tasks.closed:  # the client library may lose a cancellation
+            was_current = self._is_current
             failure = await self._step()
-            self._log_change(failure)
+            self._log_change(failure, follows=was_current and self._is_current)
             if failure is not None:
                 self._is_current = False
                 self._invalidations.doubt_calls()
                 await self._clock.sleep(AGAIN_AFTER)
 
-    def _log_change(self, failure: StoreFailure | None) -> None:
-        """Log once that the log cannot be read, and once that it can. The store may be well."""
-        refused = failure is not None and failure.kind is StoreFailureKind.REFUSED
+    def _log_change(self, failure: StoreFailure | None, *, follows: bool) -> None:
+        """Log once that the log cannot be read, and once that it can. The store may be well.
+
+        A step that only catches up is not enough: the user of the store may not be allowed to wait
+        for entries, and each second step would fail.
+        """
+        refused = failure is not None and failure.kind in _REFUSALS
         if refused and not self._is_refused and failure is not None:
             self._is_refused = True
             self._log.warning("cache.invalidations_unknown", key=self._key, reason=failure.detail)
-        elif failure is None and self._is_refused:
+        elif follows and failure is None and self._is_refused:
             self._is_refused = False
             self._log.info("cache.invalidations_known", key=self._key)
 
@@ -281,7 +292,7 @@ class InvalidationFeed:
         for entry in entries:
             self._after = entry.id
             try:
-                invalidation = read_message(entry.message)
+                invalidation = _invalidation_of(entry)
             except InvalidationError as error:
                 self._log.warning("cache.invalidation_refused", id=entry.id, reason=str(error))
                 continue
@@ -290,6 +301,13 @@ class InvalidationFeed:
             self._invalidations.apply(invalidation, moment_of(entry.id))
             if mistake := unknown_source_in(invalidation, self._sources):
                 self._log.warning("cache.invalidation_refused", id=entry.id, reason=mistake)
+
+
+def _invalidation_of(entry: LogEntry) -> Invalidation:
+    """Read the invalidation of an entry; raise ``InvalidationError`` if it is none."""
+    if not entry.message:
+        raise InvalidationError(NO_MESSAGE)
+    return read_message(entry.message)
 
 
 async def _read_page(client: StoreClient, log: str, after: str) -> Sequence[LogEntry]:

@@ -21,11 +21,12 @@ from typing import Annotated, Any, NamedTuple
 
 import jiter
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import quote, what_is_wrong
 from app.expressions.ids import folded
 from app.resilience.clock import Clock
+from app.sources.cache.lifetime import tags_in
 
 MOST_MARKS_AT_ONCE = 10_000
 """The most marks of one invalidation: its users times its sources times its tags."""
@@ -42,6 +43,17 @@ forget within a second."""
 Text = Annotated[str, Field(min_length=1, max_length=1_024)]
 Texts = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_MARKS_AT_ONCE)]
 
+
+def _check_tag(text: str) -> str:
+    """Refuse a text that no source can call a response by: it would remove nothing."""
+    if tags_in(text) != (text,):
+        raise ValueError("expected one tag, without spaces and commas, such as team-7")
+    return text
+
+
+Tag = Annotated[Text, AfterValidator(_check_tag)]
+Tags = Annotated[tuple[Tag, ...], Field(min_length=1, max_length=MOST_MARKS_AT_ONCE)]
+
 EXPECTED = (
     'expected JSON with "users", "sources" and "tags", each a list of texts, at least one of them,'
     ' such as {"users": ["42"], "sources": ["billing"]}'
@@ -57,7 +69,7 @@ class Invalidation(BaseModel):
         default=None, description="Ids of users, or the keys by which sources know them."
     )
     sources: Texts | None = Field(default=None, description="Names of sources.")
-    tags: Texts | None = Field(default=None, description="Tags of responses.")
+    tags: Tags | None = Field(default=None, description="Tags of responses.")
 
     @model_validator(mode="after")
     def _says_something(self) -> "Invalidation":

@@ -204,8 +204,19 @@ def read_arrival(headers: Mapping[str, str], *, at: datetime, took: float) -> Ar
 def _tags(headers: Mapping[str, str]) -> tuple[str, ...]:
     """Return the tags of a response, without duplicates."""
     texts = [headers[name] for name in TAG_HEADERS if name in headers]
-    tags = dict.fromkeys(tag for text in texts for tag in _BETWEEN_TAGS.split(text) if tag)
-    return tuple(tags)
+    return tuple(dict.fromkeys(tag for text in texts for tag in tags_in(text)))
+
+
+def tags_in(text: str) -> tuple[str, ...]:
+    """Return the tags in a text. Pure.
+
+    Args:
+        text: The value of a header with tags.
+
+    Returns:
+        The tags, in their order.
+    """
+    return tuple(tag for tag in _BETWEEN_TAGS.split(text) if tag)
 
 
 def read_lifetime(headers: Mapping[str, str], *, at: datetime, took: float) -> Lifetime:
