@@ -108,7 +108,11 @@ local window, quota, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local before = (tonumber(redis.call('GET', KEYS[1])) or now) - now
-if before > window then before = window end -- the clock was set back, or another program wrote it
+if before > window then -- the clock was set back, or another program wrote it
+    before = window
+    local full_at = string.format('%.0f', now + window)
+    redis.call('SET', KEYS[1], full_at, 'PX', math.ceil(window / 1000) + 1)
+end
 if not (before > 0) then before = 0 end
 local after = before + cost * window / quota
 if after > window then

@@ -12,17 +12,17 @@ from app.server.token_buckets import MemoryBuckets, state_of
 from app.settings.limits import LimitsSettings, RateSettings
 from app.settings.models import Settings
 from tests.fakes import FakeServices, settings_for_fakes, user_id
-from tests.store.instances import NAMES, Instance, instance, instances
-from tests.stores import StoreServer, needs_store, running_store
+from tests.store.instances import NAMES, Instance, instance, instances, until
+from tests.stores import PATIENCE, StoreServer, needs_store, running_store
 
 DAY = 86_400
 DOCUMENT = len(NAMES) // 4
 """The cost of the preparation of the document, once at each gateway."""
 
 
-def settings_of(server: StoreServer, quota: int, **store: object) -> Settings:
+def settings_of(server: StoreServer, quota: int, *, window: int = DAY, **store: object) -> Settings:
     """Make the settings of a gateway with a quota."""
-    limits = LimitsSettings(rate=RateSettings(quota=quota, window=DAY))
+    limits = LimitsSettings(rate=RateSettings(quota=quota, window=window))
     return settings_for_fakes(limits=limits).model_copy(update={"store": server.settings(**store)})
 
 
@@ -100,6 +100,23 @@ async def test_an_invalid_bucket_limits_a_caller_for_the_window_at_most(
 
         assert response.status_code == expected
         assert int(response.headers.get("retry-after", 0)) <= DAY + 1
+
+
+@needs_store
+async def test_a_bucket_from_the_future_is_full_again_after_the_window() -> None:
+    async with (
+        running_store() as server,
+        instance(settings_of(server, 2 * DOCUMENT, window=1)) as one,
+    ):
+        await ask(one)
+        [key] = await server.keys("*:rate:*")
+        await server.set(key, b"99999999999999999")
+
+        async def is_served() -> bool:
+            return (await ask(one)).status_code == 200
+
+        async with asyncio.timeout(PATIENCE):
+            await until(is_served)
 
 
 @needs_store
