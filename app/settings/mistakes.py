@@ -358,7 +358,9 @@ class Mistakes:
     def _file(self, keys: Keys) -> ConfigFiles | None:
         """Return the files if a mistake at a place is one in them; else it is in a variable."""
         file = self._origins.file
-        return file if file is not None and file.concerns(keys) else None
+        if file is None or not file.concerns(keys) or self._origins.only_in_variables(keys):
+            return None
+        return file
 
     def _variable(self, keys: Keys) -> str | None:
         """Return the variable of a value, with the place in its JSON; ``None`` without one."""

@@ -62,6 +62,19 @@ class Origins(Struct, frozen=True):
             return None
         return self.file
 
+    def only_in_variables(self, keys: Keys) -> bool:
+        """Return whether variables set something of a table of which the file has nothing.
+
+        Args:
+            keys: The place of the table.
+
+        Returns:
+            Whether a mistake in the table as a whole is one of variables.
+        """
+        keys = self.written(keys)
+        below = any(name[: len(keys)] == keys for name in self.variables.names)
+        return below and self._in_file(keys) is NOTHING
+
     def reference(self, keys: Keys) -> Reference | None:
         """Return the reference that the file has for a secret.
 

@@ -264,6 +264,25 @@ def test_mistakes_in_variables_of_nested_settings_name_the_variable(
 @pytest.mark.parametrize(
     ("written", "reported"),
     [
+        ("", "GATEWAY_SOURCES__BILLING__PROXY is"),
+        ("billing.proxy.url = 'http://a'", ":6: [sources"),
+    ],
+)
+def test_a_mistake_in_a_table_names_the_file_only_if_the_file_has_some_of_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, written: str, reported: str
+) -> None:
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__PROXY__URL", "http://proxy")
+    monkeypatch.setenv("GATEWAY_SOURCES__BILLING__PROXY__USERNAME", "a")
+
+    [mistake] = mistakes(write(f"{NEEDED}{written}"))
+
+    assert reported in mistake
+    assert "is wrong: expected username and password both" in mistake
+
+
+@pytest.mark.parametrize(
+    ("written", "reported"),
+    [
         (
             "auth = { kind = 'api_key', key.env = 'TOKEN' }",
             "[sources.billing.auth] is wrong: expected either header or parameter, the place",
