@@ -172,6 +172,8 @@ class Generations:
         self._shared = SharedParts()
         self._current = Generation(version, make(settings, self._shared))
         self._prepared: tuple[Generation, SwapServer] | None = None
+        # The supervisor gives up a process that takes too long. What it prepares then ends first.
+        self._preparing = asyncio.Lock()
         self._prepare_server: PrepareServer = _nothing_of_the_server
         self._drain_server: Callable[[], None] = _drain_nothing
         self._is_committed = asyncio.Event()
@@ -248,24 +250,8 @@ class Generations:
         Returns:
             What is wrong; empty if it can be used.
         """
-        if self._current.version == command.version:
-            return ()
-        self._abandon()
-        try:
-            swap_server = self._prepare_server(command.settings)
-            app = await asyncio.to_thread(self._make, command.settings, self._shared)
-            generation = Generation(command.version, app)
-            await self._open(generation)
-        except ConfigurationError as error:
-            return error.mistakes
-        except (OSError, ValueError) as error:
-            return (f"it cannot be used: {error}",)
-        self._prepared = generation, swap_server
-        if command.settings.reload.check_sources:
-            mistakes: Sequence[str] = await app.state.unreachable()
-            if mistakes:
-                return mistakes
-        return await self._wait_until_ready(generation)
+        async with self._preparing:
+            return await self._prepare(command)
 
     async def commit(self, command: CommitReload) -> Sequence[str]:
         """Let the prepared generation serve requests from now on.
@@ -297,9 +283,31 @@ class Generations:
         Returns:
             Nothing is ever wrong.
         """
-        if self._prepared is not None and self._prepared[0].version == command.version:
-            self._abandon()
+        async with self._preparing:
+            if self._prepared is not None and self._prepared[0].version == command.version:
+                self._abandon()
         return ()
+
+    async def _prepare(self, command: PrepareReload) -> Sequence[str]:
+        """Build the next generation, and open it; no other is being prepared."""
+        if self._current.version == command.version:
+            return ()
+        self._abandon()
+        try:
+            swap_server = self._prepare_server(command.settings)
+            app = await asyncio.to_thread(self._make, command.settings, self._shared)
+            generation = Generation(command.version, app)
+            await self._open(generation)
+        except ConfigurationError as error:
+            return error.mistakes
+        except (OSError, ValueError) as error:
+            return (f"it cannot be used: {error}",)
+        self._prepared = generation, swap_server
+        if command.settings.reload.check_sources:
+            mistakes: Sequence[str] = await app.state.unreachable()
+            if mistakes:
+                return mistakes
+        return await self._wait_until_ready(generation)
 
     async def _in_all(self, command: Command) -> Sequence[str]:
         """Carry out a command in every generation that is open: any may have parts of its own."""

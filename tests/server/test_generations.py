@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -294,6 +295,29 @@ async def test_a_cache_works_after_a_reload_that_adds_a_store_is_abandoned(
 
     assert not refused
     assert len(services.profile.requests) == 1
+
+
+async def test_settings_abandoned_while_they_are_prepared_are_never_used(
+    open_process: OpenProcess, tmp_path: Path
+) -> None:
+    os.mkfifo(slow := tmp_path / "slow.graphql")  # who reads it waits for who writes it
+    trusted = TrustedSettings(path=slow, mode="only")
+    settings = settings_for_fakes()
+    prepare = PrepareReload(2, settings.model_copy(update={"trusted": trusted}))
+    async with open_process(settings) as process, asyncio.TaskGroup() as group:
+        preparing = group.create_task(process.app.prepare(prepare))
+        await asyncio.sleep(0)
+        abandoning = group.create_task(process.app.abandon(AbandonReload(2)))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(slow.write_text, NAME, "utf-8")
+        prepared = await preparing
+        await abandoning
+        refused = await process.app.commit(CommitReload(2))
+        answer = await process.query("{ __typename }")
+
+    assert not prepared
+    assert refused == ("version 2 of the settings is not prepared",)
+    assert answer == {"data": {"__typename": "Query"}}
 
 
 async def test_an_open_circuit_stays_open_after_a_reload(
