@@ -277,7 +277,10 @@ class Reloader:
         """
         with self._reloading:
             began, now = time.monotonic(), with_files(self.settings)
+            is_all_used = self._read == self._used
             if now != self._used and self._apply(LATE_PROCESS, now, began).outcome == "reloaded":
+                if is_all_used:
+                    self._read = now  # else the files would be reloaded once more
                 return
             if any(version != self._version for version in versions):
                 command = PrepareReload(version=self._version, settings=self.settings)

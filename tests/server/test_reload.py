@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from app.server.reload import Reloader
 from app.server.reports import Reports
 from app.settings.models import LogSettings, Settings
 from app.settings.operations import ReloadSettings
+from app.settings.server import TrustedSettings
 from tests.clock import ManualClock
 from tests.fakes import settings_for_fakes
 from tests.server.test_control import end_links
@@ -265,3 +267,26 @@ async def test_changed_files_are_reloaded_once(clock: ManualClock, *, broken: bo
 
     assert before == []
     assert process.recorded == ["prepare 2", "commit 2"]
+
+
+async def test_files_that_a_late_process_has_read_are_not_reloaded_again(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    documents = tmp_path / "documents.graphql"
+    documents.write_text("{ __typename }", encoding="utf-8")
+    settings = settings_for_fakes(
+        reload=ReloadSettings(watch=True, interval=0.1), trusted=TrustedSettings(path=documents)
+    )
+    process, late = Process(), Process()
+    log = make_log(LogSettings(level="error"))
+    async with supervised(clock, settings, process) as supervisor:
+        documents.write_text("{ other: __typename }", encoding="utf-8")
+        link = asyncio.create_task(
+            keep_link(supervisor.control.address, lambda: report(1, 0), late.handle, log, 1)
+        )
+        await until(lambda: late.is_welcome and len(process.recorded) > 1)
+        wanted = supervisor.looks + 4
+        await until(lambda: supervisor.looks >= wanted)
+        await end_links(link)
+
+    assert process.recorded == late.recorded == ["prepare 2", "commit 2"]
