@@ -85,11 +85,9 @@ def build(folder: Path) -> Path:
     [wheel], [sdist] = folder.glob("*.whl"), folder.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         inner = {name.partition("/")[2] for name in archive.getnames()}
-        archive.extractall(folder / "sdist", filter="data")
-    [source] = (folder / "sdist").iterdir()
     options = ("--no-build-isolation", "--no-deps", "--no-index", "--wheel-dir")
     again = folder / "again"
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", *options, str(again), str(source))
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", *options, str(again), str(sdist))
     names = contents(wheel)
     [of_sdist] = again.glob("*.whl")
     check(contents(of_sdist) == names, "the wheel of the sdist has other files than the wheel")
