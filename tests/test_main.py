@@ -97,7 +97,7 @@ def test_a_server_process_that_cannot_start_logs_the_reason_once(
     [line] = capfd.readouterr().err.splitlines()
     event = orjson.loads(line)
     assert (event["event"], event["level"]) == ("gateway.unusable", "error")
-    assert event["mistakes"][0].startswith("nowhere.json cannot be read: ")
+    assert event["mistakes"][0].startswith("GATEWAY_TRUSTED__PATH cannot be used: nowhere.json ")
 
 
 async def test_a_stale_result_during_an_outage_is_returned_with_its_age(
