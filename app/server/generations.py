@@ -46,7 +46,7 @@ READY_EVERY = 0.05
 
 KEYS_MISSING = (
     "the keys that verify tokens could not be fetched: expected an identity provider that answers"
-    " at GATEWAY_AUTH__ISSUER; the log has auth.keys"
+    " at GATEWAY_AUTH__ISSUER or GATEWAY_AUTH__JWKS_URL; the log has auth.keys"
 )
 """Why a new generation is not ready."""
 
