@@ -46,6 +46,13 @@ MOST_WORDS = 250
 """The most characters of what is logged of an exception."""
 
 ONLY_READ = "the server is a replica, which can only be read: expected the address of the primary"
+NO_CLUSTER = "Redis Cluster cannot be connected"
+"""How the library begins to say that it reaches no node of a cluster."""
+
+NOT_COVERED = "All slots are not covered"
+"""How the library begins to say that no node serves some slots of a cluster."""
+
+SLOTS_MISSING = "the cluster does not serve all its slots: expected a node for each of them"
 ONE_NODE = "the server is a node of a cluster: expected +cluster after the scheme of the address"
 MISSING_RIGHT = (
     "the user of the store may not {what}: expected the rights that"
@@ -286,7 +293,9 @@ def translated() -> Generator[None]:
         IndexError,
     ) as error:
         # What is no answer to the command can break the library anywhere.
-        raise StoreError(_failure(StoreFailureKind.REFUSED, error)) from error
+        is_unreachable = str(error).startswith(NO_CLUSTER)
+        kind = StoreFailureKind.CONNECTION if is_unreachable else StoreFailureKind.REFUSED
+        raise StoreError(_failure(kind, error)) from error
 
 
 def _failure(kind: StoreFailureKind, error: Exception) -> StoreFailure:
@@ -308,7 +317,7 @@ def _words_of(error: Exception) -> str:
     if isinstance(error, RuntimeError):
         return "the store closed the connection while it was opened"
     without_command = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
-    if isinstance(error, without_command) or words.startswith("Redis Cluster cannot be connected"):
+    if isinstance(error, without_command) or words.startswith(NO_CLUSTER):
         return words.partition(" : ")[0]  # the library writes its clients there
     return words.partition(" ")[0]
 
@@ -321,6 +330,9 @@ def _advice_on(error: Exception, words: str) -> str:
         return ONLY_READ
     if isinstance(error, exceptions.AskError):  # or MovedError
         return ONE_NODE
+    lacks_slots = isinstance(error, exceptions.ClusterDownError | exceptions.SlotNotCoveredError)
+    if lacks_slots or words.startswith(NOT_COVERED):
+        return SLOTS_MISSING
     if _NOT_IN_SCRIPT.search(words):
         return MISSING_RIGHT.format(what="run a command of a script, such as SET")
     if not isinstance(error, exceptions.NoPermissionError):

@@ -59,6 +59,23 @@ async def test_a_cluster_can_be_the_store(tmp_path: Path) -> None:
         await check_store(StoreSettings(url=f"redis+cluster://127.0.0.1:{server.port}"))
 
 
+async def test_the_detail_of_a_cluster_that_lacks_slots_says_so(tmp_path: Path) -> None:
+    file = str(tmp_path / "nodes.conf")
+    async with running_store(
+        "", "--cluster-enabled", "yes", "--cluster-config-file", file
+    ) as server:
+        await server.command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        await until(lambda: is_ready(server))
+        client = connect(StoreSettings(url=f"redis+cluster://127.0.0.1:{server.port}"))
+        assert await client.get_many(["a"]) == [None]
+        await server.command("CLUSTER", "DELSLOTS", 0)
+        with pytest.raises(StoreError) as failed:
+            await client.append("log", b"one", 10)
+        await client.close()
+
+    assert "the cluster does not serve all its slots" in failed.value.failure.detail
+
+
 async def test_the_address_of_the_store_is_read_from_a_sentinel(tmp_path: Path) -> None:
     async with running_store() as server:
         file = tmp_path / "sentinel.conf"
@@ -95,6 +112,7 @@ async def test_a_failed_connection_has_a_readable_reason_without_keys(url: str, 
         await client.get_many(["canary"])
     await client.close()
 
+    assert failed.value.failure.kind is StoreFailureKind.CONNECTION
     assert words in failed.value.failure.detail
     assert "canary" not in failed.value.failure.detail
     assert "object at" not in failed.value.failure.detail
