@@ -45,13 +45,13 @@ return count
 MOST_WORDS = 250
 """The most characters of what is logged of an exception."""
 
-ONLY_READ = "the server is a replica, which can only be read: expected the address of the primary"
 NO_CLUSTER = "Redis Cluster cannot be connected"
 """How the library begins to say that it reaches no node of a cluster."""
 
 NOT_COVERED = "All slots are not covered"
 """How the library begins to say that no node serves some slots of a cluster."""
 
+ONLY_READ = "the server is a replica, which can only be read: expected the address of the primary"
 SLOTS_MISSING = "the cluster does not serve all its slots: expected a node for each of them"
 ONE_NODE = "the server is a node of a cluster: expected +cluster after the scheme of the address"
 MISSING_RIGHT = (
