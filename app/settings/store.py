@@ -117,8 +117,8 @@ class StoreSettings(SettingsModel):
         default=32,
         ge=1,
         le=10_000,
-        description="Maximum number of connections of each process to the store; in a cluster, to each"
-        " node.",
+        description="Maximum number of connections of each process to the store; in a cluster, to"
+        " each node.",
     )
 
     @property
