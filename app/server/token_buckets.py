@@ -92,15 +92,27 @@ class MemoryBuckets:
 
     def take(self, caller: str, cost: int) -> BucketState:
         """Take a cost from the bucket of a caller; see ``TokenBuckets``."""
-        now, settings, full_at = self._monotonic(), self._settings, self._full_at
-        state = state_of(
-            full_at.get(caller, now) - now, cost, quota=settings.quota, window=settings.window
-        )
-        full_at[caller] = now + state.reset_after
-        full_at.move_to_end(caller)
-        if len(full_at) > settings.max_callers:
-            full_at.popitem(last=False)
+        now, settings = self._monotonic(), self._settings
+        full_in = self._full_at.get(caller, now) - now
+        state = state_of(full_in, cost, quota=settings.quota, window=settings.window)
+        self._remember(caller, now + state.reset_after)
         return state
+
+    def replace(self, caller: str, full_in: float) -> None:
+        """Replace the bucket of a caller by what the shared store has of it.
+
+        Args:
+            caller: The key of the caller.
+            full_in: Seconds until the bucket is full.
+        """
+        self._remember(caller, self._monotonic() + full_in)
+
+    def _remember(self, caller: str, full_at: float) -> None:
+        """Remember when a bucket is full, and forget the caller who has not come for longest."""
+        self._full_at[caller] = full_at
+        self._full_at.move_to_end(caller)
+        if len(self._full_at) > self._settings.max_callers:
+            self._full_at.popitem(last=False)
 
 
 TAKE = """
@@ -130,7 +142,9 @@ MICROSECONDS = 1_000_000
 class SharedBuckets:
     """Buckets in the shared store, for all gateways together. ``TokenBuckets``.
 
-    While the store fails, each process counts alone. A bucket in its memory begins full.
+    While the store fails, each process counts alone. A bucket in its memory is what the process has
+    last read of it, and full for a caller whom it has not met. So a request that gets no answer
+    from the store in time does not give its caller more than the quota.
 
     Args:
         settings: The quota, the window and the most callers to remember in memory.
@@ -158,5 +172,6 @@ class SharedBuckets:
             return self._alone.take(caller, cost)
         limited, reset_after, retry_after = answer
         seconds = reset_after / MICROSECONDS
+        self._alone.replace(caller, seconds)
         left = int((window - seconds) * quota / window)
         return BucketState(bool(limited), max(left, 0), seconds, retry_after / MICROSECONDS)
