@@ -275,12 +275,12 @@ def settings_to_serve(
         UnsafeSettingsError: Nothing is wrong but broken rules.
     """
 
-    # Each process reads these variables again. Here they are only checked.
     def unsafe(settings: Settings) -> tuple[str, ...]:
         chosen = option or settings.host
         hosts = (chosen, listening or chosen)
         return (*dict.fromkeys(one for host in hosts for one in forbidden(settings, host)),)
 
+    # Each process reads these variables again. Here they are only checked.
     wrong = _mistakes_of(partial(read_otlp, os.environ))
     try:
         settings = load_settings(config=config, serving=True)

@@ -256,7 +256,7 @@ def misfits_of_documents(values: object) -> Iterator[tuple[Keys, str]]:
         except ConfigurationError as error:
             for mistake in error.mistakes:
                 yield _PATH, f"cannot be used: {mistake}."
-    elif path is NOTHING and value_at(values, ("trusted", "mode")) == "only":
+    elif (path is NOTHING or path is None) and value_at(values, ("trusted", "mode")) == "only":
         yield _PATH, f"{_NO_PATH}."
 
 

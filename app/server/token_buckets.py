@@ -142,9 +142,9 @@ MICROSECONDS = 1_000_000
 class SharedBuckets:
     """Buckets in the shared store, for all gateways together. ``TokenBuckets``.
 
-    While the store fails, each process counts alone. A bucket in its memory is what the process has
-    last read of it, and full for a caller whom it has not met. So a request that gets no answer
-    from the store in time does not give its caller more than the quota.
+    While the store fails, each process counts alone. It goes on from what it last read of a caller.
+    For a caller it has not seen, the bucket is full. So a command that times out gives nobody a
+    second quota in a process that knows the caller.
 
     Args:
         settings: The quota, the window and the most callers to remember in memory.

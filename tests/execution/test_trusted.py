@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.execution.document_store import hash_of
-from app.execution.trusted import document_store_of, load_trusted
+from app.execution.trusted import document_store_of, load_trusted, misfits_of_documents
 from app.server.responses import GRAPHQL_JSON
 from app.settings.models import Settings
 from app.settings.server import BatchSettings, PersistedSettings, TrustedSettings
@@ -271,6 +271,14 @@ def test_two_files_with_one_id_for_different_documents_are_refused(tmp_path: Pat
 def test_a_missing_path_is_reported_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nothing\.json cannot be read"):
         load_trusted(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize("trusted", [{"mode": "only"}, {"mode": "only", "path": None}])
+def test_a_missing_path_is_a_mistake_of_the_settings(trusted: object) -> None:
+    [(keys, what)] = misfits_of_documents({"trusted": trusted})
+
+    assert keys == ("trusted", "path")
+    assert what.startswith("is missing: expected a manifest")
 
 
 def test_the_mode_only_needs_a_path() -> None:

@@ -67,7 +67,7 @@ async def test_the_detail_of_a_cluster_that_lacks_slots_says_so(tmp_path: Path) 
         await server.command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
         await until(lambda: is_ready(server))
         client = connect(StoreSettings(url=f"redis+cluster://127.0.0.1:{server.port}"))
-        assert await client.get_many(["a"]) == [None]
+        assert await client.get_many(["a"]) == [None]  # it knows the nodes and their slots
         await server.command("CLUSTER", "DELSLOTS", 0)
         with pytest.raises(StoreError) as failed:
             await client.append("log", b"one", 10)
